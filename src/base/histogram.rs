@@ -1,0 +1,199 @@
+//! Latency histograms: the only home of `hdrhistogram`.
+//!
+//! One histogram holds 1 us to 60 s at three significant digits. A longer value is counted in the
+//! last bucket and also in [`Histogram::clamped`], so that it is never silently lost.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2DeflateSerializer};
+use serde::{Deserialize, Serialize};
+
+/// Largest value told apart, in microseconds.
+pub(crate) const VALUE_US_MAX: u64 = 60_000_000;
+
+/// Counts of latencies in microseconds. Merging is exact: bucket by bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct Histogram {
+    inner: hdrhistogram::Histogram<u64>,
+    clamped: u64,
+}
+
+/// What is wrong with a stored histogram.
+#[derive(Debug, thiserror::Error)]
+#[error("not a histogram in HdrHistogram V2 compressed form: {0}")]
+pub(crate) struct HistogramError(String);
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let inner = hdrhistogram::Histogram::new_with_bounds(1, VALUE_US_MAX, 3)
+            .expect("constant bounds are valid");
+        Self { inner, clamped: 0 }
+    }
+}
+
+impl Histogram {
+    pub(crate) fn record(&mut self, value_us: u64) {
+        self.record_many(value_us, 1);
+    }
+
+    pub(crate) fn record_many(&mut self, value_us: u64, count: u64) {
+        if value_us > VALUE_US_MAX {
+            self.clamped += count;
+        }
+        self.inner.saturating_record_n(value_us.max(1), count);
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.inner.add(&other.inner).expect("all histograms share the same bounds");
+        self.clamped += other.clamped;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.inner.reset();
+        self.clamped = 0;
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.inner.len()
+    }
+
+    /// Values longer than [`VALUE_US_MAX`].
+    pub(crate) fn clamped(&self) -> u64 {
+        self.clamped
+    }
+
+    pub(crate) fn max_us(&self) -> u64 {
+        if self.count() == 0 { 0 } else { self.inner.max() }
+    }
+
+    /// The mean, rounded to whole microseconds.
+    pub(crate) fn mean_us(&self) -> u64 {
+        let total: u128 = self
+            .inner
+            .iter_recorded()
+            .map(|v| u128::from(self.inner.median_equivalent(v.value_iterated_to()))
+                * u128::from(v.count_at_value()))
+            .sum();
+        let count = u128::from(self.count());
+        if count == 0 { 0 } else { u64::try_from((total + count / 2) / count).unwrap_or(u64::MAX) }
+    }
+
+    /// The value below which `basis_points` of all values lie, highest in its bucket; 0 when empty.
+    pub(crate) fn quantile_us(&self, basis_points: u32) -> u64 {
+        let count = u128::from(self.count());
+        let rank = (count * u128::from(basis_points)).div_ceil(10_000).max(1);
+        self.edges_at_rank(u64::try_from(rank).unwrap_or(u64::MAX)).map_or(0, |(_, high)| high)
+    }
+
+    /// The lowest and highest value of the bucket that holds the `rank`-th smallest value
+    /// (1-based). Nothing when there are fewer values.
+    pub(crate) fn edges_at_rank(&self, rank: u64) -> Option<(u64, u64)> {
+        if rank == 0 || rank > self.count() {
+            return None;
+        }
+        let mut seen = 0_u64;
+        for bucket in self.inner.iter_recorded() {
+            seen += bucket.count_at_value();
+            if seen >= rank {
+                let value = bucket.value_iterated_to();
+                return Some((
+                    self.inner.lowest_equivalent(value),
+                    self.inner.highest_equivalent(value),
+                ));
+            }
+        }
+        None
+    }
+
+    /// How many values lie in buckets wholly above `limit_us`.
+    pub(crate) fn count_above(&self, limit_us: u64) -> u64 {
+        self.inner
+            .iter_recorded()
+            .filter(|b| self.inner.lowest_equivalent(b.value_iterated_to()) > limit_us)
+            .map(|b| b.count_at_value())
+            .sum()
+    }
+
+    /// (lowest value of the bucket, count), ascending.
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.inner
+            .iter_recorded()
+            .map(|b| (self.inner.lowest_equivalent(b.value_iterated_to()), b.count_at_value()))
+    }
+
+    /// HdrHistogram V2 with DEFLATE, in base64, as HdrHistogram's own tools read it.
+    pub(crate) fn encode(&self) -> String {
+        let mut bytes = Vec::new();
+        V2DeflateSerializer::new()
+            .serialize(&self.inner, &mut bytes)
+            .expect("writing to memory does not fail");
+        BASE64.encode(bytes)
+    }
+
+    pub(crate) fn decode(text: &str) -> Result<Self, HistogramError> {
+        let bytes = BASE64.decode(text).map_err(|e| HistogramError(e.to_string()))?;
+        let decoded: hdrhistogram::Histogram<u64> = Deserializer::new()
+            .deserialize(&mut bytes.as_slice())
+            .map_err(|e| HistogramError(e.to_string()))?;
+        let mut own = Self::default();
+        if decoded.sigfig() != 3 || decoded.high() != own.inner.high() {
+            return Err(HistogramError("other bounds or digits than 1 us to 60 s, 3".into()));
+        }
+        own.inner = decoded;
+        Ok(own)
+    }
+}
+
+/// A histogram inside JSON: the encoded buckets and what was clamped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub(crate) struct EncodedHistogram {
+    /// HdrHistogram V2 compressed, base64.
+    pub(crate) v2_deflate_base64: String,
+    /// Values over 60 s, counted in the last bucket.
+    #[serde(default)]
+    pub(crate) clamped: u64,
+}
+
+impl From<&Histogram> for EncodedHistogram {
+    fn from(histogram: &Histogram) -> Self {
+        Self { v2_deflate_base64: histogram.encode(), clamped: histogram.clamped }
+    }
+}
+
+impl TryFrom<&EncodedHistogram> for Histogram {
+    type Error = HistogramError;
+    fn try_from(encoded: &EncodedHistogram) -> Result<Self, HistogramError> {
+        let mut histogram = Self::decode(&encoded.v2_deflate_base64)?;
+        histogram.clamped = encoded.clamped;
+        Ok(histogram)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks_merge_and_round_trip() {
+        let (mut a, mut b) = (Histogram::default(), Histogram::default());
+        (1..=500).for_each(|us| a.record(us));
+        (501..=1_000).for_each(|us| b.record(us));
+        a.merge(&b);
+        assert_eq!((a.count(), a.quantile_us(5_000), a.quantile_us(9_500)), (1_000, 500, 950));
+        assert_eq!(a.edges_at_rank(1), Some((1, 1)));
+        assert_eq!(a.edges_at_rank(1_001), None);
+        assert_eq!(a.count_above(900), 100);
+        let back = Histogram::decode(&a.encode()).unwrap();
+        assert!(back.buckets().eq(a.buckets()));
+        assert!(Histogram::decode("zzzz").is_err());
+    }
+
+    #[test]
+    fn a_value_beyond_the_range_is_counted_and_said() {
+        let mut histogram = Histogram::default();
+        histogram.record(90_000_000);
+        histogram.record(0);
+        assert_eq!((histogram.count(), histogram.clamped()), (2, 1));
+        assert_eq!(Histogram::default().quantile_us(9_900), 0);
+    }
+}

@@ -1,0 +1,45 @@
+//! Every timeout, size limit and budget in one table, so that no call is without one.
+
+use std::time::Duration;
+
+/// Largest configuration or manifest file read, in bytes.
+pub(crate) const INPUT_FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// Largest exhibit kept as a blob inside a ledger commit, in bytes; larger ones stand beside it.
+pub(crate) const EXHIBIT_BLOB_BYTES_MAX: usize = 64 * 1024;
+/// Largest exhibit at all, in bytes.
+pub(crate) const EXHIBIT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Largest `entry.json`, in bytes.
+pub(crate) const ENTRY_BYTES_MAX: usize = 256 * 1024;
+/// Largest evidence pack read by `verify`, compressed and in all, in bytes.
+pub(crate) const PACK_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Most files in an evidence pack.
+pub(crate) const PACK_FILES_MAX: usize = 20_000;
+/// Largest answer body of an admin or provider call, in bytes.
+pub(crate) const HTTP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Time for one provider call from connect to the last byte.
+pub(crate) const HTTP_CALL: Duration = Duration::from_secs(10);
+/// Time for one call to the router's admin interface.
+pub(crate) const ADMIN_CALL: Duration = Duration::from_secs(2);
+/// Largest output of a git command kept, in bytes.
+pub(crate) const GIT_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time for a local git command.
+pub(crate) const GIT_LOCAL: Duration = Duration::from_secs(30);
+/// Time for a git command that talks to a remote on behalf of the ledger.
+pub(crate) const GIT_REMOTE: Duration = Duration::from_secs(5);
+/// Time for pushing a tag or branch.
+pub(crate) const GIT_PUSH: Duration = Duration::from_secs(60);
+/// Time to wait for the ledger lock in this repository.
+pub(crate) const LEDGER_LOCK: Duration = Duration::from_secs(5);
+/// The same during a rollback, which goes on without it.
+pub(crate) const LEDGER_LOCK_ROLLBACK: Duration = Duration::from_millis(200);
+/// A ruling this far in the future is Inconclusive.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// How long a router grant lasts, and how often it is renewed.
+pub(crate) const GRANT: Duration = Duration::from_secs(60);
+pub(crate) const GRANT_RENEWAL: Duration = Duration::from_secs(15);
+/// Time to bring users back to base after Ctrl-C or SIGTERM.
+pub(crate) const ABORT: Duration = Duration::from_secs(7);
+/// How long a lease is held without renewal.
+pub(crate) const LEASE: Duration = Duration::from_secs(120);
+/// Time a single check may observe unless it says otherwise.
+pub(crate) const CHECK: Duration = Duration::from_secs(600);

@@ -1,0 +1,15 @@
+//! What every room stands on: time, identity, units, limits, digests, secrets, safe files.
+//! Knows nothing of gates, ledgers or releases.
+
+pub(crate) mod atomic_file;
+pub(crate) mod bucket;
+pub(crate) mod clock;
+pub(crate) mod crash_point;
+pub(crate) mod digest;
+pub(crate) mod histogram;
+pub(crate) mod ids;
+pub(crate) mod limits;
+pub(crate) mod redact;
+pub(crate) mod retry;
+pub(crate) mod units;
+pub(crate) mod yaml;

@@ -1,0 +1,201 @@
+//! Runs gates: every check in parallel, except where two need the same resource; each with a
+//! timeout; all stoppable. A check that does not answer is Inconclusive, never forgotten.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::check::{ErasedCheck, Look, Resource, Unseen};
+use super::exhibit::Exhibit;
+use super::rules::Rules;
+use super::ruling::{self, Judged, Mode, Ruling, Subject};
+use super::verdict::{Cause, Verdict};
+use super::waiver::Waiver;
+use crate::base::clock::{self, Clock};
+use crate::base::redact::Redactor;
+
+/// A check as a gate holds it.
+#[derive(Clone)]
+pub(crate) struct GateCheck {
+    pub(crate) check: Arc<dyn ErasedCheck>,
+    pub(crate) required: bool,
+    pub(crate) max_age_us: u64,
+}
+
+/// A named set of checks.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    pub(crate) name: String,
+    pub(crate) mode: Mode,
+    pub(crate) checks: Vec<GateCheck>,
+}
+
+/// What happens while gates run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    CheckStarted { gate: String, check: String },
+    CheckProgress { check: String, text: String },
+    CheckEnded { gate: String, check: String, verdict: Verdict, headline: String, took_us: u64 },
+}
+
+/// Where progress goes. Sending never waits and never fails.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Progress(Option<(String, mpsc::UnboundedSender<Event>)>);
+
+impl Progress {
+    pub(crate) fn silent() -> Self {
+        Self(None)
+    }
+
+    /// One line of progress from the check at hand.
+    pub(crate) fn say(&self, text: impl Into<String>) {
+        if let Some((check, sender)) = &self.0 {
+            let event = Event::CheckProgress { check: check.clone(), text: text.into() };
+            let _ = sender.send(event);
+        }
+    }
+}
+
+/// What running gates needs from outside.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) clock: Clock,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) redactor: Redactor,
+    pub(crate) waivers: Vec<Waiver>,
+    pub(crate) cancel: CancellationToken,
+    pub(crate) events: Option<mpsc::UnboundedSender<Event>>,
+}
+
+/// A ruling with the exhibits it was judged by.
+#[derive(Debug, Clone)]
+pub(crate) struct Ruled {
+    pub(crate) ruling: Ruling,
+    pub(crate) exhibits: Vec<Exhibit>,
+}
+
+/// Runs all gates at once and judges them, in the order given.
+pub(crate) async fn run(gates: Vec<Gate>, subject: &Subject, bench: &Bench) -> Vec<Ruled> {
+    let locks = Arc::new(Locks::for_gates(&gates));
+    let mut running = tokio::task::JoinSet::new();
+    for (gate_index, gate) in gates.iter().enumerate() {
+        for (check_index, item) in gate.checks.iter().enumerate() {
+            let (bench, locks) = (bench.clone(), Arc::clone(&locks));
+            let (gate, check) = (gate.name.clone(), Arc::clone(&item.check));
+            running.spawn(async move {
+                ((gate_index, check_index), observe(&gate, check.as_ref(), &bench, &locks).await)
+            });
+        }
+    }
+    let mut seen = BTreeMap::new();
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok((place, exhibit)) => {
+                seen.insert(place, exhibit);
+            }
+            // A panic is a bug in orca: it must end the run, not look like a result.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    gates
+        .into_iter()
+        .enumerate()
+        .map(|(gate_index, gate)| judge_gate(&gate, gate_index, &mut seen, subject, bench))
+        .collect()
+}
+
+fn judge_gate(
+    gate: &Gate,
+    gate_index: usize,
+    seen: &mut BTreeMap<(usize, usize), Exhibit>,
+    subject: &Subject,
+    bench: &Bench,
+) -> Ruled {
+    let judged: Vec<Judged> = gate
+        .checks
+        .iter()
+        .enumerate()
+        .filter_map(|(check_index, item)| {
+            let exhibit = seen.remove(&(gate_index, check_index))?;
+            Some(Judged { exhibit, required: item.required, max_age_us: item.max_age_us })
+        })
+        .collect();
+    let ruling = ruling::rule(
+        &gate.name,
+        (subject.clone(), gate.mode),
+        &judged,
+        &bench.rules,
+        (&bench.waivers, bench.clock.now()),
+    );
+    Ruled { ruling, exhibits: judged.into_iter().map(|j| j.exhibit).collect() }
+}
+
+async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Locks) -> Exhibit {
+    let _held = locks.acquire(check.exclusive()).await;
+    let name = check.id().to_string();
+    let tell = |event: Event| {
+        if let Some(sender) = &bench.events {
+            let _ = sender.send(event);
+        }
+    };
+    tell(Event::CheckStarted { gate: gate.to_owned(), check: name.clone() });
+    let look = Look {
+        cancel: bench.cancel.clone(),
+        progress: Progress(bench.events.clone().map(|sender| (name.clone(), sender))),
+    };
+    let observed_at = bench.clock.now();
+    let started = clock::monotonic();
+    let seen = tokio::select! {
+        biased;
+        () = bench.cancel.cancelled() => Err(Unseen::new(
+            Cause::Cancelled, format!("{name} was stopped before it ended"), "run it again")),
+        answer = tokio::time::timeout(check.timeout(), check.observe(&look)) => {
+            answer.unwrap_or_else(|_| Err(Unseen::new(
+                Cause::Timeout,
+                format!("{name} did not end within {} s", check.timeout().as_secs()),
+                "find out what it waits for, or give it more time",
+            )))
+        }
+    };
+    let took_us = match bench.clock {
+        Clock::System => clock::elapsed_us(started),
+        Clock::Frozen(_) => 0,
+    };
+    let exhibit = Exhibit::of(check, seen, (observed_at, took_us), &bench.redactor);
+    let judgement = bench.rules.judge(&exhibit);
+    tell(Event::CheckEnded {
+        gate: gate.to_owned(),
+        check: name,
+        verdict: judgement.verdict,
+        headline: judgement.headline,
+        took_us,
+    });
+    exhibit
+}
+
+/// One lock per resource that any check declares.
+struct Locks(BTreeMap<Resource, Arc<Mutex<()>>>);
+
+impl Locks {
+    fn for_gates(gates: &[Gate]) -> Self {
+        let checks = gates.iter().flat_map(|g| &g.checks);
+        let resources = checks.flat_map(|c| c.check.exclusive().iter().copied());
+        Self(resources.map(|r| (r, Arc::new(Mutex::new(())))).collect())
+    }
+
+    /// Takes the locks in the order of the resources, so that two checks cannot wait for each other.
+    async fn acquire(&self, wanted: &[Resource]) -> Vec<tokio::sync::OwnedMutexGuard<()>> {
+        let mut sorted = wanted.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut held = Vec::new();
+        for resource in sorted {
+            if let Some(lock) = self.0.get(&resource) {
+                held.push(Arc::clone(lock).lock_owned().await);
+            }
+        }
+        held
+    }
+}

@@ -1,0 +1,283 @@
+//! A phase (preflight, load, canary, promote, watch) combines the rulings of its gates, as of now.
+//! Freshness is tested here at every raise, and only an open phase yields a clearance.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::ErasedCheck;
+use super::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal};
+use super::ruling::{Mode, Ruling, RulingRecord, Subject};
+use super::verdict::{Cause, Verdict};
+use crate::base::clock::{Entropy, Timestamp};
+use crate::base::digest::{Digest, canonical_json};
+use crate::base::ids::OrcaId;
+use crate::base::limits;
+
+/// The phases of a release, in order.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    Preflight,
+    Load,
+    Canary,
+    Promote,
+    Watch,
+}
+
+impl Phase {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Load => "load",
+            Self::Canary => "canary",
+            Self::Promote => "promote",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// A gate that a phase requires (or only shows), with what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GateRequirement {
+    pub(crate) phase: Phase,
+    pub(crate) gate: String,
+    pub(crate) required: bool,
+    pub(crate) mode: Mode,
+    /// (check, rule, version, digest of the policy), sorted.
+    pub(crate) checks: Vec<(String, String, u32, Digest)>,
+}
+
+impl GateRequirement {
+    pub(crate) fn of<'a>(
+        phase: Phase,
+        gate: &str,
+        (required, mode): (bool, Mode),
+        checks: impl Iterator<Item = &'a dyn ErasedCheck>,
+    ) -> Self {
+        let mut checks: Vec<_> = checks
+            .map(|check| {
+                let policy = canonical_json(&check.policy()).expect("a policy is plain data");
+                let rule = check.rule();
+                (check.id().to_string(), rule.name.to_owned(), rule.version, Digest::of(&policy))
+            })
+            .collect();
+        checks.sort();
+        Self { phase, gate: gate.to_owned(), required, mode, checks }
+    }
+}
+
+/// The digest of a set of required gates: a changed limit, rule or gate changes it.
+pub(crate) fn gate_set_digest(requirements: &[GateRequirement]) -> Digest {
+    let mut sorted: Vec<&GateRequirement> = requirements.iter().collect();
+    sorted.sort_by(|a, b| (a.phase, &a.gate).cmp(&(b.phase, &b.gate)));
+    Digest::of(&canonical_json(&sorted).expect("requirements are plain data"))
+}
+
+/// What a gate of a phase counts as, now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct GateStanding {
+    pub(crate) gate: String,
+    pub(crate) required: bool,
+    pub(crate) verdict: Verdict,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) headline: String,
+}
+
+/// What a phase decided, as of a moment.
+#[derive(Debug)]
+pub(crate) struct PhaseRuling {
+    phase: Phase,
+    subject: Subject,
+    verdict: Verdict,
+    cause: Option<Cause>,
+    headline: String,
+    standings: Vec<GateStanding>,
+    rulings: Vec<Digest>,
+    fresh_until: Timestamp,
+}
+
+impl PhaseRuling {
+    /// Combines the rulings of one phase for `subject` at `now`.
+    ///
+    /// `applied_before` names gates that applied to the last release: not applicable now is then
+    /// Inconclusive, so that deleting a folder cannot skip a gate. A required gate without a
+    /// ruling for this subject is Inconclusive.
+    pub(crate) fn assemble(
+        (phase, subject): (Phase, Subject),
+        requirements: &[GateRequirement],
+        rulings: &[Ruling],
+        applied_before: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Self {
+        let newest = newest_by_gate(rulings, &subject);
+        let mut standings = Vec::new();
+        let mut digests = Vec::new();
+        let mut fresh_until = Timestamp::from_us(i64::MAX);
+        for requirement in requirements.iter().filter(|r| r.phase == phase) {
+            let ruling = newest.get(requirement.gate.as_str()).copied();
+            let (standing, until) = stand(requirement, ruling, applied_before, now);
+            if let (Some(record), true) = (ruling, requirement.required) {
+                fresh_until = fresh_until.min(until);
+                digests.push(ruling_digest(record));
+            }
+            standings.push(standing);
+        }
+        let (verdict, cause, headline) = conclude(phase, &standings);
+        Self { phase, subject, verdict, cause, headline, standings, rulings: digests, fresh_until }
+    }
+
+    /// This phase standing on an earlier one: the worse verdict, the earlier expiry, all rulings.
+    #[must_use]
+    pub(crate) fn after(mut self, earlier: Self) -> Self {
+        if earlier.verdict > self.verdict || earlier.subject != self.subject {
+            let other = earlier.subject != self.subject;
+            self.verdict = if other { Verdict::Inconclusive } else { earlier.verdict };
+            self.cause = if other { Some(Cause::MissingRuling) } else { earlier.cause };
+            self.headline = format!("{}: {}", earlier.phase.as_str(), earlier.headline);
+        }
+        self.fresh_until = self.fresh_until.min(earlier.fresh_until);
+        self.rulings.extend(earlier.rulings);
+        self
+    }
+
+    /// The only way to a [`Clearance`]: an open phase whose rulings are all fresh now.
+    pub(crate) fn clear(
+        self,
+        at: &RaiseSubject,
+        now: Timestamp,
+        entropy: &Entropy,
+    ) -> Result<Clearance, Refusal> {
+        if !self.verdict.opens() {
+            return Err(Refusal::NotOpen(format!(
+                "phase {} is {}: {}",
+                self.phase.as_str(),
+                self.verdict.label(),
+                self.headline
+            )));
+        }
+        if at.subject != self.subject {
+            return Err(Refusal::NotOpen(format!(
+                "the rulings are about commit {}, not {}",
+                self.subject.commit.short(),
+                at.subject.commit.short()
+            )));
+        }
+        if now >= self.fresh_until {
+            return Err(Refusal::Expired(self.fresh_until));
+        }
+        Ok(Clearance::issue(ClearanceRecord {
+            id: OrcaId::generate("cl", entropy),
+            subject: at.clone(),
+            rulings: self.rulings,
+            issued_at: now,
+            expires_at: self.fresh_until,
+        }))
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.cause
+    }
+
+    pub(crate) fn headline(&self) -> &str {
+        &self.headline
+    }
+
+    pub(crate) fn standings(&self) -> &[GateStanding] {
+        &self.standings
+    }
+}
+
+/// The digest by which a clearance names a ruling.
+pub(crate) fn ruling_digest(record: &RulingRecord) -> Digest {
+    Digest::of(&canonical_json(record).expect("a ruling record is plain data"))
+}
+
+fn newest_by_gate<'a>(
+    rulings: &'a [Ruling],
+    subject: &Subject,
+) -> BTreeMap<&'a str, &'a RulingRecord> {
+    let observed = |r: &RulingRecord| r.checks.iter().map(|c| c.observed_at).max();
+    let mut newest: BTreeMap<&str, &RulingRecord> = BTreeMap::new();
+    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject == *subject) {
+        let slot = newest.entry(record.gate.as_str()).or_insert(record);
+        if observed(record) >= observed(slot) {
+            *slot = record;
+        }
+    }
+    newest
+}
+
+fn stand(
+    requirement: &GateRequirement,
+    ruling: Option<&RulingRecord>,
+    applied_before: &BTreeSet<String>,
+    now: Timestamp,
+) -> (GateStanding, Timestamp) {
+    let gate = &requirement.gate;
+    let standing = |verdict, cause, headline: String| GateStanding {
+        gate: gate.clone(),
+        required: requirement.required,
+        verdict,
+        cause,
+        headline,
+    };
+    let inconclusive = |cause: Cause, headline: String| {
+        (standing(Verdict::Inconclusive, Some(cause), headline), now)
+    };
+    let Some(record) = ruling else {
+        return inconclusive(Cause::MissingRuling, format!("gate {gate} has not been judged"));
+    };
+    let skew = i64::try_from(limits::CLOCK_SKEW.as_micros()).unwrap_or(i64::MAX);
+    if record.checks.iter().any(|c| c.observed_at > now.plus_us(skew)) {
+        let text = format!("gate {gate} was judged in the future; set the clocks right");
+        return inconclusive(Cause::FromTheFuture, text);
+    }
+    let until = record
+        .checks
+        .iter()
+        .filter(|c| c.required)
+        .map(|c| c.observed_at.plus_us(i64::try_from(c.max_age_us).unwrap_or(i64::MAX)))
+        .min()
+        .unwrap_or(now);
+    if now >= until {
+        let text = format!("gate {gate} expired at {}; run it again", until.rfc3339());
+        return inconclusive(Cause::Expired, text);
+    }
+    if record.verdict == Verdict::NotApplicable && applied_before.contains(gate) {
+        let text = format!("gate {gate} applied to the last release and does not apply now");
+        return inconclusive(Cause::NoLongerApplicable, text);
+    }
+    (standing(record.verdict, record.cause, record.headline.clone()), until)
+}
+
+fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>, String) {
+    let name = phase.as_str();
+    let required: Vec<&GateStanding> = standings.iter().filter(|s| s.required).collect();
+    let Some(worst) = required.iter().max_by_key(|s| s.verdict) else {
+        let text = format!("phase {name} has no required gate");
+        return (Verdict::Inconclusive, Some(Cause::Empty), text);
+    };
+    if !worst.verdict.opens() && worst.verdict != Verdict::NotApplicable {
+        return (worst.verdict, worst.cause, worst.headline.clone());
+    }
+    let mut applicable =
+        required.iter().filter(|s| s.verdict != Verdict::NotApplicable).peekable();
+    let observed = |s: &&&GateStanding| s.cause == Some(Cause::Observe);
+    if applicable.peek().is_some() && applicable.all(|s| observed(&s)) {
+        let text = format!("every gate of phase {name} is in observe mode");
+        return (Verdict::Waived, Some(Cause::Observe), text);
+    }
+    if !required.iter().any(|s| s.verdict == Verdict::Pass) {
+        let text = format!("no gate of phase {name} passed");
+        return (Verdict::Inconclusive, Some(Cause::NoPass), text);
+    }
+    (worst.verdict, worst.cause, worst.headline.clone())
+}
