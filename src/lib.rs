@@ -1,4 +1,20 @@
 //! orca: from "looks good" to "proven in production, or safely back".
+//!
+//! Modules stand in layer order: each may use only what stands above it. `tests/tidy.rs` holds
+//! them to it, and `docs/ARCHITECTURE.md` draws the picture.
+
+#![allow(dead_code, clippy::allow_attributes)]
 
 pub(crate) mod base;
 pub(crate) mod gate;
+pub(crate) mod ledger;
+pub(crate) mod plan;
+pub(crate) mod slo;
+pub(crate) mod load;
+pub(crate) mod release;
+pub(crate) mod rollout;
+pub(crate) mod router;
+pub(crate) mod evidence;
+pub(crate) mod verbs;
+pub(crate) mod providers;
+pub(crate) mod cli;

@@ -34,9 +34,10 @@ pub(crate) fn hit(point: CrashPoint) {
     if !cfg!(debug_assertions) {
         return;
     }
-    let Some((name, left)) = ARMED.get() else { return };
-    if *name == format!("{point:?}")
-        && left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1
+    let Some((name, left)) = ARMED.get() else {
+        return;
+    };
+    if *name == format!("{point:?}") && left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1
     {
         let own = rustix::process::getpid();
         let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);

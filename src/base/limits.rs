@@ -27,19 +27,19 @@ pub(crate) const GIT_LOCAL: Duration = Duration::from_secs(30);
 /// Time for a git command that talks to a remote on behalf of the ledger.
 pub(crate) const GIT_REMOTE: Duration = Duration::from_secs(5);
 /// Time for pushing a tag or branch.
-pub(crate) const GIT_PUSH: Duration = Duration::from_secs(60);
+pub(crate) const GIT_PUSH: Duration = Duration::from_mins(1);
 /// Time to wait for the ledger lock in this repository.
 pub(crate) const LEDGER_LOCK: Duration = Duration::from_secs(5);
 /// The same during a rollback, which goes on without it.
 pub(crate) const LEDGER_LOCK_ROLLBACK: Duration = Duration::from_millis(200);
 /// A ruling this far in the future is Inconclusive.
-pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(300);
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(5);
 /// How long a router grant lasts, and how often it is renewed.
-pub(crate) const GRANT: Duration = Duration::from_secs(60);
+pub(crate) const GRANT: Duration = Duration::from_mins(1);
 pub(crate) const GRANT_RENEWAL: Duration = Duration::from_secs(15);
 /// Time to bring users back to base after Ctrl-C or SIGTERM.
 pub(crate) const ABORT: Duration = Duration::from_secs(7);
 /// How long a lease is held without renewal.
-pub(crate) const LEASE: Duration = Duration::from_secs(120);
+pub(crate) const LEASE: Duration = Duration::from_mins(2);
 /// Time a single check may observe unless it says otherwise.
-pub(crate) const CHECK: Duration = Duration::from_secs(600);
+pub(crate) const CHECK: Duration = Duration::from_mins(10);

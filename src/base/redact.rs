@@ -41,20 +41,41 @@ const KNOWN_CHARS_MIN: usize = 6;
 
 /// Prefixes after which a token follows, as their issuers publish them.
 const TOKEN_PREFIXES: [&str; 14] = [
-    "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sbp_", "sb_secret_", "xoxb-", "xoxp-",
-    "xapp-", "sk_live_", "AKIA", "eyJ",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "sbp_",
+    "sb_secret_",
+    "xoxb-",
+    "xoxp-",
+    "xapp-",
+    "sk_live_",
+    "AKIA",
+    "eyJ",
 ];
 
 /// Names whose value is a secret, in `name=value`, `name: value` and `"name":"value"`.
 const SECRET_NAMES: [&str; 9] = [
-    "password", "passwd", "secret", "token", "api_key", "apikey", "authorization", "private_key",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "authorization",
+    "private_key",
     "access_key",
 ];
 
 impl Redactor {
     pub(crate) fn new(known: impl IntoIterator<Item = Secret>) -> Self {
-        let mut known: Vec<Secret> =
-            known.into_iter().filter(|s| s.0.trim().len() >= KNOWN_CHARS_MIN).collect();
+        let mut known: Vec<Secret> = known
+            .into_iter()
+            .filter(|s| s.0.trim().len() >= KNOWN_CHARS_MIN)
+            .collect();
         known.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
         Self { known }
     }
@@ -67,7 +88,13 @@ impl Redactor {
                 out = Cow::Owned(out.replace(secret.0.trim(), MASK));
             }
         }
-        for pass in [mask_url_passwords, mask_tokens, mask_bearer, mask_named, mask_pem] {
+        for pass in [
+            mask_url_passwords,
+            mask_tokens,
+            mask_bearer,
+            mask_named,
+            mask_pem,
+        ] {
             if let Some(masked) = pass(&out) {
                 out = Cow::Owned(masked);
             }
@@ -101,7 +128,9 @@ impl Redactor {
 
 fn is_secret_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase().replace('-', "_");
-    SECRET_NAMES.iter().any(|n| lower == *n || lower.ends_with(&format!("_{n}")))
+    SECRET_NAMES
+        .iter()
+        .any(|n| lower == *n || lower.ends_with(&format!("_{n}")))
 }
 
 /// `scheme://user:password@host` keeps scheme, user and host.
@@ -120,7 +149,10 @@ fn mask_url_passwords(text: &str) -> Option<String> {
             Some((user, host)) if user != MASK => {
                 let name = user.split_once(':').map(|(n, _)| n);
                 let shown = name.filter(|n| !n.is_empty()).map(|n| format!("{n}:"));
-                out.push_str(&format!("{}{MASK}@{host}", shown.unwrap_or_default()));
+                out.push_str(&shown.unwrap_or_default());
+                out.push_str(MASK);
+                out.push('@');
+                out.push_str(host);
                 changed = true;
             }
             _ => out.push_str(authority),
@@ -146,7 +178,12 @@ fn mask_tokens(text: &str) -> Option<String> {
         let token = word_start
             .then(|| TOKEN_PREFIXES.iter().find(|p| rest.starts_with(**p)))
             .flatten()
-            .map(|prefix| (prefix, rest.chars().take_while(|c| is_token_char(*c)).count()))
+            .map(|prefix| {
+                (
+                    prefix,
+                    rest.chars().take_while(|c| is_token_char(*c)).count(),
+                )
+            })
             .filter(|(prefix, length)| *length >= prefix.len() + 12);
         if let Some((_, length)) = token {
             out.push_str(MASK);
@@ -194,14 +231,18 @@ fn mask_named(text: &str) -> Option<String> {
         for (at, _) in lower.match_indices(name) {
             let tail = &text[at + name.len()..];
             let value_at = tail.trim_start_matches(['"', '\'']);
-            let Some(after) = value_at.strip_prefix('=').or_else(|| value_at.strip_prefix(':'))
+            let Some(after) = value_at
+                .strip_prefix('=')
+                .or_else(|| value_at.strip_prefix(':'))
             else {
                 continue;
             };
             let value = after.trim_start_matches([' ', '"', '\'']);
             let start = text.len() - value.len();
             let length = value
-                .find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}'))
+                .find(|c: char| {
+                    c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}')
+                })
                 .unwrap_or(value.len());
             let word = &value[..length];
             let scheme = matches!(word, "Bearer" | "bearer" | "Basic");
@@ -225,7 +266,9 @@ fn mask_named(text: &str) -> Option<String> {
 /// A PEM private key keeps its first and last line.
 fn mask_pem(text: &str) -> Option<String> {
     let start = text.find("PRIVATE KEY-----")? + "PRIVATE KEY-----".len();
-    let end = text[start..].find("-----END").map_or(text.len(), |at| start + at);
+    let end = text[start..]
+        .find("-----END")
+        .map_or(text.len(), |at| start + at);
     let inner = &text[start..end];
     (inner.trim() != MASK && !inner.trim().is_empty())
         .then(|| format!("{}\n{MASK}\n{}", &text[..start], &text[end..]))
@@ -236,7 +279,9 @@ mod tests {
     use super::*;
 
     fn masked(text: &str) -> String {
-        Redactor::new([Secret::new("hunter22")]).text(text).into_owned()
+        Redactor::new([Secret::new("hunter22")])
+            .text(text)
+            .into_owned()
     }
 
     #[test]
@@ -247,8 +292,14 @@ mod tests {
                 "postgres://admin:s3cr3t@db.example/x",
                 "postgres://admin:[redacted]@db.example/x",
             ),
-            ("Authorization: Bearer abcdefgh12345", "Authorization: Bearer [redacted]"),
-            ("token ghp_abcdefghijklmnop1234 used", "token [redacted] used"),
+            (
+                "Authorization: Bearer abcdefgh12345",
+                "Authorization: Bearer [redacted]",
+            ),
+            (
+                "token ghp_abcdefghijklmnop1234 used",
+                "token [redacted] used",
+            ),
             ("password=opensesame&x=1", "password=[redacted]&x=1"),
             (r#"{"api_key":"opensesame"}"#, r#"{"api_key":"[redacted]"}"#),
             ("fix: token bucket refill", "fix: token bucket refill"),

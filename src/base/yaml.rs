@@ -27,7 +27,11 @@ pub(crate) struct InputError {
 }
 
 fn place(line: u64, column: u64) -> String {
-    if line == 0 { String::new() } else { format!(":{line}:{column}") }
+    if line == 0 {
+        String::new()
+    } else {
+        format!(":{line}:{column}")
+    }
 }
 
 impl InputError {
@@ -68,7 +72,13 @@ impl InputError {
 
 fn line_of(source: &str, line: u64) -> String {
     let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-    source.lines().nth(index).unwrap_or_default().chars().take(200).collect()
+    source
+        .lines()
+        .nth(index)
+        .unwrap_or_default()
+        .chars()
+        .take(200)
+        .collect()
 }
 
 /// Reads and parses a YAML file of at most [`limits::INPUT_FILE_BYTES_MAX`] bytes.
@@ -84,7 +94,10 @@ pub(crate) fn parse<T: DeserializeOwned>(source: &str, file: &Path) -> Result<T,
         let message = format!("larger than {} bytes", limits::INPUT_FILE_BYTES_MAX);
         return Err(InputError::whole_file(file, message));
     }
-    if source.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
+    if source
+        .lines()
+        .all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
+    {
         return Err(InputError::whole_file(file, "is empty")
             .suggest("see `orca init` for a working file to start from"));
     }
@@ -125,19 +138,31 @@ fn plain(message: &str) -> String {
     cut.trim_start_matches("error: ").to_owned()
 }
 
-/// For "unknown field `x`, expected one of `a`, `b`": the nearest known name.
+/// For "unknown field `x`, expected one of a, b": the nearest known name.
 fn nearest(message: &str) -> Option<String> {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let wrong = names.next().filter(|_| message.contains("unknown field"))?;
-    names
+    let (_, after) = message.split_once("unknown field `")?;
+    let (wrong, known) = after.split_once('`')?;
+    let (_, known) = known.split_once("expected ")?;
+    nearest_name(wrong, known.trim_start_matches("one of ").split(", "))
+        .map(|name| format!("did you mean `{name}`?"))
+}
+
+/// The name in `known` that `wrong` was probably meant to be.
+pub(crate) fn nearest_name<'a>(
+    wrong: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| name.trim_matches('`'))
         .map(|name| (edit_distance(wrong, name), name))
         .min()
         .filter(|(distance, name)| *distance <= name.len().div_ceil(2).min(3))
-        .map(|(_, name)| format!("did you mean `{name}`?"))
+        .map(|(_, name)| name)
 }
 
 /// Levenshtein distance over characters.
-pub(crate) fn edit_distance(a: &str, b: &str) -> usize {
+fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, ca) in a.chars().enumerate() {
@@ -173,7 +198,10 @@ mod tests {
     fn every_loose_form_is_an_error_with_a_place() {
         let unknown = error("name: a\nenabeld: true\n");
         assert_eq!((unknown.line, unknown.text.as_str()), (2, "enabeld: true"));
-        assert_eq!(unknown.suggestion.as_deref(), Some("did you mean `enabled`?"));
+        assert_eq!(
+            unknown.suggestion.as_deref(),
+            Some("did you mean `enabled`?")
+        );
         assert_eq!(error("name: a\nname: b\n").line, 2);
         assert_eq!(error("name: a\nenabled: yes\n").line, 2);
         assert!(error("base: &b {name: a}\n<<: *b\n").line > 0);
@@ -188,7 +216,7 @@ mod tests {
         for level in 1..10 {
             let before = format!("*a{}", level - 1);
             let items = vec![before; 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{items}]\n"));
+            bomb += &format!("a{level}: &a{level} [{items}]\n");
         }
         assert!(parse::<serde_json::Value>(&bomb, Path::new("bomb.yaml")).is_err());
     }

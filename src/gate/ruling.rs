@@ -105,8 +105,7 @@ pub(crate) fn rule(
         .map(|item| {
             let exhibit = &item.exhibit;
             let judgement = rules.judge(exhibit);
-            let (counted, used) =
-                waiver::apply(&exhibit.check, judgement.clone(), waivers, now);
+            let (counted, used) = waiver::apply(&exhibit.check, judgement.clone(), waivers, now);
             let counted = match mode {
                 Mode::Enforce => counted,
                 Mode::Observe => waiver::observed(counted),
@@ -126,7 +125,15 @@ pub(crate) fn rule(
         })
         .collect();
     let (verdict, cause, headline) = combine(gate, mode, &checks);
-    Ruling(RulingRecord { gate: gate.to_owned(), subject, mode, checks, verdict, cause, headline })
+    Ruling(RulingRecord {
+        gate: gate.to_owned(),
+        subject,
+        mode,
+        checks,
+        verdict,
+        cause,
+        headline,
+    })
 }
 
 fn combine(gate: &str, mode: Mode, checks: &[CheckRecord]) -> (Verdict, Option<Cause>, String) {
@@ -152,10 +159,19 @@ pub(crate) fn replay(
     rules: &Rules,
     (waivers, now): (&[Waiver], Timestamp),
 ) -> Ruling {
-    let checks: Vec<CheckRecord> =
-        record.checks.iter().map(|c| replay_check(c, record.mode, exhibits, rules, (waivers, now))).collect();
+    let checks: Vec<CheckRecord> = record
+        .checks
+        .iter()
+        .map(|c| replay_check(c, record.mode, exhibits, rules, (waivers, now)))
+        .collect();
     let (verdict, cause, headline) = combine(&record.gate, record.mode, &checks);
-    Ruling(RulingRecord { checks, verdict, cause, headline, ..record.clone() })
+    Ruling(RulingRecord {
+        checks,
+        verdict,
+        cause,
+        headline,
+        ..record.clone()
+    })
 }
 
 fn replay_check(
@@ -180,7 +196,9 @@ fn replay_check(
             ..stored.clone()
         }
     };
-    let Some(exhibit) = fresh else { return broken(Cause::ExhibitMissing) };
+    let Some(exhibit) = fresh else {
+        return broken(Cause::ExhibitMissing);
+    };
     let judgement = rules.judge(&exhibit);
     if judgement.cause == Some(Cause::UnknownRule) {
         return broken(Cause::UnknownRule);
@@ -193,5 +211,10 @@ fn replay_check(
         Mode::Enforce => counted,
         Mode::Observe => waiver::observed(counted),
     };
-    CheckRecord { judgement, waivers: used, counted: counted.verdict, ..stored.clone() }
+    CheckRecord {
+        judgement,
+        waivers: used,
+        counted: counted.verdict,
+        ..stored.clone()
+    }
 }

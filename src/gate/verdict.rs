@@ -146,13 +146,18 @@ impl Unit {
         let sign = if value < 0 { "-" } else { "" };
         match self {
             Self::Microseconds => format!("{sign}{}", Micros(magnitude)),
-            Self::Ppm if magnitude % 100 != 0 => {
+            Self::Ppm if !magnitude.is_multiple_of(100) => {
                 format!("{sign}{}.{:04} %", magnitude / 10_000, magnitude % 10_000)
             }
             Self::Ppm => percent(sign, magnitude / 100),
             Self::BasisPoints => percent(sign, magnitude),
             Self::Count => value.to_string(),
-            Self::MilliPerSecond => format!("{sign}{}", Rate { milli_per_s: magnitude }),
+            Self::MilliPerSecond => format!(
+                "{sign}{}",
+                Rate {
+                    milli_per_s: magnitude
+                }
+            ),
         }
     }
 }

@@ -1,0 +1,1 @@
+//! Arguments, configuration, wiring and rendering: the only layer that talks to people.

@@ -1,0 +1,1 @@
+//! Proving: a signed pack that anyone can verify and judge again, offline.

@@ -1,0 +1,250 @@
+//! What the ledger remembers, and in which form. An entry is a decision, which may be refused when
+//! it meets a newer state, or a fact, which has happened and is always kept.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::clock::Timestamp;
+use crate::base::digest::{Digest, canonical_json};
+use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
+use crate::base::units::Weight;
+use crate::gate::clearance::{ClearanceRecord, SeenLive};
+use crate::gate::phase::Phase;
+use crate::gate::ruling::RulingRecord;
+use crate::gate::verdict::Verdict;
+use crate::gate::waiver::{Role, Waiver};
+
+pub(crate) const SCHEMA: &str = "orca.entry/v1";
+
+/// One entry: `entry.json` in the tree of one commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Entry {
+    pub(crate) schema: String,
+    pub(crate) id: OrcaId,
+    /// SHA-256 of the `entry.json` before; absent in the first entry.
+    pub(crate) prev_sha256: Option<Digest>,
+    pub(crate) at: Timestamp,
+    pub(crate) actor: Actor,
+    /// Version of the orca that wrote it.
+    pub(crate) orca: String,
+    pub(crate) environment: Option<Environment>,
+    /// The lease epoch under which it was written, where one was held.
+    pub(crate) epoch: Option<u64>,
+    pub(crate) body: Body,
+    /// Exhibits that belong to it.
+    pub(crate) exhibits: Vec<ExhibitRef>,
+}
+
+/// Who wrote an entry. Without configured trust the role is a claim, shown as unsigned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Actor {
+    pub(crate) name: String,
+    pub(crate) role: Option<Role>,
+}
+
+/// An exhibit by its digest: a blob in the same tree, or a file beside the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExhibitRef {
+    /// File name in the tree or below `.orca/exhibits`: `<sha256 hex>.json`.
+    pub(crate) name: String,
+    pub(crate) sha256: Digest,
+    pub(crate) size: u64,
+    pub(crate) stored: Stored,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stored {
+    Blob,
+    Beside,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "says", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Body {
+    // Decisions.
+    RcTagged(RcTagged),
+    Frozen { release: ReleaseName, until: Timestamp, reason: String },
+    Unfrozen { release: ReleaseName, reason: String },
+    Waived { waiver: Waiver },
+    Cleared { clearance: ClearanceRecord, phase: Phase },
+    RolloutStarted(RolloutStarted),
+    /// Written before traffic is raised; names the clearance it uses up.
+    RaiseIntended { step: OrcaId, rollout: OrcaId, clearance: OrcaId, from: Weight, to: Weight },
+    /// Written before the new version becomes the base.
+    PromoteIntended { step: OrcaId, release: ReleaseName, clearance: OrcaId, to: DeploymentId },
+    FinalTagged { release: ReleaseName, rc: ReleaseName, commit: CommitId },
+    /// A step that raises nothing: a tag, a changelog, a pack.
+    StepIntended { step: OrcaId, name: String, detail: BTreeMap<String, String> },
+
+    // Facts.
+    Ruled { phase: Phase, ruling: Box<RulingRecord> },
+    /// Written before traffic is lowered, where a disk takes it in time.
+    LowerIntended { step: OrcaId, rollout: Option<OrcaId>, to: DeploymentId, reason: String },
+    StepEnded { step: OrcaId, outcome: Outcome, detail: String },
+    StageDecided(StageDecided),
+    RolloutEnded { rollout: OrcaId, end: RolloutEnd, reason: String },
+    RolledBack(RolledBack),
+    Promoted(Promoted),
+    /// The watch window ended without a trigger.
+    Stable { release: ReleaseName, commit: CommitId },
+    PackWritten { release: ReleaseName, pack: Digest, verdict: Verdict },
+    /// A fact that lost a race: its original bytes, kept on the new head.
+    Reconciled { entry_base64: String, dsse_base64: Option<String> },
+}
+
+/// A release candidate and how it came to its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RcTagged {
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    /// The final version this is a candidate for.
+    pub(crate) version: semver::Version,
+    /// The newest stable version before it.
+    pub(crate) since: Option<ReleaseName>,
+    /// Why this bump.
+    pub(crate) reason: String,
+}
+
+/// The beginning of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RolloutStarted {
+    pub(crate) rollout: OrcaId,
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) canary: DeploymentId,
+    pub(crate) base: DeploymentId,
+    pub(crate) base_commit: Option<CommitId>,
+    /// The stages as they will run: the resolved rollout plan.
+    pub(crate) plan: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageDecided {
+    pub(crate) rollout: OrcaId,
+    /// 1-based.
+    pub(crate) stage: u32,
+    pub(crate) weight: Weight,
+    pub(crate) verdict: Verdict,
+    /// What the machine does next: `raise`, `hold`, `abort`, `withdraw`, `done`.
+    pub(crate) next: String,
+    pub(crate) headline: String,
+    /// Requests by users on each arm during the stage, and how many of them failed.
+    pub(crate) base_requests: u64,
+    pub(crate) base_errors: u64,
+    pub(crate) canary_requests: u64,
+    pub(crate) canary_errors: u64,
+}
+
+/// How a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RolloutEnd {
+    /// All traffic is on the canary, the old base is kept ready.
+    Complete,
+    /// A judged breach: this condemns the commit in this environment.
+    RolledBack,
+    /// Undecided until `max_hold`: not a failed change.
+    Withdrawn,
+    /// Ctrl-C, SIGTERM or `canary abort`: not a failed change.
+    Aborted,
+    /// Nobody renewed the grant; users are back on base.
+    GrantEnded,
+}
+
+/// Traffic went back to an earlier version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RolledBack {
+    /// The release that was taken back, where it is known.
+    pub(crate) release: Option<ReleaseName>,
+    /// Its commit: condemned in this environment from here on.
+    pub(crate) commit: Option<CommitId>,
+    pub(crate) from: Option<DeploymentId>,
+    pub(crate) to: DeploymentId,
+    pub(crate) seen: SeenLive,
+    pub(crate) reason: String,
+    pub(crate) verified: Verified,
+    /// From the command to the platform's answer, and to real requests showing it.
+    pub(crate) moved_us: u64,
+    pub(crate) verified_us: Option<u64>,
+}
+
+/// What is known about traffic after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verified {
+    /// Real requests showed it.
+    Verified,
+    /// The platform accepted it; requests have not shown it.
+    Requested,
+    Failed,
+}
+
+/// A release became the base of an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Promoted {
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) deployment: DeploymentId,
+    /// The base it replaced: where "back" is.
+    pub(crate) previous: DeploymentId,
+    pub(crate) previous_commit: Option<CommitId>,
+}
+
+/// What came of an intent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    Done,
+    Failed,
+    /// Nobody knows: the process died between intent and outcome.
+    Unknown,
+}
+
+impl Body {
+    /// Facts have happened: they are kept even when they lose a race.
+    pub(crate) const fn is_fact(&self) -> bool {
+        match self {
+            Self::RcTagged(_)
+            | Self::Frozen { .. }
+            | Self::Unfrozen { .. }
+            | Self::Waived { .. }
+            | Self::Cleared { .. }
+            | Self::RolloutStarted(_)
+            | Self::RaiseIntended { .. }
+            | Self::PromoteIntended { .. }
+            | Self::FinalTagged { .. }
+            | Self::StepIntended { .. } => false,
+            Self::Ruled { .. }
+            | Self::LowerIntended { .. }
+            | Self::StepEnded { .. }
+            | Self::StageDecided(_)
+            | Self::RolloutEnded { .. }
+            | Self::RolledBack(_)
+            | Self::Promoted(_)
+            | Self::Stable { .. }
+            | Self::PackWritten { .. }
+            | Self::Reconciled { .. } => true,
+        }
+    }
+}
+
+impl Entry {
+    /// Canonical bytes of `entry.json`.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        canonical_json(self).expect("an entry is plain data")
+    }
+}

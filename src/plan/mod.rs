@@ -1,0 +1,1 @@
+//! Acting: ordered steps, each with apply, verify and an expected duration.

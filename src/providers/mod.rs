@@ -1,0 +1,3 @@
+//! The outside world, one folder each, behind the ports that the domains state.
+
+pub(crate) mod git;

@@ -1,0 +1,1 @@
+//! Versions, changelog and notes from conventional commits.

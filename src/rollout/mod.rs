@@ -1,0 +1,1 @@
+//! The pure machine that moves traffic stage by stage, or back.

@@ -1,0 +1,1 @@
+//! The embedded reverse proxy that splits traffic between two upstreams.

@@ -1,0 +1,1 @@
+//! Objectives in the words people say, and the statistics that judge them.
