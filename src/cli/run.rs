@@ -39,7 +39,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                     .hint("orca release status shows what is known of traffic")
                     .hint("report the lines above"))
             });
-    finish(&context, verb, outcome)
+    finish(&context, verb, &outcome)
 }
 
 fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
@@ -49,7 +49,7 @@ fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
         .build()
         .map_err(|e| Failure::new(Code::Bug, Exit::Unavailable, format!("no runtime: {e}")))?;
     let result = runtime.block_on(async {
-        watch_signals(context.cancel.clone());
+        watch_signals(&context.cancel);
         let owns_interrupts = command.owns_interrupts();
         let work = command.run(context);
         if owns_interrupts {
@@ -67,7 +67,7 @@ fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
 }
 
 /// Ctrl-C and SIGTERM set the token; what that means is the verb's business.
-fn watch_signals(cancel: CancellationToken) {
+fn watch_signals(cancel: &CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let cancel = cancel.clone();
@@ -144,9 +144,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn finish(context: &Context, verb: &str, outcome: Result<Report, Failure>) -> ExitCode {
+fn finish(context: &Context, verb: &str, outcome: &Result<Report, Failure>) -> ExitCode {
     let redact = |text: String| context.redactor.text(&text).into_owned();
-    let exit = match &outcome {
+    let exit = match outcome {
         Ok(report) => {
             let text = if context.json {
                 format!("{:#}\n", context.redactor.json(report.json.clone()))
