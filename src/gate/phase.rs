@@ -365,11 +365,12 @@ mod tests {
         PhaseRuling::assemble((Phase::Preflight, subject()), &requirements, rulings, &before, now)
     }
 
+    type Case = (Vec<Ruling>, Verdict, Option<Cause>);
+
     #[test]
     fn the_rules_of_a_phase() {
         let enforced = |gate, told| ruling(gate, told, Mode::Enforce);
         let observed = |gate, told| ruling(gate, told, Mode::Observe);
-        type Case = (Vec<Ruling>, Verdict, Option<Cause>);
         let cases: Vec<Case> = vec![
             (vec![enforced("a", "pass"), enforced("b", "pass")], Verdict::Pass, None),
             (vec![enforced("a", "pass")], Verdict::Inconclusive, Some(Cause::MissingRuling)),
