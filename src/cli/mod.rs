@@ -10,3 +10,4 @@ pub(crate) mod failure;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod schema;

@@ -50,6 +50,11 @@ impl Report {
         } else {
             json = json!({"schema": schema, "value": json});
         }
+        Self::bare(exit, json, human)
+    }
+
+    /// A report whose JSON is a document of its own, such as a JSON Schema.
+    pub(crate) fn bare(exit: Exit, json: Value, human: impl Into<String>) -> Self {
         Self {
             exit,
             json,

@@ -160,11 +160,8 @@ fn finish(context: &Context, verb: &str, outcome: &Result<Report, Failure>) -> E
         Err(failure) => {
             write_all(&mut std::io::stderr(), &redact(human::failure(failure)));
             if context.json {
-                let document = serde_json::json!({
-                    "schema": "orca.failure/v1", "code": failure.code.as_str(),
-                    "exit": failure.exit.code(), "message": failure.message,
-                    "hints": failure.hints,
-                });
+                let document =
+                    serde_json::to_value(failure.document()).expect("a failure is plain data");
                 write_all(
                     &mut std::io::stdout(),
                     &format!("{:#}\n", context.redactor.json(document)),

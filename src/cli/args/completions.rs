@@ -1,10 +1,19 @@
 //! `orca completions SHELL`.
 
 use clap::CommandFactory as _;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::cli::args::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
+
+/// A completion script.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Completions {
+    shell: String,
+    script: String,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -15,6 +24,6 @@ pub(crate) fn run(args: &Args) -> Report {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "orca", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
-    let document = serde_json::json!({ "shell": args.shell.to_string(), "script": script });
+    let document = Completions { shell: args.shell.to_string(), script: script.clone() };
     Report::new(Exit::Done, "orca.completions/v1", &document, script)
 }

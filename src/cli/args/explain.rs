@@ -1,10 +1,27 @@
 //! `orca explain CODE`: the page of an error code or a check, offline.
 
-use crate::cli::context::Context;
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+
+/// The page of one code.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Page {
+    code: &'static str,
+    title: &'static str,
+    /// Markdown.
+    page: &'static str,
+}
+
+/// The titles of all codes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct List {
+    codes: Vec<&'static str>,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -12,20 +29,18 @@ pub(crate) struct Args {
     code: Option<String>,
 }
 
-pub(crate) fn run(args: &Args, _context: &Context) -> Result<Report, Failure> {
+pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     let Some(wanted) = &args.code else { return Ok(list()) };
     let code = Code::find(wanted).ok_or_else(|| {
         Failure::new(Code::UnknownTopic, Exit::Usage, format!("there is no page for '{wanted}'"))
             .hint("orca explain lists every code")
     })?;
-    let document = serde_json::json!({
-        "code": code.as_str(), "title": code.title(), "page": code.page(),
-    });
+    let document = Page { code: code.as_str(), title: code.title(), page: code.page() };
     Ok(Report::new(Exit::Done, "orca.explain/v1", &document, code.page()))
 }
 
 fn list() -> Report {
-    let titles: Vec<&str> = Code::ALL.iter().map(|code| code.title()).collect();
-    let document = serde_json::json!({ "codes": titles });
-    Report::new(Exit::Done, "orca.explain/v1", &document, titles.join("\n"))
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.title()).collect();
+    let human = codes.join("\n");
+    Report::new(Exit::Done, "orca.explain-list/v1", &List { codes }, human)
 }

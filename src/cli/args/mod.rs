@@ -12,6 +12,7 @@ use super::report::Report;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod man;
+pub(crate) mod schema;
 
 /// Take a commit from "looks good" to "proven in production, or safely back".
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     Completions(completions::Args),
     /// Print the manual page
     Man(man::Args),
+    /// Print the JSON Schema of a file or of a document that orca prints
+    Schema(schema::Args),
 }
 
 impl Command {
@@ -51,21 +54,23 @@ impl Command {
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
+            Self::Schema(_) => "schema",
         }
     }
 
     /// Whether the verb itself decides what a signal means. Others are dropped: exit 130.
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) => false,
+            Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
-            Self::Explain(args) => explain::run(&args, context),
+            Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),
+            Self::Schema(args) => schema::run(&args),
         }
     }
 }
