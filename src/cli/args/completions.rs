@@ -1,0 +1,20 @@
+//! `orca completions SHELL`.
+
+use clap::CommandFactory as _;
+
+use crate::cli::args::Cli;
+use crate::cli::exit::Exit;
+use crate::cli::report::Report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    shell: clap_complete::Shell,
+}
+
+pub(crate) fn run(args: &Args) -> Report {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "orca", &mut script);
+    let script = String::from_utf8_lossy(&script).into_owned();
+    let document = serde_json::json!({ "shell": args.shell.to_string(), "script": script });
+    Report::new(Exit::Done, "orca.completions/v1", &document, script)
+}
