@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 /// How long any one command may take before the test gives up on it.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A command that ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Running {
             match self.lines.recv_timeout(DEADLINE) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
-                Err(_) => panic!("no line with '{text}' in:\n{}", seen.join("\n")),
+                Err(end) => panic!("no line with '{text}' ({end}) in:\n{}", seen.join("\n")),
             }
         }
     }

@@ -35,8 +35,7 @@ const UNFINISHED: [&str; 6] =
     ["todo!", "unimplemented!", "#[ignore", "#[allow(", "#![allow(", "#[should_panic"];
 
 /// Names that say nothing about what is inside.
-const EMPTY_WORDS: [&str; 7] =
-    ["utils", "helpers", "manager", "common", "imp", "data", "process"];
+const EMPTY_WORDS: [&str; 7] = ["utils", "helpers", "manager", "common", "imp", "data", "process"];
 
 pub(crate) fn homeless(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
@@ -68,12 +67,17 @@ pub(crate) fn oversized(root: &Path) -> Vec<String> {
         let lines = source.text.lines().count();
         let cap = if source.path == "src/main.rs" { MAIN_LINES } else { FILE_LINES };
         if lines > cap {
-            found.push(format!("{}: {lines} lines, at most {cap}: split it by meaning", source.path));
+            found.push(format!(
+                "{}: {lines} lines, at most {cap}: split it by meaning",
+                source.path
+            ));
         }
         for (name, line, length) in functions(&source) {
             if length > FUNCTION_LINES {
                 let place = format!("{}:{line}", source.path);
-                found.push(format!("{place}: fn {name} has {length} lines, at most {FUNCTION_LINES}"));
+                found.push(format!(
+                    "{place}: fn {name} has {length} lines, at most {FUNCTION_LINES}"
+                ));
             }
         }
     }
@@ -193,11 +197,7 @@ pub(crate) fn misnamed(root: &Path) -> Vec<String> {
 #[test]
 fn functions_are_measured_without_blanks_and_comments() {
     let text = "fn a(x: [u8; 4]) {\n  // no\n\n  b();\n}\ntrait T { fn c(&self); }\n";
-    let source = Source {
-        path: "src/x.rs".into(),
-        text: text.into(),
-        code: source::blank(text),
-    };
+    let source = Source { path: "src/x.rs".into(), text: text.into(), code: source::blank(text) };
     assert_eq!(functions(&source), [("a".to_owned(), 1, 1)]);
 }
 

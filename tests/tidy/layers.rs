@@ -92,9 +92,9 @@ pub(crate) fn violations(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for source in source::all(root) {
         let module = source.module();
-        let Some(room) = module.first().copied() else { continue };
-        if layer_of(room).is_none() {
-            found.push(format!("{}: '{room}' is no room of the layer table", source.path));
+        let Some(own) = module.first().copied() else { continue };
+        if layer_of(own).is_none() {
+            found.push(format!("{}: '{own}' is no room of the layer table", source.path));
             continue;
         }
         for (at, named) in rooms_named(&source) {
@@ -103,11 +103,11 @@ pub(crate) fn violations(root: &Path) -> Vec<String> {
             if layer_of(&named).is_none() && !root.join("src").join(&named).exists() {
                 continue;
             }
-            if let Err(why) = may_name(room, &named) {
-                found.push(format!("{place}: {room} names {named}: {why}"));
+            if let Err(why) = may_name(own, &named) {
+                found.push(format!("{place}: {own} names {named}: {why}"));
             }
             let wires = module.get(1).is_some_and(|part| part.starts_with("wire"));
-            if named == "providers" && room == "cli" && !wires {
+            if named == "providers" && own == "cli" && !wires {
                 found.push(format!("{place}: only src/cli/wire*.rs names a provider"));
             }
         }

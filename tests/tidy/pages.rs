@@ -85,8 +85,12 @@ pub(crate) fn errors(root: &Path) -> Vec<String> {
 }
 
 fn codes(text: &str) -> BTreeSet<String> {
-    let digits = |at: usize| text.get(at + 5..at + 9).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
-    text.match_indices("ORCA-").filter_map(|(at, _)| digits(at)).map(|d| format!("ORCA-{d}")).collect()
+    let digits =
+        |at: usize| text.get(at + 5..at + 9).filter(|d| d.bytes().all(|b| b.is_ascii_digit()));
+    text.match_indices("ORCA-")
+        .filter_map(|(at, _)| digits(at))
+        .map(|d| format!("ORCA-{d}"))
+        .collect()
 }
 
 fn page_names(folder: &Path) -> BTreeSet<String> {
@@ -172,7 +176,8 @@ fn generated(root: &Path, name: &str, wanted: &str) -> Vec<String> {
     match differs {
         _ if stands == wanted => Vec::new(),
         line => {
-            let line = line.unwrap_or_else(|| stands.lines().count().min(wanted.lines().count())) + 1;
+            let line =
+                line.unwrap_or_else(|| stands.lines().count().min(wanted.lines().count())) + 1;
             vec![format!("{name}:{line} is out of date: ORCA_UPDATE=1 cargo test --test tidy")]
         }
     }
@@ -211,7 +216,8 @@ fn local_names(root: &Path) -> BTreeSet<String> {
     names.extend(std::env::var("CARGO_HOME").ok());
     for (name, value) in std::env::vars() {
         let name = name.to_uppercase();
-        let mirrors = name.ends_with("PROXY") || name.ends_with("REGISTRY") || name.ends_with("INDEX_URL");
+        let mirrors =
+            name.ends_with("PROXY") || name.ends_with("REGISTRY") || name.ends_with("INDEX_URL");
         if let Some((_, after)) = value.split_once("://").filter(|_| mirrors) {
             let authority = after.split(['/', '?']).next().unwrap_or_default();
             let host = authority.rsplit('@').next().unwrap_or_default();
