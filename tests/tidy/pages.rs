@@ -28,20 +28,29 @@ pub(crate) fn checks(root: &Path) -> Vec<String> {
     found
 }
 
-/// Names of rules and check ids: the first text after `RuleId {` and in `CheckId::new(...)`.
+/// What `RuleId { name: ... }` and `CheckId::new(...)` name: a text, or a constant of that file.
 fn check_ids(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for opening in ["RuleId {", "CheckId::new("] {
         for at in source.occurrences(opening) {
             let after = &source.text[at + opening.len()..];
             let until = after.find(['}', ')', ';']).unwrap_or(after.len());
-            let text = after[..until].split('"').nth(1).unwrap_or_default();
-            if is_check_id(text) {
-                found.push(text.to_owned());
-            }
+            let id = named_by(&after[..until], &source.text);
+            found.extend(id.filter(|id| is_check_id(id)));
         }
     }
     found
+}
+
+fn named_by(argument: &str, text: &str) -> Option<String> {
+    if let Some(literal) = argument.split('"').nth(1) {
+        return Some(literal.to_owned());
+    }
+    let value = argument.trim().trim_start_matches("name:").trim_start();
+    let constant = value.split([',', ' ', '\n']).next().unwrap_or_default();
+    let constant = constant.rsplit("::").next().unwrap_or_default();
+    let (_, after) = text.split_once(&format!("const {constant}: &"))?;
+    after.split('"').nth(1).map(str::to_owned)
 }
 
 fn is_check_id(text: &str) -> bool {
@@ -237,6 +246,13 @@ fn codes_ids_and_subcommands_are_recognised() {
     assert_eq!(codes("x ORCA-1001 ORCA-12 ORCA-"), BTreeSet::from(["ORCA-1001".to_owned()]));
     assert!(is_check_id("slo.latency") && is_check_id("slo.error_rate"));
     assert!(!is_check_id("slo") && !is_check_id("slo.Latency") && !is_check_id("a.b.c"));
+    let file = "pub(crate) const ID: &'static str = \"slo.latency\";";
+    for argument in
+        ["\"slo.latency\"", " name: \"slo.latency\", version: 1 ", "name: Self::ID, ", "ID"]
+    {
+        assert_eq!(named_by(argument, file).as_deref(), Some("slo.latency"), "{argument}");
+    }
+    assert_eq!(named_by("text", file), None);
     let help = "orca\n\nUsage: orca x\n\nCommands:\n  release  Tags\n           of a release\n  load\n  \
                 help     Help\n\nOptions:\n  -h, --help\n";
     assert_eq!(subcommands(help), ["release", "load"]);
