@@ -1,6 +1,7 @@
 //! Arguments, configuration, wiring and rendering: the only layer that talks to people.
 
 pub(crate) mod args;
+pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod env;
 pub(crate) mod exit;
