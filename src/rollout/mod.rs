@@ -1,1 +1,3 @@
 //! The pure machine that moves traffic stage by stage, or back.
+
+pub(crate) mod ports;
