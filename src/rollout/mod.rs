@@ -1,3 +1,8 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
+pub(crate) mod decision;
+pub(crate) mod machine;
+pub(crate) mod plan;
 pub(crate) mod ports;
+#[cfg(test)]
+mod simulation;
