@@ -6,3 +6,4 @@ pub(crate) mod plan;
 pub(crate) mod ports;
 #[cfg(test)]
 mod simulation;
+pub(crate) mod step;

@@ -6,9 +6,10 @@
 //! with users on one known version, or under a grant that ends there, or saying it does not know.
 
 use super::decision::StageJudgement;
-use super::machine::{Action, At, Denied, Event, ExitKind, Found, RaiseRefused, State, step};
+use super::machine::{Action, At, Denied, Event, ExitKind, Found, RaiseRefused, State};
 use super::plan::tests::plan;
 use super::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan};
+use super::step::step;
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::units::{Micros, Weight};
 use crate::gate::verdict::Verdict;
