@@ -305,8 +305,13 @@ mod tests {
             serving: DeploymentId::new("base").unwrap(),
         };
         let now = Timestamp::from_us(1);
-        let ruling =
-            PhaseRuling::assemble((Phase::Canary, subject), &[], &[], &Default::default(), now);
+        let ruling = PhaseRuling::assemble(
+            (Phase::Canary, subject),
+            &[],
+            &[],
+            &std::collections::BTreeSet::new(),
+            now,
+        );
         assert!(ruling.clear(&at, now, &Entropy::seeded(1)).is_err());
     }
 }

@@ -19,6 +19,7 @@ const SCHEDULES: u64 = 2_000;
 const STEPS_MAX: u32 = 2_000;
 const GRANT_US: i64 = 60_000_000;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact of the world")]
 struct World {
     dice: Entropy,
     now: Timestamp,
@@ -87,8 +88,8 @@ impl World {
     }
 
     /// Carries one action out; what comes back is the next event.
-    fn act(&mut self, plan: &RolloutPlan, action: Action) -> Option<Event> {
-        match action {
+    fn act(&mut self, plan: &RolloutPlan, action: &Action) -> Option<Event> {
+        match *action {
             Action::RequestClearance { stage } => Some(self.clear(stage)),
             Action::RaiseTo { stage, weight } => Some(self.raise(plan, stage, weight)),
             Action::RenewGrant => self.renew(),
@@ -312,7 +313,7 @@ fn run(seed: u64) -> (Option<RolloutEnd>, ExitKind) {
                 queue.push(Event::Resumed { weight: world.weight });
                 break;
             }
-            queue.extend(world.act(&plan, action));
+            queue.extend(world.act(&plan, &action));
         }
         let pause = i64::try_from(world.dice.below(5_000_000)).unwrap();
         world.pass(if queue.is_empty() { pause } else { pause / 10 });

@@ -4,6 +4,8 @@
 //! the way back, or ended, nothing raises again; every hold has an end; only a judged breach ends
 //! as `RolledBack`; going back is never refused. Every action is safe to repeat.
 
+#![expect(clippy::needless_pass_by_value, reason = "a state is used up by the step that leaves it")]
+
 use super::decision::{Decision, StageJudgement, decide};
 use super::machine::{Action, At, Denied, Event, ExitKind, Found, RaiseRefused, StageNext, State};
 use super::plan::{OnFail, OnInterrupt, RolloutPlan};
