@@ -1,1 +1,3 @@
 //! One use case a file: ports in, events out.
+
+pub(crate) mod init;
