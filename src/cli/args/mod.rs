@@ -12,6 +12,7 @@ use super::report::Report;
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod man;
+pub(crate) mod router;
 pub(crate) mod schema;
 
 /// Take a commit from "looks good" to "proven in production, or safely back".
@@ -38,6 +39,8 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Split traffic between two upstreams
+    Router(router::Args),
     /// Explain an error code or a check
     Explain(explain::Args),
     /// Print completions for a shell
@@ -51,6 +54,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
+            Self::Router(_) => "router",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -61,12 +65,14 @@ impl Command {
     /// Whether the verb itself decides what a signal means. Others are dropped: exit 130.
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
+            Self::Router(_) => true,
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
+            Self::Router(args) => router::run(args, context).await,
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),
