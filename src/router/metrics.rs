@@ -38,8 +38,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 5] =
-        [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned];
+    const ALL: [Self; 5] = [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -266,14 +265,7 @@ mod tests {
     use super::*;
 
     fn sample(generation: u64, arm: Arm, outcome: Outcome) -> Sample {
-        Sample {
-            generation,
-            arm,
-            source: Source::Users,
-            bucket: Some(7),
-            latency_us: 500,
-            outcome,
-        }
+        Sample { generation, arm, source: Source::Users, bucket: Some(7), latency_us: 500, outcome }
     }
 
     #[test]

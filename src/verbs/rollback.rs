@@ -7,7 +7,7 @@ use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::gate::clearance::{SeenLive, Warrant};
 use crate::ledger::entry::{Body, RolledBack, TrafficProof};
 use crate::ledger::fold::{NoWayBack, WayBack};
-use crate::rollout::ports::{Arm, Platform, PlatformError, PlatformState};
+use crate::rollout::ports::{Arm, Known, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back;
 use crate::verbs::ship::Tell;
@@ -210,7 +210,7 @@ impl Target {
     /// A canary's base, else the version before this one, as the platform remembers it.
     pub(crate) fn of_platform(
         seen: &PlatformState,
-        previous: Option<(DeploymentId, Option<CommitId>)>,
+        previous: Option<Known>,
         to: Option<&DeploymentId>,
         platform: &str,
     ) -> Result<Self, BackError> {
@@ -229,11 +229,11 @@ impl Target {
             });
         }
         match (previous, to) {
-            (Some((deployment, _)), Some(wanted)) if deployment != *wanted => {
+            (Some(known), Some(wanted)) if known.deployment != *wanted => {
                 Err(BackError::NeverServed(wanted.clone()))
             }
             (None, Some(wanted)) => Err(BackError::NeverServed(wanted.clone())),
-            (Some((deployment, commit)), _) => Ok(Self {
+            (Some(Known { deployment, commit }), _) => Ok(Self {
                 deployment,
                 commit,
                 seen: seen_live,
@@ -254,8 +254,7 @@ impl Target {
 mod tests {
     use super::*;
     use crate::base::units::Weight;
-    use crate::rollout::ports::CanaryState;
-
+    
     fn id(name: &str) -> DeploymentId {
         DeploymentId::new(name).unwrap()
     }
@@ -264,7 +263,7 @@ mod tests {
         PlatformState {
             base: id("base"),
             base_commit: None,
-            canary: Some(CanaryState { deployment: id("canary"), commit: None }),
+            canary: Some(Known { deployment: id("canary"), commit: None }),
             weight: Weight::from_basis_points(weight).unwrap(),
             generation: 1,
             epoch: 1,
@@ -275,7 +274,7 @@ mod tests {
     #[test]
     fn without_a_ledger_the_platform_says_where_back_is() {
         let of = |weight, previous: Option<&str>, to: Option<&str>| {
-            let previous = previous.map(|p| (id(p), None));
+            let previous = previous.map(|p| Known { deployment: id(p), commit: None });
             Target::of_platform(&seen(weight), previous, to.map(id).as_ref(), "router")
                 .map(|target| (target.deployment.to_string(), target.lowers))
                 .map_err(|error| error.to_string())
