@@ -71,6 +71,7 @@ pub(crate) struct History {
 }
 
 /// The answer of `orca release next --json`.
+#[expect(clippy::struct_field_names, reason = "the names are the contract of the document")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Next {
     pub(crate) schema: String,
