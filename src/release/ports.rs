@@ -115,6 +115,9 @@ pub(crate) trait Repository {
         commit: &CommitId,
         message: &str,
     ) -> Result<Signing, RepositoryError>;
+    /// Pushes one tag alone; a tag that is there already, at the same commit, counts as done.
+    /// Without such a remote there is nothing to do.
+    fn push_tag(&self, remote: &str, tag: &str) -> Result<Pushed, RepositoryError>;
     /// Pushes the commit to `branch` and the tag, both or neither.
     fn push(&self, remote: &str, branch: &str, tag: &str) -> Result<Pushed, RepositoryError>;
 }

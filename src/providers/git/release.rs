@@ -190,10 +190,25 @@ impl Repository for GitRepository {
         Ok(signing)
     }
 
+    fn push_tag(&self, remote: &str, tag: &str) -> Result<Pushed, RepositoryError> {
+        if !self.remote_exists(remote) {
+            return Ok(Pushed::Done);
+        }
+        self.push_refs(remote, &[&format!("refs/tags/{tag}:refs/tags/{tag}")])
+    }
+
     fn push(&self, remote: &str, branch: &str, tag: &str) -> Result<Pushed, RepositoryError> {
         let branch = format!("HEAD:refs/heads/{branch}");
         let tag = format!("refs/tags/{tag}:refs/tags/{tag}");
-        let args = ["push", "--atomic", "--porcelain", "--end-of-options", remote, &branch, &tag];
+        self.push_refs(remote, &[&branch, &tag])
+    }
+}
+
+impl GitRepository {
+    /// All of `refs` or none.
+    fn push_refs(&self, remote: &str, refs: &[&str]) -> Result<Pushed, RepositoryError> {
+        let args =
+            [&["push", "--atomic", "--porcelain", "--end-of-options", remote], refs].concat();
         let output = self.git.try_run(&args, limits::GIT_PUSH).map_err(ran("push the tag"))?;
         if output.success {
             return Ok(Pushed::Done);
