@@ -144,9 +144,7 @@ async fn call(
 
 fn read(control: &Control, path: &str) -> Result<Answer, CallError> {
     match path {
-        "/state" => {
-            Ok(state_answer(control, Changed { state: control.state(), persisted: true }))
-        }
+        "/state" => Ok(state_answer(control, Changed { state: control.state(), persisted: true })),
         "/metrics.json" => Ok(json(StatusCode::OK, &control.metrics())),
         "/metrics" => {
             let text = prometheus::text(&control.metrics(), &control.state());
@@ -171,8 +169,7 @@ async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, 
             control.lower(|state| state.lower(weight)).await
         }
         "/stage" => {
-            let StageRequest { canary, release, audience, expect_generation, epoch } =
-                parse(body)?;
+            let StageRequest { canary, release, audience, expect_generation, epoch } = parse(body)?;
             let expected = Expected { generation: expect_generation, epoch };
             let staging = Staging { canary, release, audience };
             control.raise(|state| state.stage(staging.clone(), expected)).await

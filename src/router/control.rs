@@ -190,10 +190,8 @@ impl Control {
     pub(crate) async fn tick(&self) -> Option<Changed> {
         let now = self.clock.now();
         self.state().tick(now)?;
-        let changed = self
-            .lower(|state| Ok(state.tick(now).unwrap_or_else(|| state.clone())))
-            .await
-            .ok()?;
+        let changed =
+            self.lower(|state| Ok(state.tick(now).unwrap_or_else(|| state.clone()))).await.ok()?;
         tracing::warn!(generation = changed.state.generation, "the grant ended: all users on base");
         Some(changed)
     }

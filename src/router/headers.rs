@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn ambiguous_requests_are_refused() {
-        let status = |pairs: &[(&str, &str)]| check(&request(pairs)).err().map(|e| e.status.as_u16());
+        let status =
+            |pairs: &[(&str, &str)]| check(&request(pairs)).err().map(|e| e.status.as_u16());
         assert_eq!(status(&[("host", "a")]), None);
         assert_eq!(status(&[]), Some(400));
         assert_eq!(status(&[("host", "a"), ("host", "b")]), Some(400));

@@ -17,5 +17,5 @@ pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod upgrade;

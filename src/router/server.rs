@@ -22,13 +22,13 @@ use tokio_util::sync::CancellationToken;
 use crate::base::clock::Clock;
 use crate::base::redact::Secret;
 
+use super::admin;
 use super::control::Control;
 use super::health::{self, HealthSettings};
 use super::persist::{self, Origin, Store};
 use super::pool::AddressError;
 use super::proxy::{ProxySettings, Worker};
 use super::state::Upstream;
-use super::admin;
 
 /// Pause after a failed accept, which is usually a lack of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -177,8 +177,12 @@ fn warn_about(origin: &Origin, path: &std::path::Path) {
     let path = path.display();
     match origin {
         Origin::Stored => {}
-        Origin::Missing => tracing::warn!(%path, "no state file: all traffic to the configured base"),
-        Origin::GrantEnded => tracing::warn!(%path, "the stored grant has ended: all users on base"),
+        Origin::Missing => {
+            tracing::warn!(%path, "no state file: all traffic to the configured base");
+        }
+        Origin::GrantEnded => {
+            tracing::warn!(%path, "the stored grant has ended: all users on base");
+        }
         Origin::Corrupt(reason) => {
             tracing::error!(%path, %reason, "STATE FILE UNUSABLE: all traffic to the configured base");
         }

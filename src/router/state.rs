@@ -305,11 +305,7 @@ impl RouterState {
 }
 
 fn in_the_future(until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
-    if until > now {
-        Ok(())
-    } else {
-        Err(Refusal::GrantInThePast { until: until.rfc3339() })
-    }
+    if until > now { Ok(()) } else { Err(Refusal::GrantInThePast { until: until.rfc3339() }) }
 }
 
 #[cfg(test)]
@@ -328,11 +324,7 @@ mod tests {
     }
 
     fn staging(name: &str) -> Staging {
-        Staging {
-            canary: upstream(name),
-            release: "v1".into(),
-            audience: Audience::default(),
-        }
+        Staging { canary: upstream(name), release: "v1".into(), audience: Audience::default() }
     }
 
     fn weight(bp: u32) -> Weight {
@@ -361,12 +353,12 @@ mod tests {
     fn a_raise_needs_everything_at_once() {
         let state = staged();
         let fresh = seen(&state);
-        let stale = Expected { generation: fresh.generation - 1, ..fresh };
+        let older = Expected { generation: fresh.generation - 1, ..fresh };
         let code = |r: Result<RouterState, Refusal>| r.map_or_else(|e| e.code(), |_| "ok");
         assert_eq!(code(state.raise(weight(100), at(9), fresh, at(8))), "ok");
         assert_eq!(code(state.raise(weight(100), at(9), fresh, at(9))), "grant_in_the_past");
         assert_eq!(code(state.raise(weight(0), at(9), fresh, at(0))), "not_a_raise");
-        assert_eq!(code(state.raise(weight(100), at(9), stale, at(0))), "stale_generation");
+        assert_eq!(code(state.raise(weight(100), at(9), older, at(0))), "stale_generation");
         let reverted = state.revert();
         assert_eq!(code(reverted.raise(weight(100), at(9), fresh, at(0))), "stale_epoch");
         assert_eq!(code(reverted.raise(weight(100), at(9), seen(&reverted), at(0))), "reverted");
@@ -389,8 +381,8 @@ mod tests {
         assert_eq!(late, Err(Refusal::NothingGranted));
         let renewed = state.renew_grant(state.epoch, at(200), at(99)).unwrap();
         assert_eq!((renewed.grant_until, renewed.generation), (Some(at(200)), state.generation));
-        let stale = renewed.revert().renew_grant(state.epoch, at(300), at(0));
-        assert!(matches!(stale, Err(Refusal::StaleEpoch { .. })));
+        let refused = renewed.revert().renew_grant(state.epoch, at(300), at(0));
+        assert!(matches!(refused, Err(Refusal::StaleEpoch { .. })));
         let expired = state.promote(seen(&state), at(100));
         assert_eq!(expired, Err(Refusal::NotAtFullWeight { current: Weight::ZERO }));
     }

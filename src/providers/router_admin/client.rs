@@ -95,7 +95,10 @@ impl RouterAdmin {
     }
 
     /// The canary becomes the base.
-    pub(crate) async fn promote(&self, expected: Expected) -> Result<StateAnswer, RouterAdminError> {
+    pub(crate) async fn promote(
+        &self,
+        expected: Expected,
+    ) -> Result<StateAnswer, RouterAdminError> {
         let Expected { generation: expect_generation, epoch } = expected;
         self.post("promote", &PromoteRequest { expect_generation, epoch }).await
     }

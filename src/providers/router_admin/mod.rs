@@ -1,5 +1,3 @@
 //! The admin API of `orca router`, called from the outside.
 
-mod client;
-
-pub(crate) use client::{RouterAdmin, RouterAdminError};
+pub(crate) mod client;
