@@ -16,6 +16,4 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod state;
-#[cfg(test)]
-pub(crate) mod tests;
 pub(crate) mod upgrade;

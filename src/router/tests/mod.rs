@@ -1,5 +1,0 @@
-//! The router with real sockets on loopback.
-
-mod changes;
-mod requests;
-pub(crate) mod support;
