@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod api;
+pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod headers;
 pub(crate) mod health;
