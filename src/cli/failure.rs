@@ -63,17 +63,3 @@ impl From<crate::base::yaml::InputError> for Failure {
         failure
     }
 }
-
-impl From<crate::providers::git::command::GitError> for Failure {
-    fn from(error: crate::providers::git::command::GitError) -> Self {
-        use crate::providers::git::command::GitError;
-        let failure = Self::new(Code::Git, Exit::Unavailable, error.to_string());
-        match error {
-            GitError::Missing => failure.hint("install git 2.30 or newer and put it on PATH"),
-            GitError::Timeout { .. } => {
-                failure.hint("see whether the remote answers: git ls-remote")
-            }
-            _ => failure.hint("run the same git command by hand to see more"),
-        }
-    }
-}

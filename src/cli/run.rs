@@ -9,7 +9,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{Cli, Command};
+use super::command::{Cli, Command};
 use super::context::Context;
 use super::env::Env;
 use super::exit::Exit;

@@ -280,15 +280,28 @@ impl RouterState {
     /// Everything to `to`, or to the base before the last promotion. Repeating it changes nothing
     /// but generation and epoch, and it never walks one release further back.
     pub(crate) fn restore(&self, to: Option<Upstream>) -> Result<Self, Refusal> {
-        let target = to.or_else(|| self.previous.clone()).ok_or(Refusal::NoPrevious)?;
+        let target = match to {
+            Some(named) => self.known(named),
+            None => self.previous.clone().ok_or(Refusal::NoPrevious)?,
+        };
         let mut next = self.revert();
-        if target != self.base {
+        if target.deployment != self.base.deployment {
             next.base = target;
             next.previous = None;
         }
         next.canary = None;
         next.audience = Audience::default();
         Ok(next)
+    }
+
+    /// `named` as this router knows it, with its commit and digest, when it does.
+    fn known(&self, named: Upstream) -> Upstream {
+        [Some(&self.base), self.previous.as_ref(), self.canary.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|upstream| upstream.deployment == named.deployment)
+            .cloned()
+            .unwrap_or(named)
     }
 
     /// The state after an ended grant, or nothing when no grant has ended.

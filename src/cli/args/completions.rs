@@ -4,7 +4,7 @@ use clap::CommandFactory as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::cli::args::Cli;
+use crate::cli::command::Cli;
 use crate::cli::exit::Exit;
 use crate::cli::report::Report;
 

@@ -1,5 +1,10 @@
 //! The admin API of `orca router`, called from the outside.
 
-pub(crate) mod client;
+mod client;
+mod platform;
+
+pub(crate) use client::{RouterAdmin, RouterAdminError};
+pub(crate) use platform::RouterPlatform;
+
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::base::clock::{Entropy, Timestamp};
 use crate::base::redact::Secret;
 use crate::base::units::Weight;
 use crate::providers::http::HttpError;
-use crate::providers::router_admin::client::{RouterAdmin, RouterAdminError};
+use crate::providers::router_admin::{RouterAdmin, RouterAdminError};
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::state::{Audience, Expected};
 

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use crate::base::clock::{Clock, Entropy};
 use crate::base::redact::Secret;
 use crate::base::units::Weight;
-use crate::providers::router_admin::client::RouterAdmin;
+use crate::providers::router_admin::RouterAdmin;
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::health::HealthSettings;
 use crate::router::proxy::ProxySettings;
