@@ -1,3 +1,6 @@
 //! git: objects through libgit2, everything that needs the user's set-up through their own `git`.
 
 pub(crate) mod command;
+mod lock;
+pub(crate) mod objects;
+mod remote;
