@@ -41,7 +41,10 @@ pub(crate) struct Record {
 pub(crate) enum Said {
     Known(Box<Entry>),
     /// A fact that lost a race: the entry that carries it, and the fact as it was first written.
-    Reconciled { carrier: Box<Entry>, original: Box<Entry> },
+    Reconciled {
+        carrier: Box<Entry>,
+        original: Box<Entry>,
+    },
     Unknown(UnknownEntry),
 }
 
@@ -173,8 +176,7 @@ fn read(outline: &Outline, bytes: &[u8]) -> Result<Said, Fault> {
 /// The entry inside a `reconciled` one. Only facts are carried, and never another carrier.
 pub(crate) fn unwrap_carried(entry_base64: &str) -> Result<Entry, Fault> {
     let bytes = STANDARD.decode(entry_base64).map_err(|e| Fault::Carried(e.to_string()))?;
-    let entry: Entry =
-        serde_json::from_slice(&bytes).map_err(|e| Fault::Carried(e.to_string()))?;
+    let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| Fault::Carried(e.to_string()))?;
     if entry.schema != SCHEMA {
         return Err(Fault::Carried(format!("unknown schema '{}'", entry.schema)));
     }
@@ -232,9 +234,8 @@ mod tests {
     fn every_fault_is_named_by_position_and_id() {
         let whole = three();
         let id = check(&whole).unwrap()[1].id().to_string();
-        let with_second = |bytes: Vec<u8>| {
-            check(&[whole[0].clone(), bytes, whole[2].clone()]).unwrap_err()
-        };
+        let with_second =
+            |bytes: Vec<u8>| check(&[whole[0].clone(), bytes, whole[2].clone()]).unwrap_err();
         let removed = check(&[whole[0].clone(), whole[2].clone()]).unwrap_err();
         assert!(matches!((removed.position, removed.fault), (2, Fault::Link { .. })));
         // A changed word keeps its own entry readable, and breaks the next link.

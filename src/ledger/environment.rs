@@ -173,11 +173,8 @@ impl EnvironmentState {
         let canary = self.rollout.as_ref().map(|r| &r.started);
         let of_canary = canary.filter(|s| Some(&s.canary) == from).map(|s| s.commit.clone());
         let of_base = || self.served().find(|b| Some(&b.deployment) == from);
-        let commit = back
-            .commit
-            .clone()
-            .or(of_canary)
-            .or_else(|| of_base().and_then(|b| b.commit.clone()));
+        let commit =
+            back.commit.clone().or(of_canary).or_else(|| of_base().and_then(|b| b.commit.clone()));
         if let Some(commit) = commit {
             self.condemn(&commit, &back.reason, by);
         }
@@ -213,9 +210,7 @@ impl EnvironmentState {
             by: by.clone(),
             reached: Reached::Promoted { over, over_commit },
         });
-        if let Some(rollout) =
-            self.rollout.take_if(|r| r.started.canary == promoted.deployment)
-        {
+        if let Some(rollout) = self.rollout.take_if(|r| r.started.canary == promoted.deployment) {
             let (end, reason) = (RolloutEnd::Complete, "promoted".to_owned());
             self.ended.push(EndedRollout { rollout, end, reason, by: by.clone() });
         }
@@ -266,7 +261,8 @@ mod tests {
         told.live(raise("st_1", '4', "cl_1"));
         let running = production(&told).rollout.unwrap();
         assert_eq!((running.weight, running.open_raise.is_some()), (Weight::ZERO, true));
-        for (outcome, weight) in [(Outcome::Done, 100), (Outcome::Failed, 0), (Outcome::Unknown, 100)]
+        for (outcome, weight) in
+            [(Outcome::Done, 100), (Outcome::Failed, 0), (Outcome::Unknown, 100)]
         {
             let mut told = told.clone();
             told.live(step_ended("st_1", outcome));

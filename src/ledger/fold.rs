@@ -155,8 +155,7 @@ impl State {
     }
 
     fn apply_entry(&mut self, entry: &Entry) {
-        let by =
-            Author { entry: entry.id.clone(), name: entry.actor.name.clone(), at: entry.at };
+        let by = Author { entry: entry.id.clone(), name: entry.actor.name.clone(), at: entry.at };
         match &entry.body {
             Body::RcTagged(rc) => {
                 let version = Some(rc.version.clone());
@@ -177,8 +176,7 @@ impl State {
             Body::Waived { waiver } => self.waivers.push((waiver.clone(), by)),
             Body::Cleared { clearance, phase } => {
                 let record = clearance.clone();
-                let kept =
-                    KeptClearance { record, phase: *phase, by, spent: None, voided: None };
+                let kept = KeptClearance { record, phase: *phase, by, spent: None, voided: None };
                 self.clearances.insert(clearance.id.clone(), kept);
             }
             Body::Ruled { phase, ruling } => self.keep_ruling(entry, *phase, ruling, by),

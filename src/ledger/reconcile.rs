@@ -173,7 +173,8 @@ impl Ledger {
             Said::Known(entry) if entry.body.is_fact() => self.carrier(entry, &kin.stored, fold),
             Said::Known(entry) => {
                 // Judged as of its own time: what changed is the state, not the clock.
-                if let Err(refused) = fold.state.validate(Proposal::from(entry.as_ref()), entry.at) {
+                if let Err(refused) = fold.state.validate(Proposal::from(entry.as_ref()), entry.at)
+                {
                     return Ok(Err(refused));
                 }
                 Entry { prev_sha256: fold.link.newest, ..entry.as_ref().clone() }
@@ -227,7 +228,10 @@ impl Ledger {
     }
 
     /// Takes the lease of `environment`, over all clones where there is a remote.
-    pub(crate) fn acquire_lease(&mut self, environment: &Environment) -> Result<Lease, LedgerError> {
+    pub(crate) fn acquire_lease(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<Lease, LedgerError> {
         let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
         self.swap_lease(environment, |current| lease::acquire(current, &me, now))
     }
@@ -253,14 +257,17 @@ impl Ledger {
     }
 
     /// Takes the lease from whoever holds it, here and at once; the next sync pushes it.
-    pub(crate) fn preempt_lease(&mut self, environment: &Environment) -> Result<Lease, LedgerError> {
+    pub(crate) fn preempt_lease(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<Lease, LedgerError> {
         let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
         for _ in 0..TRIES {
             let here = self.storage.lease(environment, Side::Here)?;
             let there = self.storage.lease(environment, Side::There)?;
             // A lease that cannot be read stops no rollback.
-            let known = [&here, &there]
-                .map(|side| side.as_ref().and_then(|s| Lease::parse(&s.bytes).ok()));
+            let known =
+                [&here, &there].map(|side| side.as_ref().and_then(|s| Lease::parse(&s.bytes).ok()));
             let taken = lease::preempt(&known, &me, now);
             let expected = here.as_ref().map(|s| s.version.as_str());
             let bytes = taken.bytes();
@@ -317,7 +324,8 @@ impl Ledger {
             if let Some(ours) = here.as_ref().filter(|_| epoch(&here) > epoch(&there)) {
                 let expected = there.as_ref().map(|s| s.version.as_str());
                 // Lost means that somebody else moved it on: the next sync sees which is newer.
-                let _ = self.storage.swap_lease(&environment, Side::There, expected, &ours.bytes)?;
+                let _ =
+                    self.storage.swap_lease(&environment, Side::There, expected, &ours.bytes)?;
             }
         }
         Ok(())

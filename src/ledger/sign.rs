@@ -32,7 +32,11 @@ pub(crate) struct Trust {
 pub(crate) enum Signed {
     /// No signature: its actor is a claim.
     Unsigned,
-    By { name: String, key_id: String, role: Role },
+    By {
+        name: String,
+        key_id: String,
+        role: Role,
+    },
 }
 
 /// Why a signature does not count.
@@ -114,11 +118,7 @@ impl Signed {
     pub(crate) fn may_say(&self, body: &Body) -> Result<(), SignatureError> {
         match self {
             Self::By { name, role: Role::Ci, .. } if matches!(body, Body::Waived { .. }) => {
-                Err(SignatureError::Role {
-                    name: name.clone(),
-                    role: Role::Ci,
-                    kind: body.kind(),
-                })
+                Err(SignatureError::Role { name: name.clone(), role: Role::Ci, kind: body.kind() })
             }
             _ => Ok(()),
         }

@@ -98,7 +98,10 @@ impl Draft {
 pub(crate) enum Kept {
     Appended(Box<Entry>),
     /// It waits in a file, because of this, and comes in with the next append.
-    Pending { file: PathBuf, because: LedgerError },
+    Pending {
+        file: PathBuf,
+        because: LedgerError,
+    },
 }
 
 /// An entry with the bytes that were signed and chained.
@@ -198,8 +201,11 @@ impl Ledger {
         for _ in 0..TRIES {
             self.refresh()?;
             self.fold_pending_in()?;
-            let proposal =
-                Proposal { environment: draft.environment.as_ref(), epoch: draft.epoch, body: &body };
+            let proposal = Proposal {
+                environment: draft.environment.as_ref(),
+                epoch: draft.epoch,
+                body: &body,
+            };
             if body.raises() {
                 self.refuse_rewound()?;
             }
@@ -294,7 +300,10 @@ impl Ledger {
         if self.fold.state.contains(&original.id) {
             return Ok(None);
         }
-        let draft = Draft { epoch: original.epoch, ..Draft::new(original.environment, Body::Reconciled { entry_base64, dsse_base64: None }) };
+        let draft = Draft {
+            epoch: original.epoch,
+            ..Draft::new(original.environment, Body::Reconciled { entry_base64, dsse_base64: None })
+        };
         let body = draft.body.clone();
         Ok(Some(self.build(&draft, body, Vec::new(), self.fold.link.newest)))
     }

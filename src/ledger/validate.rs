@@ -349,20 +349,25 @@ mod tests {
         let raise_error = verdict(&told, raise("st_1", '4', "cl_1")).unwrap_err();
         assert!(matches!(raise_error, Refused::NotRunning { .. }));
         assert_eq!(raise_error.entry(), Some(&back));
-        for body in
-            [rollout("v1.4.0-rc.1", '4', "d3"), cleared("cl_5", '4', 100), rc("v1.4.0-rc.2", '4', "1.4.0")]
-        {
+        for body in [
+            rollout("v1.4.0-rc.1", '4', "d3"),
+            cleared("cl_5", '4', 100),
+            rc("v1.4.0-rc.2", '4', "1.4.0"),
+        ] {
             let error = verdict(&told, body).unwrap_err();
             assert!(matches!(error, Refused::Condemned { .. }), "{error}");
             assert!(error.to_string().contains(back.as_str()), "{error}");
         }
         told.live(rollout("v1.4.0-rc.2", '5', "d3"));
-        let void = verdict(&told, Body::PromoteIntended {
-            step: id("st_3"),
-            release: release("v1.4.0"),
-            clearance: id("cl_1"),
-            to: deployment("d4"),
-        });
+        let void = verdict(
+            &told,
+            Body::PromoteIntended {
+                step: id("st_3"),
+                release: release("v1.4.0"),
+                clearance: id("cl_1"),
+                to: deployment("d4"),
+            },
+        );
         assert!(matches!(void, Err(Refused::ClearanceVoid { .. })));
         assert_eq!(verdict(&told, rolled_back('5', "d3", Verified::Failed)), Ok(()));
     }

@@ -84,7 +84,12 @@ impl GitStorage {
         };
         match moved {
             Ok(_) => {}
-            Err(e) if matches!(e.code(), ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound) => {
+            Err(e)
+                if matches!(
+                    e.code(),
+                    ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound
+                ) =>
+            {
                 return Ok(Swap::Lost);
             }
             Err(e) if e.code() == ErrorCode::Locked => {
@@ -205,7 +210,8 @@ impl Storage for GitStorage {
         let mut entries = Vec::new();
         while let Some(oid) = next.filter(|oid| Some(*oid) != after) {
             entries.push(self.read_one(oid)?);
-            let commit = self.repository.find_commit(oid).map_err(|e| damaged(&name_of(oid), &e))?;
+            let commit =
+                self.repository.find_commit(oid).map_err(|e| damaged(&name_of(oid), &e))?;
             next = commit.parent_ids().next();
         }
         entries.reverse();
@@ -233,10 +239,8 @@ impl Storage for GitStorage {
         let parent = parent.map(|p| self.repository.find_commit(p)).transpose().map_err(failed)?;
         let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
         let message = format!("orca: {} {}\n", new.kind, new.id);
-        let commit = self
-            .repository
-            .commit(None, &who, &who, &message, &tree, &parents)
-            .map_err(failed)?;
+        let commit =
+            self.repository.commit(None, &who, &who, &message, &tree, &parents).map_err(failed)?;
         objects.push((commit, "the commit"));
         self.sync_objects(&objects)?;
         Ok(tip_of(commit))
@@ -369,9 +373,9 @@ impl Storage for GitStorage {
     fn leases(&self) -> Result<Vec<Environment>> {
         let names = self.repository.references_glob(&format!("{LEASES}*"));
         let mut names = names.map_err(|e| damaged(LEASES, &e))?;
-        let environments = names.names().filter_map(|name| {
-            Environment::new(name.ok()?.strip_prefix(LEASES)?).ok()
-        });
+        let environments = names
+            .names()
+            .filter_map(|name| Environment::new(name.ok()?.strip_prefix(LEASES)?).ok());
         Ok(environments.collect())
     }
 

@@ -64,11 +64,17 @@ fn refused(remote: &str, output: &Output) -> Result<Swap> {
         let detail = first_lines(&output.stderr);
         return Err(StorageError::RemoteUnavailable { remote, detail });
     };
-    let raced = ["cannot lock ref", "failed to update ref", "incorrect old value", "reference already exists"];
+    let raced = [
+        "cannot lock ref",
+        "failed to update ref",
+        "incorrect old value",
+        "reference already exists",
+    ];
     if !line.contains("[remote rejected]") || raced.iter().any(|text| line.contains(text)) {
         return Ok(Swap::Lost);
     }
-    let detail = format!("{}; {}", line.trim_start_matches('!').trim(), first_lines(&output.stderr));
+    let detail =
+        format!("{}; {}", line.trim_start_matches('!').trim(), first_lines(&output.stderr));
     Err(StorageError::RemoteRefused { remote, detail })
 }
 
