@@ -2,3 +2,8 @@
 
 pub(crate) mod command;
 pub(crate) mod release;
+#[cfg(test)]
+mod ledger_tests;
+mod lock;
+pub(crate) mod objects;
+mod remote;
