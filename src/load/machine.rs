@@ -17,6 +17,6 @@ pub(crate) fn file_limit() -> Option<u64> {
 
 /// How many workers make sense: one a core, never more than `connections`.
 pub(crate) fn workers(connections: u32) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u32::try_from(cores).unwrap_or(1).min(connections).max(1)
 }

@@ -179,9 +179,10 @@ impl Service {
             "GET /version" => return json(StatusCode::OK, &self.version),
             "GET /health" => {
                 let is_well = self.with_state(State::health);
-                return match is_well {
-                    true => text(StatusCode::OK, "ok"),
-                    false => text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+                return if is_well {
+                    text(StatusCode::OK, "ok")
+                } else {
+                    text(StatusCode::SERVICE_UNAVAILABLE, "starting")
                 };
             }
             _ => {}

@@ -14,7 +14,6 @@ impl Timer {
         Ok(Self)
     }
 
-    #[expect(clippy::unused_self, reason = "timers that use the system have a state")]
     pub(crate) async fn until(&self, due: Instant) {
         tokio::time::sleep_until(due.into()).await;
     }
