@@ -11,10 +11,7 @@ pub(crate) const BUCKETS: u64 = 10_000;
 
 /// The bucket of `id` for `salt` (the release, so that each release has other early users).
 pub(crate) fn bucket_of(salt: &str, id: &str) -> u16 {
-    let hash = murmur3_x86_32(
-        [salt.as_bytes(), b":", id.as_bytes()].concat().as_slice(),
-        0,
-    );
+    let hash = murmur3_x86_32([salt.as_bytes(), b":", id.as_bytes()].concat().as_slice(), 0);
     u16::try_from((u64::from(hash) * BUCKETS) >> 32).expect("a bucket is below 10,000")
 }
 
@@ -25,11 +22,7 @@ pub(crate) fn is_inside(bucket: u16, weight: Weight) -> bool {
 
 /// `MurmurHash3` x86 32-bit.
 pub(crate) fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
-    let scramble = |k: u32| {
-        k.wrapping_mul(0xcc9e_2d51)
-            .rotate_left(15)
-            .wrapping_mul(0x1b87_3593)
-    };
+    let scramble = |k: u32| k.wrapping_mul(0xcc9e_2d51).rotate_left(15).wrapping_mul(0x1b87_3593);
     let (blocks, tail) = bytes.as_chunks::<4>();
     let mut hash = blocks.iter().fold(seed, |h, block| {
         (h ^ scramble(u32::from_le_bytes(*block)))
@@ -38,10 +31,7 @@ pub(crate) fn murmur3_x86_32(bytes: &[u8], seed: u32) -> u32 {
             .wrapping_add(0xe654_6b64)
     });
     if !tail.is_empty() {
-        let last = tail
-            .iter()
-            .rev()
-            .fold(0_u32, |k, byte| (k << 8) | u32::from(*byte));
+        let last = tail.iter().rev().fold(0_u32, |k, byte| (k << 8) | u32::from(*byte));
         hash ^= scramble(last);
     }
     hash ^= u32::try_from(bytes.len()).unwrap_or(u32::MAX);
@@ -65,16 +55,8 @@ mod tests {
             ("test", 0x9747_b28c, 0x704b_81dc),
             ("Hello, world!", 0, 0xc036_3e43),
             ("Hello, world!", 0x9747_b28c, 0x2488_4cba),
-            (
-                "The quick brown fox jumps over the lazy dog",
-                0,
-                0x2e4f_f723,
-            ),
-            (
-                "The quick brown fox jumps over the lazy dog",
-                0x9747_b28c,
-                0x2fa8_26cd,
-            ),
+            ("The quick brown fox jumps over the lazy dog", 0, 0x2e4f_f723),
+            ("The quick brown fox jumps over the lazy dog", 0x9747_b28c, 0x2fa8_26cd),
         ] {
             assert_eq!(murmur3_x86_32(text.as_bytes(), seed), expected, "{text}");
         }

@@ -66,17 +66,12 @@ pub(crate) enum Clock {
 }
 
 impl Clock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one home of the wall clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of the wall clock")]
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::Frozen(at) => *at,
             Self::System => {
-                let since = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap_or_default();
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
             }
         }
@@ -84,10 +79,7 @@ impl Clock {
 }
 
 /// The monotonic clock, for measuring how long something took.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one home of the monotonic clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one home of the monotonic clock")]
 pub(crate) fn monotonic() -> Instant {
     Instant::now()
 }
@@ -116,19 +108,12 @@ impl Entropy {
     }
 
     pub(crate) fn next_u64(&self) -> u64 {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .u64(..)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(..)
     }
 
     /// A number below `bound`; 0 when `bound` is 0.
     pub(crate) fn below(&self, bound: u64) -> u64 {
-        if bound == 0 {
-            0
-        } else {
-            self.next_u64() % bound
-        }
+        if bound == 0 { 0 } else { self.next_u64() % bound }
     }
 }
 
@@ -142,11 +127,7 @@ mod tests {
         assert_eq!(at.as_us(), 1_795_233_906_000_000);
         assert_eq!(at.rfc3339(), "2026-11-21T04:05:06Z");
         assert_eq!(at.date(), "2026-11-21");
-        assert!(
-            Timestamp::parse_rfc3339("yesterday")
-                .unwrap_err()
-                .contains("'yesterday'")
-        );
+        assert!(Timestamp::parse_rfc3339("yesterday").unwrap_err().contains("'yesterday'"));
     }
 
     #[test]

@@ -54,12 +54,10 @@ impl Digest {
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl fmt::Display for Digest {
@@ -119,9 +117,6 @@ mod tests {
     fn canonical_json_sorts_keys() {
         let value: serde_json::Value =
             serde_json::from_str(r#"{"b":1,"a":{"d":2,"c":3}}"#).unwrap();
-        assert_eq!(
-            canonical_json(&value).unwrap(),
-            b"{\"a\":{\"c\":3,\"d\":2},\"b\":1}\n"
-        );
+        assert_eq!(canonical_json(&value).unwrap(), b"{\"a\":{\"c\":3,\"d\":2},\"b\":1}\n");
     }
 }

@@ -44,9 +44,7 @@ impl Histogram {
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.inner
-            .add(&other.inner)
-            .expect("all histograms share the same bounds");
+        self.inner.add(&other.inner).expect("all histograms share the same bounds");
         self.clamped += other.clamped;
     }
 
@@ -65,11 +63,7 @@ impl Histogram {
     }
 
     pub(crate) fn max_us(&self) -> u64 {
-        if self.count() == 0 {
-            0
-        } else {
-            self.inner.max()
-        }
+        if self.count() == 0 { 0 } else { self.inner.max() }
     }
 
     /// The mean, rounded to whole microseconds.
@@ -91,8 +85,7 @@ impl Histogram {
     pub(crate) fn quantile_us(&self, basis_points: u32) -> u64 {
         let count = u128::from(self.count());
         let rank = (count * u128::from(basis_points)).div_ceil(10_000).max(1);
-        self.edges_at_rank(u64::try_from(rank).unwrap_or(u64::MAX))
-            .map_or(0, |(_, high)| high)
+        self.edges_at_rank(u64::try_from(rank).unwrap_or(u64::MAX)).map_or(0, |(_, high)| high)
     }
 
     /// The lowest and highest value of the bucket that holds the `rank`-th smallest value
@@ -126,12 +119,9 @@ impl Histogram {
 
     /// (lowest value of the bucket, count), ascending.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.inner.iter_recorded().map(|b| {
-            (
-                self.inner.lowest_equivalent(b.value_iterated_to()),
-                b.count_at_value(),
-            )
-        })
+        self.inner
+            .iter_recorded()
+            .map(|b| (self.inner.lowest_equivalent(b.value_iterated_to()), b.count_at_value()))
     }
 
     /// HdrHistogram V2 with DEFLATE, in base64, as HdrHistogram's own tools read it.
@@ -144,17 +134,13 @@ impl Histogram {
     }
 
     pub(crate) fn decode(text: &str) -> Result<Self, HistogramError> {
-        let bytes = BASE64
-            .decode(text)
-            .map_err(|e| HistogramError(e.to_string()))?;
+        let bytes = BASE64.decode(text).map_err(|e| HistogramError(e.to_string()))?;
         let decoded: hdrhistogram::Histogram<u64> = Deserializer::new()
             .deserialize(&mut bytes.as_slice())
             .map_err(|e| HistogramError(e.to_string()))?;
         let mut own = Self::default();
         if decoded.sigfig() != 3 || decoded.high() != own.inner.high() {
-            return Err(HistogramError(
-                "other bounds or digits than 1 us to 60 s, 3".into(),
-            ));
+            return Err(HistogramError("other bounds or digits than 1 us to 60 s, 3".into()));
         }
         own.inner = decoded;
         Ok(own)
@@ -173,10 +159,7 @@ pub(crate) struct EncodedHistogram {
 
 impl From<&Histogram> for EncodedHistogram {
     fn from(histogram: &Histogram) -> Self {
-        Self {
-            v2_deflate_base64: histogram.encode(),
-            clamped: histogram.clamped,
-        }
+        Self { v2_deflate_base64: histogram.encode(), clamped: histogram.clamped }
     }
 }
 
@@ -199,10 +182,7 @@ mod tests {
         (1..=500).for_each(|us| a.record(us));
         (501..=1_000).for_each(|us| b.record(us));
         a.merge(&b);
-        assert_eq!(
-            (a.count(), a.quantile_us(5_000), a.quantile_us(9_500)),
-            (1_000, 500, 950)
-        );
+        assert_eq!((a.count(), a.quantile_us(5_000), a.quantile_us(9_500)), (1_000, 500, 950));
         assert_eq!(a.edges_at_rank(1), Some((1, 1)));
         assert_eq!(a.edges_at_rank(1_001), None);
         assert_eq!(a.count_above(900), 100);

@@ -63,9 +63,7 @@ macro_rules! checked_text {
 fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         && !text.contains("..")
         && !text.ends_with('.')
         && !text.to_ascii_lowercase().ends_with(".lock")
@@ -158,10 +156,7 @@ mod tests {
     #[test]
     fn made_ids_are_valid_and_differ() {
         let entropy = Entropy::seeded(1);
-        let (a, b) = (
-            OrcaId::generate("en", &entropy),
-            OrcaId::generate("en", &entropy),
-        );
+        let (a, b) = (OrcaId::generate("en", &entropy), OrcaId::generate("en", &entropy));
         assert_ne!(a, b);
         assert_eq!(OrcaId::new(a.as_str()), Ok(a.clone()));
     }

@@ -72,10 +72,8 @@ const SECRET_NAMES: [&str; 9] = [
 
 impl Redactor {
     pub(crate) fn new(known: impl IntoIterator<Item = Secret>) -> Self {
-        let mut known: Vec<Secret> = known
-            .into_iter()
-            .filter(|s| s.0.trim().len() >= KNOWN_CHARS_MIN)
-            .collect();
+        let mut known: Vec<Secret> =
+            known.into_iter().filter(|s| s.0.trim().len() >= KNOWN_CHARS_MIN).collect();
         known.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
         Self { known }
     }
@@ -88,13 +86,7 @@ impl Redactor {
                 out = Cow::Owned(out.replace(secret.0.trim(), MASK));
             }
         }
-        for pass in [
-            mask_url_passwords,
-            mask_tokens,
-            mask_bearer,
-            mask_named,
-            mask_pem,
-        ] {
+        for pass in [mask_url_passwords, mask_tokens, mask_bearer, mask_named, mask_pem] {
             if let Some(masked) = pass(&out) {
                 out = Cow::Owned(masked);
             }
@@ -128,9 +120,7 @@ impl Redactor {
 
 fn is_secret_name(name: &str) -> bool {
     let lower = name.to_ascii_lowercase().replace('-', "_");
-    SECRET_NAMES
-        .iter()
-        .any(|n| lower == *n || lower.ends_with(&format!("_{n}")))
+    SECRET_NAMES.iter().any(|n| lower == *n || lower.ends_with(&format!("_{n}")))
 }
 
 /// `scheme://user:password@host` keeps scheme, user and host.
@@ -178,12 +168,7 @@ fn mask_tokens(text: &str) -> Option<String> {
         let token = word_start
             .then(|| TOKEN_PREFIXES.iter().find(|p| rest.starts_with(**p)))
             .flatten()
-            .map(|prefix| {
-                (
-                    prefix,
-                    rest.chars().take_while(|c| is_token_char(*c)).count(),
-                )
-            })
+            .map(|prefix| (prefix, rest.chars().take_while(|c| is_token_char(*c)).count()))
             .filter(|(prefix, length)| *length >= prefix.len() + 12);
         if let Some((_, length)) = token {
             out.push_str(MASK);
@@ -231,9 +216,7 @@ fn mask_named(text: &str) -> Option<String> {
         for (at, _) in lower.match_indices(name) {
             let tail = &text[at + name.len()..];
             let value_at = tail.trim_start_matches(['"', '\'']);
-            let Some(after) = value_at
-                .strip_prefix('=')
-                .or_else(|| value_at.strip_prefix(':'))
+            let Some(after) = value_at.strip_prefix('=').or_else(|| value_at.strip_prefix(':'))
             else {
                 continue;
             };
@@ -266,9 +249,7 @@ fn mask_named(text: &str) -> Option<String> {
 /// A PEM private key keeps its first and last line.
 fn mask_pem(text: &str) -> Option<String> {
     let start = text.find("PRIVATE KEY-----")? + "PRIVATE KEY-----".len();
-    let end = text[start..]
-        .find("-----END")
-        .map_or(text.len(), |at| start + at);
+    let end = text[start..].find("-----END").map_or(text.len(), |at| start + at);
     let inner = &text[start..end];
     (inner.trim() != MASK && !inner.trim().is_empty())
         .then(|| format!("{}\n{MASK}\n{}", &text[..start], &text[end..]))
@@ -279,27 +260,16 @@ mod tests {
     use super::*;
 
     fn masked(text: &str) -> String {
-        Redactor::new([Secret::new("hunter22")])
-            .text(text)
-            .into_owned()
+        Redactor::new([Secret::new("hunter22")]).text(text).into_owned()
     }
 
     #[test]
     fn masks_by_value_and_by_shape() {
         for (text, expected) in [
             ("the key hunter22 leaked", "the key [redacted] leaked"),
-            (
-                "postgres://admin:s3cr3t@db.example/x",
-                "postgres://admin:[redacted]@db.example/x",
-            ),
-            (
-                "Authorization: Bearer abcdefgh12345",
-                "Authorization: Bearer [redacted]",
-            ),
-            (
-                "token ghp_abcdefghijklmnop1234 used",
-                "token [redacted] used",
-            ),
+            ("postgres://admin:s3cr3t@db.example/x", "postgres://admin:[redacted]@db.example/x"),
+            ("Authorization: Bearer abcdefgh12345", "Authorization: Bearer [redacted]"),
+            ("token ghp_abcdefghijklmnop1234 used", "token [redacted] used"),
             ("password=opensesame&x=1", "password=[redacted]&x=1"),
             (r#"{"api_key":"opensesame"}"#, r#"{"api_key":"[redacted]"}"#),
             ("fix: token bucket refill", "fix: token bucket refill"),

@@ -16,11 +16,8 @@ pub(crate) struct RetryBudget {
 }
 
 impl RetryBudget {
-    pub(crate) const NONE: Self = Self {
-        tries: 1,
-        first_wait: Duration::ZERO,
-        wait_max: Duration::ZERO,
-    };
+    pub(crate) const NONE: Self =
+        Self { tries: 1, first_wait: Duration::ZERO, wait_max: Duration::ZERO };
 
     /// The wait after `failed` failed tries, or nothing when the budget is spent.
     /// Full jitter: uniform between zero and the exponential bound
@@ -29,13 +26,9 @@ impl RetryBudget {
         if failed >= self.tries {
             return None;
         }
-        let doubled = self
-            .first_wait
-            .saturating_mul(1_u32 << failed.saturating_sub(1).min(16));
+        let doubled = self.first_wait.saturating_mul(1_u32 << failed.saturating_sub(1).min(16));
         let bound = u64::try_from(doubled.min(self.wait_max).as_micros()).unwrap_or(u64::MAX);
-        Some(Duration::from_micros(
-            entropy.below(bound.saturating_add(1)),
-        ))
+        Some(Duration::from_micros(entropy.below(bound.saturating_add(1))))
     }
 }
 

@@ -50,9 +50,7 @@ impl FromStr for Micros {
             what: "a duration",
             example: "a number and a unit: 250us, 500ms, 1.5s, 10m, 2h or 7d",
         };
-        let split = text
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .ok_or_else(error)?;
+        let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(error)?;
         let (number, unit) = text.split_at(split);
         let scale: u64 = match unit.trim() {
             "us" | "µs" => 1,
@@ -70,7 +68,9 @@ impl FromStr for Micros {
 impl fmt::Display for Micros {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const UNITS: [(u64, &str); 3] = [(3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s")];
-        if let Some((scale, unit)) = UNITS.iter().find(|(s, _)| self.0 >= *s && self.0.is_multiple_of(*s)) {
+        if let Some((scale, unit)) =
+            UNITS.iter().find(|(s, _)| self.0 >= *s && self.0.is_multiple_of(*s))
+        {
             return write!(f, "{} {unit}", self.0 / scale);
         }
         match self.0 {
@@ -103,14 +103,8 @@ impl FromStr for BasisPoints {
             example: "a number and %: 1%, 0.25% or 99.95%",
         };
         let number = text.strip_suffix('%').ok_or_else(error)?.trim_end();
-        let value = decimal(number, 100)
-            .and_then(|v| u32::try_from(v).ok())
-            .ok_or_else(error)?;
-        if value > 10_000 {
-            Err(error())
-        } else {
-            Ok(Self(value))
-        }
+        let value = decimal(number, 100).and_then(|v| u32::try_from(v).ok()).ok_or_else(error)?;
+        if value > 10_000 { Err(error()) } else { Ok(Self(value)) }
     }
 }
 
@@ -132,15 +126,11 @@ impl Weight {
     pub(crate) const FULL: Self = Self(10_000);
 
     pub(crate) fn from_basis_points(value: u32) -> Result<Self, UnitError> {
-        u16::try_from(value)
-            .ok()
-            .filter(|w| *w <= 10_000)
-            .map(Self)
-            .ok_or_else(|| UnitError {
-                text: value.to_string(),
-                what: "a weight in basis points",
-                example: "0 to 10000",
-            })
+        u16::try_from(value).ok().filter(|w| *w <= 10_000).map(Self).ok_or_else(|| UnitError {
+            text: value.to_string(),
+            what: "a weight in basis points",
+            example: "0 to 10000",
+        })
     }
 
     pub(crate) const fn basis_points(self) -> u16 {
@@ -164,8 +154,7 @@ impl From<Weight> for u32 {
 impl FromStr for Weight {
     type Err = UnitError;
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        text.parse::<BasisPoints>()
-            .and_then(|bp| Self::from_basis_points(bp.0))
+        text.parse::<BasisPoints>().and_then(|bp| Self::from_basis_points(bp.0))
     }
 }
 
@@ -186,9 +175,7 @@ pub(crate) struct Rate {
 
 impl Rate {
     pub(crate) const fn per_second(count: u64) -> Self {
-        Self {
-            milli_per_s: count.saturating_mul(1_000),
-        }
+        Self { milli_per_s: count.saturating_mul(1_000) }
     }
 
     /// The rate of `count` events in `span`; zero for an empty span.
@@ -197,9 +184,7 @@ impl Rate {
             return Self::default();
         }
         let milli = u128::from(count) * 1_000_000_000 / u128::from(span.0);
-        Self {
-            milli_per_s: u64::try_from(milli).unwrap_or(u64::MAX),
-        }
+        Self { milli_per_s: u64::try_from(milli).unwrap_or(u64::MAX) }
     }
 }
 
@@ -221,9 +206,7 @@ impl FromStr for Rate {
             _ => return Err(error()),
         };
         let milli = decimal(number.trim(), 1_000).ok_or_else(error)?;
-        Ok(Self {
-            milli_per_s: milli / divisor,
-        })
+        Ok(Self { milli_per_s: milli / divisor })
     }
 }
 
@@ -247,18 +230,12 @@ fn decimal(number: &str, scale: u64) -> Option<u64> {
     }
     let whole: u128 = whole.parse().ok()?;
     let tenth = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
-    let fraction: u128 = if fraction.is_empty() {
-        0
-    } else {
-        fraction.parse().ok()?
-    };
+    let fraction: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
     let scaled = fraction.checked_mul(u128::from(scale))?;
     if !scaled.is_multiple_of(tenth) {
         return None;
     }
-    let total = whole
-        .checked_mul(u128::from(scale))?
-        .checked_add(scaled / tenth)?;
+    let total = whole.checked_mul(u128::from(scale))?.checked_add(scaled / tenth)?;
     u64::try_from(total).ok()
 }
 
@@ -287,22 +264,10 @@ mod tests {
             ("1.234ms", 1_234, "1.23 ms"),
         ] {
             let parsed: Micros = text.parse().unwrap();
-            assert_eq!(
-                (parsed.0, parsed.to_string().as_str()),
-                (us, shown),
-                "{text}"
-            );
+            assert_eq!((parsed.0, parsed.to_string().as_str()), (us, shown), "{text}");
         }
-        for bad in [
-            "500",
-            "ms",
-            "5 parsecs",
-            "-1s",
-            "1.2.3s",
-            "1e3s",
-            "",
-            "99999999999999999999s",
-        ] {
+        for bad in ["500", "ms", "5 parsecs", "-1s", "1.2.3s", "1e3s", "", "99999999999999999999s"]
+        {
             assert!(bad.parse::<Micros>().is_err(), "{bad}");
         }
     }
@@ -324,10 +289,7 @@ mod tests {
         assert_eq!("100/s".parse(), Ok(Rate::per_second(100)));
         assert_eq!("0.5/s".parse(), Ok(Rate { milli_per_s: 500 }));
         assert_eq!("30/m".parse(), Ok(Rate { milli_per_s: 500 }));
-        assert_eq!(
-            Rate::of(2_000, Micros::from_secs(20)),
-            Rate::per_second(100)
-        );
+        assert_eq!(Rate::of(2_000, Micros::from_secs(20)), Rate::per_second(100));
         assert_eq!(Rate { milli_per_s: 1_500 }.to_string(), "1.5/s");
         assert!("100".parse::<Rate>().is_err());
     }

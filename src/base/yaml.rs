@@ -27,11 +27,7 @@ pub(crate) struct InputError {
 }
 
 fn place(line: u64, column: u64) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(":{line}:{column}")
-    }
+    if line == 0 { String::new() } else { format!(":{line}:{column}") }
 }
 
 impl InputError {
@@ -72,13 +68,7 @@ impl InputError {
 
 fn line_of(source: &str, line: u64) -> String {
     let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
-    source
-        .lines()
-        .nth(index)
-        .unwrap_or_default()
-        .chars()
-        .take(200)
-        .collect()
+    source.lines().nth(index).unwrap_or_default().chars().take(200).collect()
 }
 
 /// Reads and parses a YAML file of at most [`limits::INPUT_FILE_BYTES_MAX`] bytes.
@@ -94,10 +84,7 @@ pub(crate) fn parse<T: DeserializeOwned>(source: &str, file: &Path) -> Result<T,
         let message = format!("larger than {} bytes", limits::INPUT_FILE_BYTES_MAX);
         return Err(InputError::whole_file(file, message));
     }
-    if source
-        .lines()
-        .all(|l| l.trim().is_empty() || l.trim_start().starts_with('#'))
-    {
+    if source.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         return Err(InputError::whole_file(file, "is empty")
             .suggest("see `orca init` for a working file to start from"));
     }
@@ -198,10 +185,7 @@ mod tests {
     fn every_loose_form_is_an_error_with_a_place() {
         let unknown = error("name: a\nenabeld: true\n");
         assert_eq!((unknown.line, unknown.text.as_str()), (2, "enabeld: true"));
-        assert_eq!(
-            unknown.suggestion.as_deref(),
-            Some("did you mean `enabled`?")
-        );
+        assert_eq!(unknown.suggestion.as_deref(), Some("did you mean `enabled`?"));
         assert_eq!(error("name: a\nname: b\n").line, 2);
         assert_eq!(error("name: a\nenabled: yes\n").line, 2);
         assert!(error("base: &b {name: a}\n<<: *b\n").line > 0);

@@ -52,11 +52,7 @@ pub(crate) struct Unseen {
 
 impl Unseen {
     pub(crate) fn new(cause: Cause, detail: impl Into<String>, next: impl Into<String>) -> Self {
-        Self {
-            cause,
-            detail: detail.into(),
-            next: next.into(),
-        }
+        Self { cause, detail: detail.into(), next: next.into() }
     }
 }
 

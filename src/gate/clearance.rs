@@ -113,11 +113,7 @@ impl Warrant {
         commit: Option<CommitId>,
         seen: SeenLive,
     ) -> Self {
-        Self {
-            deployment,
-            commit,
-            seen,
-        }
+        Self { deployment, commit, seen }
     }
 
     pub(crate) fn deployment(&self) -> &DeploymentId {

@@ -35,21 +35,9 @@ pub(crate) struct Gate {
 /// What happens while gates run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    Started {
-        gate: String,
-        check: String,
-    },
-    Progressed {
-        check: String,
-        text: String,
-    },
-    Ended {
-        gate: String,
-        check: String,
-        verdict: Verdict,
-        headline: String,
-        took_us: u64,
-    },
+    Started { gate: String, check: String },
+    Progressed { check: String, text: String },
+    Ended { gate: String, check: String, verdict: Verdict, headline: String, took_us: u64 },
 }
 
 /// Where progress goes. Sending never waits and never fails.
@@ -64,10 +52,7 @@ impl Progress {
     /// One line of progress from the check at hand.
     pub(crate) fn say(&self, text: impl Into<String>) {
         if let Some((check, sender)) = &self.0 {
-            let event = Event::Progressed {
-                check: check.clone(),
-                text: text.into(),
-            };
+            let event = Event::Progressed { check: check.clone(), text: text.into() };
             let _ = sender.send(event);
         }
     }
@@ -100,10 +85,7 @@ pub(crate) async fn run(gates: Vec<Gate>, subject: &Subject, bench: &Bench) -> V
             let (bench, locks) = (bench.clone(), Arc::clone(&locks));
             let (gate, check) = (gate.name.clone(), Arc::clone(&item.check));
             running.spawn(async move {
-                (
-                    (gate_index, check_index),
-                    observe(&gate, check.as_ref(), &bench, &locks).await,
-                )
+                ((gate_index, check_index), observe(&gate, check.as_ref(), &bench, &locks).await)
             });
         }
     }
@@ -137,11 +119,7 @@ fn judge_gate(
         .enumerate()
         .filter_map(|(check_index, item)| {
             let exhibit = seen.remove(&(gate_index, check_index))?;
-            Some(Judged {
-                exhibit,
-                required: item.required,
-                max_age_us: item.max_age_us,
-            })
+            Some(Judged { exhibit, required: item.required, max_age_us: item.max_age_us })
         })
         .collect();
     let ruling = ruling::rule(
@@ -151,10 +129,7 @@ fn judge_gate(
         &bench.rules,
         (&bench.waivers, bench.clock.now()),
     );
-    Ruled {
-        ruling,
-        exhibits: judged.into_iter().map(|j| j.exhibit).collect(),
-    }
+    Ruled { ruling, exhibits: judged.into_iter().map(|j| j.exhibit).collect() }
 }
 
 async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Locks) -> Exhibit {
@@ -165,10 +140,7 @@ async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Loc
             let _ = sender.send(event);
         }
     };
-    tell(Event::Started {
-        gate: gate.to_owned(),
-        check: name.clone(),
-    });
+    tell(Event::Started { gate: gate.to_owned(), check: name.clone() });
     let look = Look {
         cancel: bench.cancel.clone(),
         progress: Progress(bench.events.clone().map(|sender| (name.clone(), sender))),

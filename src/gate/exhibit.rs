@@ -16,14 +16,8 @@ pub(crate) const SCHEMA: &str = "orca.exhibit/v1";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "sight")]
 pub(crate) enum Sight {
-    Seen {
-        seen: Value,
-    },
-    Unseen {
-        cause: Cause,
-        detail: String,
-        next: String,
-    },
+    Seen { seen: Value },
+    Unseen { cause: Cause, detail: String, next: String },
 }
 
 /// One observation. Its canonical bytes are what digests are taken of.
@@ -49,9 +43,7 @@ impl Exhibit {
         redactor: &Redactor,
     ) -> Self {
         let sight = match seen {
-            Ok(seen) => Sight::Seen {
-                seen: redactor.json(seen),
-            },
+            Ok(seen) => Sight::Seen { seen: redactor.json(seen) },
             Err(unseen) => Sight::Unseen {
                 cause: unseen.cause,
                 detail: redactor.text(&unseen.detail).into_owned(),
@@ -85,10 +77,7 @@ impl Exhibit {
         if exhibit.schema == SCHEMA {
             Ok(exhibit)
         } else {
-            Err(format!(
-                "unknown schema '{}'; this orca reads {SCHEMA}",
-                exhibit.schema
-            ))
+            Err(format!("unknown schema '{}'; this orca reads {SCHEMA}", exhibit.schema))
         }
     }
 }

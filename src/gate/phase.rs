@@ -62,22 +62,11 @@ impl GateRequirement {
             .map(|check| {
                 let policy = canonical_json(&check.policy()).expect("a policy is plain data");
                 let rule = check.rule();
-                (
-                    check.id().to_string(),
-                    rule.name.to_owned(),
-                    rule.version,
-                    Digest::of(&policy),
-                )
+                (check.id().to_string(), rule.name.to_owned(), rule.version, Digest::of(&policy))
             })
             .collect();
         checks.sort();
-        Self {
-            phase,
-            gate: gate.to_owned(),
-            required,
-            mode,
-            checks,
-        }
+        Self { phase, gate: gate.to_owned(), required, mode, checks }
     }
 }
 
@@ -138,16 +127,7 @@ impl PhaseRuling {
             standings.push(standing);
         }
         let (verdict, cause, headline) = conclude(phase, &standings);
-        Self {
-            phase,
-            subject,
-            verdict,
-            cause,
-            headline,
-            standings,
-            rulings: digests,
-            fresh_until,
-        }
+        Self { phase, subject, verdict, cause, headline, standings, rulings: digests, fresh_until }
     }
 
     /// This phase standing on an earlier one: the worse verdict, the earlier expiry, all rulings.
@@ -155,16 +135,8 @@ impl PhaseRuling {
     pub(crate) fn after(mut self, earlier: Self) -> Self {
         if earlier.verdict > self.verdict || earlier.subject != self.subject {
             let other = earlier.subject != self.subject;
-            self.verdict = if other {
-                Verdict::Inconclusive
-            } else {
-                earlier.verdict
-            };
-            self.cause = if other {
-                Some(Cause::MissingRuling)
-            } else {
-                earlier.cause
-            };
+            self.verdict = if other { Verdict::Inconclusive } else { earlier.verdict };
+            self.cause = if other { Some(Cause::MissingRuling) } else { earlier.cause };
             self.headline = format!("{}: {}", earlier.phase.as_str(), earlier.headline);
         }
         self.fresh_until = self.fresh_until.min(earlier.fresh_until);
@@ -234,11 +206,7 @@ fn newest_by_gate<'a>(
 ) -> BTreeMap<&'a str, &'a RulingRecord> {
     let observed = |r: &RulingRecord| r.checks.iter().map(|c| c.observed_at).max();
     let mut newest: BTreeMap<&str, &RulingRecord> = BTreeMap::new();
-    for record in rulings
-        .iter()
-        .map(Ruling::record)
-        .filter(|r| r.subject == *subject)
-    {
+    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject == *subject) {
         let slot = newest.entry(record.gate.as_str()).or_insert(record);
         if observed(record) >= observed(slot) {
             *slot = record;
@@ -265,17 +233,10 @@ fn stand(
         (standing(Verdict::Inconclusive, Some(cause), headline), now)
     };
     let Some(record) = ruling else {
-        return inconclusive(
-            Cause::MissingRuling,
-            format!("gate {gate} has not been judged"),
-        );
+        return inconclusive(Cause::MissingRuling, format!("gate {gate} has not been judged"));
     };
     let skew = i64::try_from(limits::CLOCK_SKEW.as_micros()).unwrap_or(i64::MAX);
-    if record
-        .checks
-        .iter()
-        .any(|c| c.observed_at > now.plus_us(skew))
-    {
+    if record.checks.iter().any(|c| c.observed_at > now.plus_us(skew)) {
         let text = format!("gate {gate} was judged in the future; set the clocks right");
         return inconclusive(Cause::FromTheFuture, text);
     }
@@ -283,10 +244,7 @@ fn stand(
         .checks
         .iter()
         .filter(|c| c.required)
-        .map(|c| {
-            c.observed_at
-                .plus_us(i64::try_from(c.max_age_us).unwrap_or(i64::MAX))
-        })
+        .map(|c| c.observed_at.plus_us(i64::try_from(c.max_age_us).unwrap_or(i64::MAX)))
         .min()
         .unwrap_or(now);
     if now >= until {
@@ -297,10 +255,7 @@ fn stand(
         let text = format!("gate {gate} applied to the last release and does not apply now");
         return inconclusive(Cause::NoLongerApplicable, text);
     }
-    (
-        standing(record.verdict, record.cause, record.headline.clone()),
-        until,
-    )
+    (standing(record.verdict, record.cause, record.headline.clone()), until)
 }
 
 fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>, String) {
@@ -313,10 +268,7 @@ fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>
     if !worst.verdict.opens() && worst.verdict != Verdict::NotApplicable {
         return (worst.verdict, worst.cause, worst.headline.clone());
     }
-    let mut applicable = required
-        .iter()
-        .filter(|s| s.verdict != Verdict::NotApplicable)
-        .peekable();
+    let mut applicable = required.iter().filter(|s| s.verdict != Verdict::NotApplicable).peekable();
     let observed = |s: &&&GateStanding| s.cause == Some(Cause::Observe);
     if applicable.peek().is_some() && applicable.all(|s| observed(&s)) {
         let text = format!("every gate of phase {name} is in observe mode");

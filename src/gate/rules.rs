@@ -23,13 +23,8 @@ impl Rules {
     #[must_use]
     pub(crate) fn with<C: Check>(mut self) -> Self {
         let RuleId { name, version } = C::RULE;
-        let before = self
-            .table
-            .insert((name.to_owned(), version), (judge::<C>, chart::<C>));
-        assert!(
-            before.is_none(),
-            "rule {name} v{version} is registered twice"
-        );
+        let before = self.table.insert((name.to_owned(), version), (judge::<C>, chart::<C>));
+        assert!(before.is_none(), "rule {name} v{version} is registered twice");
         self
     }
 
@@ -38,14 +33,9 @@ impl Rules {
         let rule = format!("{} v{}", exhibit.rule, exhibit.rule_version);
         let key = (exhibit.rule.clone(), exhibit.rule_version);
         match (&exhibit.sight, self.table.get(&key)) {
-            (
-                Sight::Unseen {
-                    cause,
-                    detail,
-                    next,
-                },
-                _,
-            ) => Judgement::inconclusive(*cause, detail.clone(), &rule).with_next(next.clone()),
+            (Sight::Unseen { cause, detail, next }, _) => {
+                Judgement::inconclusive(*cause, detail.clone(), &rule).with_next(next.clone())
+            }
             (_, None) => {
                 let text = format!("this orca does not know the rule {rule}");
                 Judgement::inconclusive(Cause::UnknownRule, text, &rule)
@@ -69,9 +59,7 @@ impl Rules {
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.table
-            .keys()
-            .map(|(name, version)| (name.as_str(), *version))
+        self.table.keys().map(|(name, version)| (name.as_str(), *version))
     }
 }
 

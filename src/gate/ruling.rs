@@ -125,15 +125,7 @@ pub(crate) fn rule(
         })
         .collect();
     let (verdict, cause, headline) = combine(gate, mode, &checks);
-    Ruling(RulingRecord {
-        gate: gate.to_owned(),
-        subject,
-        mode,
-        checks,
-        verdict,
-        cause,
-        headline,
-    })
+    Ruling(RulingRecord { gate: gate.to_owned(), subject, mode, checks, verdict, cause, headline })
 }
 
 fn combine(gate: &str, mode: Mode, checks: &[CheckRecord]) -> (Verdict, Option<Cause>, String) {
@@ -165,13 +157,7 @@ pub(crate) fn replay(
         .map(|c| replay_check(c, record.mode, exhibits, rules, (waivers, now)))
         .collect();
     let (verdict, cause, headline) = combine(&record.gate, record.mode, &checks);
-    Ruling(RulingRecord {
-        checks,
-        verdict,
-        cause,
-        headline,
-        ..record.clone()
-    })
+    Ruling(RulingRecord { checks, verdict, cause, headline, ..record.clone() })
 }
 
 fn replay_check(
@@ -211,10 +197,5 @@ fn replay_check(
         Mode::Enforce => counted,
         Mode::Observe => waiver::observed(counted),
     };
-    CheckRecord {
-        judgement,
-        waivers: used,
-        counted: counted.verdict,
-        ..stored.clone()
-    }
+    CheckRecord { judgement, waivers: used, counted: counted.verdict, ..stored.clone() }
 }

@@ -152,12 +152,7 @@ impl Unit {
             Self::Ppm => percent(sign, magnitude / 100),
             Self::BasisPoints => percent(sign, magnitude),
             Self::Count => value.to_string(),
-            Self::MilliPerSecond => format!(
-                "{sign}{}",
-                Rate {
-                    milli_per_s: magnitude
-                }
-            ),
+            Self::MilliPerSecond => format!("{sign}{}", Rate { milli_per_s: magnitude }),
         }
     }
 }

@@ -103,12 +103,7 @@ pub(crate) fn apply(
     let used: Option<Vec<OrcaId>> = judgement
         .findings
         .iter()
-        .map(|f| {
-            waivers
-                .iter()
-                .find(|w| w.covers(check, f, now))
-                .map(|w| w.id.clone())
-        })
+        .map(|f| waivers.iter().find(|w| w.covers(check, f, now)).map(|w| w.id.clone()))
         .collect();
     match used {
         None => (judgement, Vec::new()),
@@ -116,14 +111,7 @@ pub(crate) fn apply(
             used.sort();
             used.dedup();
             let headline = format!("{} (waived)", judgement.headline);
-            (
-                Judgement {
-                    verdict: Verdict::Waived,
-                    headline,
-                    ..judgement
-                },
-                used,
-            )
+            (Judgement { verdict: Verdict::Waived, headline, ..judgement }, used)
         }
     }
 }
@@ -134,11 +122,7 @@ pub(crate) fn observed(judgement: Judgement) -> Judgement {
         Verdict::Fail | Verdict::Inconclusive | Verdict::Pass => Judgement {
             verdict: Verdict::Waived,
             cause: Some(Cause::Observe),
-            headline: format!(
-                "{} (observed: {})",
-                judgement.headline,
-                judgement.verdict.label()
-            ),
+            headline: format!("{} (observed: {})", judgement.headline, judgement.verdict.label()),
             ..judgement
         },
         Verdict::NotApplicable | Verdict::Waived => judgement,
@@ -183,13 +167,7 @@ mod tests {
             ("slo.latency", 600, now, 600, Verdict::Waived),
             ("slo.latency", 600, now, 601, Verdict::Fail),
             ("slo.errors", 600, now, 600, Verdict::Fail),
-            (
-                "slo.latency",
-                600,
-                Timestamp::from_us(100),
-                600,
-                Verdict::Fail,
-            ),
+            ("slo.latency", 600, Timestamp::from_us(100), 600, Verdict::Fail),
         ] {
             let id = CheckId::new("slo.latency").unwrap();
             let (judged, used) = apply(&id, failing(value), &[waiver(check, worst)], at);
@@ -202,28 +180,12 @@ mod tests {
     fn some_things_cannot_be_waived() {
         let now = Timestamp::from_us(0);
         assert!(waiver("release.identity", 1).validate(now).is_err());
-        assert!(
-            Waiver {
-                role: Role::Ci,
-                ..waiver("slo.latency", 1)
-            }
-            .validate(now)
-            .is_err()
-        );
-        assert!(
-            Waiver {
-                reason: " ".into(),
-                ..waiver("slo.latency", 1)
-            }
-            .validate(now)
-            .is_err()
-        );
+        assert!(Waiver { role: Role::Ci, ..waiver("slo.latency", 1) }.validate(now).is_err());
+        assert!(Waiver { reason: " ".into(), ..waiver("slo.latency", 1) }.validate(now).is_err());
         let id = CheckId::new("slo.latency").unwrap();
         let blind = Judgement::inconclusive(Cause::NoData, "no data", "r");
         assert_eq!(
-            apply(&id, blind, &[waiver("slo.latency", 1)], now)
-                .0
-                .verdict,
+            apply(&id, blind, &[waiver("slo.latency", 1)], now).0.verdict,
             Verdict::Inconclusive
         );
     }

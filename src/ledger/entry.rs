@@ -70,33 +70,90 @@ pub(crate) enum Stored {
 pub(crate) enum Body {
     // Decisions.
     RcTagged(RcTagged),
-    Frozen { release: ReleaseName, until: Timestamp, reason: String },
-    Unfrozen { release: ReleaseName, reason: String },
-    Waived { waiver: Waiver },
-    Cleared { clearance: ClearanceRecord, phase: Phase },
+    Frozen {
+        release: ReleaseName,
+        until: Timestamp,
+        reason: String,
+    },
+    Unfrozen {
+        release: ReleaseName,
+        reason: String,
+    },
+    Waived {
+        waiver: Waiver,
+    },
+    Cleared {
+        clearance: ClearanceRecord,
+        phase: Phase,
+    },
     RolloutStarted(RolloutStarted),
     /// Written before traffic is raised; names the clearance it uses up.
-    RaiseIntended { step: OrcaId, rollout: OrcaId, clearance: OrcaId, from: Weight, to: Weight },
+    RaiseIntended {
+        step: OrcaId,
+        rollout: OrcaId,
+        clearance: OrcaId,
+        from: Weight,
+        to: Weight,
+    },
     /// Written before the new version becomes the base.
-    PromoteIntended { step: OrcaId, release: ReleaseName, clearance: OrcaId, to: DeploymentId },
-    FinalTagged { release: ReleaseName, rc: ReleaseName, commit: CommitId },
+    PromoteIntended {
+        step: OrcaId,
+        release: ReleaseName,
+        clearance: OrcaId,
+        to: DeploymentId,
+    },
+    FinalTagged {
+        release: ReleaseName,
+        rc: ReleaseName,
+        commit: CommitId,
+    },
     /// A step that raises nothing: a tag, a changelog, a pack.
-    StepIntended { step: OrcaId, name: String, detail: BTreeMap<String, String> },
+    StepIntended {
+        step: OrcaId,
+        name: String,
+        detail: BTreeMap<String, String>,
+    },
 
     // Facts.
-    Ruled { phase: Phase, ruling: Box<RulingRecord> },
+    Ruled {
+        phase: Phase,
+        ruling: Box<RulingRecord>,
+    },
     /// Written before traffic is lowered, where a disk takes it in time.
-    LowerIntended { step: OrcaId, rollout: Option<OrcaId>, to: DeploymentId, reason: String },
-    StepEnded { step: OrcaId, outcome: Outcome, detail: String },
+    LowerIntended {
+        step: OrcaId,
+        rollout: Option<OrcaId>,
+        to: DeploymentId,
+        reason: String,
+    },
+    StepEnded {
+        step: OrcaId,
+        outcome: Outcome,
+        detail: String,
+    },
     StageDecided(StageDecided),
-    RolloutEnded { rollout: OrcaId, end: RolloutEnd, reason: String },
+    RolloutEnded {
+        rollout: OrcaId,
+        end: RolloutEnd,
+        reason: String,
+    },
     RolledBack(RolledBack),
     Promoted(Promoted),
     /// The watch window ended without a trigger.
-    Stable { release: ReleaseName, commit: CommitId },
-    PackWritten { release: ReleaseName, pack: Digest, verdict: Verdict },
+    Stable {
+        release: ReleaseName,
+        commit: CommitId,
+    },
+    PackWritten {
+        release: ReleaseName,
+        pack: Digest,
+        verdict: Verdict,
+    },
     /// A fact that lost a race: its original bytes, kept on the new head.
-    Reconciled { entry_base64: String, dsse_base64: Option<String> },
+    Reconciled {
+        entry_base64: String,
+        dsse_base64: Option<String>,
+    },
 }
 
 /// A release candidate and how it came to its name.

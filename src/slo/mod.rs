@@ -1,1 +1,4 @@
-//! Objectives in the words people say, and the statistics that judge them.
+//! Objectives, samples and the statistics that judge them.
+
+pub(crate) mod objective;
+pub(crate) mod sample;
