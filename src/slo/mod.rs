@@ -1,4 +1,7 @@
 //! Objectives, samples and the statistics that judge them.
 
+pub(crate) mod manifest;
 pub(crate) mod objective;
+pub(crate) mod profile;
+pub(crate) mod raw;
 pub(crate) mod sample;
