@@ -1,7 +1,9 @@
 //! Objectives, samples and the statistics that judge them.
 
+pub(crate) mod hard_limit;
 pub(crate) mod manifest;
 pub(crate) mod objective;
 pub(crate) mod profile;
 pub(crate) mod raw;
 pub(crate) mod sample;
+pub(crate) mod statistics;
