@@ -1,6 +1,7 @@
 //! Objectives, samples and the statistics that judge them.
 
 pub(crate) mod hard_limit;
+pub(crate) mod judge_objectives;
 pub(crate) mod manifest;
 pub(crate) mod objective;
 pub(crate) mod profile;
