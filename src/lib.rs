@@ -18,3 +18,5 @@ pub(crate) mod evidence;
 pub(crate) mod verbs;
 pub(crate) mod providers;
 pub(crate) mod cli;
+
+pub use cli::run::run;

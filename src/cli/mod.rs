@@ -1,1 +1,15 @@
 //! Arguments, configuration, wiring and rendering: the only layer that talks to people.
+
+pub(crate) mod args;
+pub(crate) mod command;
+pub(crate) mod config;
+pub(crate) mod context;
+pub(crate) mod env;
+pub(crate) mod exit;
+pub(crate) mod explain;
+pub(crate) mod failure;
+pub(crate) mod render;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod wire;

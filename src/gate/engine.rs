@@ -199,3 +199,183 @@ impl Locks {
         held
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::base::ids::{CheckId, CommitId, Environment};
+    use crate::gate::check::{Check, RuleId};
+    use crate::gate::verdict::{Finding, Judgement, Unit};
+
+    static INSIDE: AtomicU32 = AtomicU32::new(0);
+    static MOST_INSIDE: AtomicU32 = AtomicU32::new(0);
+
+    /// Sees a number, and passes when it is at most the limit.
+    struct Number {
+        seen: Option<i64>,
+        hangs: bool,
+        exclusive: bool,
+    }
+
+    impl Check for Number {
+        type Policy = i64;
+        type Seen = i64;
+        const RULE: RuleId = RuleId { name: "test.number", version: 1 };
+
+        fn id(&self) -> CheckId {
+            CheckId::new("test.number").unwrap()
+        }
+
+        fn policy(&self) -> i64 {
+            10
+        }
+
+        async fn observe(&self, look: &Look) -> Result<i64, Unseen> {
+            if self.hangs {
+                std::future::pending::<()>().await;
+            }
+            let inside = INSIDE.fetch_add(1, Ordering::SeqCst) + 1;
+            if self.exclusive {
+                MOST_INSIDE.fetch_max(inside, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+            }
+            INSIDE.fetch_sub(1, Ordering::SeqCst);
+            look.progress.say("looked");
+            self.seen.ok_or_else(|| Unseen::new(Cause::Denied, "no token", "set TOKEN"))
+        }
+
+        fn judge(policy: &i64, seen: &i64) -> Judgement {
+            if seen <= policy {
+                return Judgement::pass(format!("{seen} is at most {policy}"), "number v1");
+            }
+            let finding = Finding {
+                fingerprint: "number".into(),
+                title: "too high".into(),
+                place: None,
+                value: *seen,
+                unit: Unit::Count,
+                next: "lower it".into(),
+            };
+            Judgement::fail(format!("{seen} is above {policy}"), "number v1", finding)
+        }
+
+        fn timeout(&self) -> Duration {
+            Duration::from_millis(20)
+        }
+
+        fn exclusive(&self) -> &'static [Resource] {
+            if self.exclusive { &[Resource::Timing] } else { &[] }
+        }
+    }
+
+    fn bench() -> Bench {
+        Bench {
+            clock: Clock::Frozen(Timestamp::from_us(1_000)),
+            rules: Arc::new(Rules::default().with::<Number>()),
+            redactor: Redactor::default(),
+            waivers: Vec::new(),
+            cancel: CancellationToken::new(),
+            events: None,
+        }
+    }
+
+    fn gate(checks: Vec<(Number, bool)>) -> Gate {
+        let checks = checks
+            .into_iter()
+            .map(|(check, required)| GateCheck {
+                check: Arc::new(check),
+                required,
+                max_age_us: 1_000_000,
+            })
+            .collect();
+        Gate { name: "numbers".into(), mode: Mode::Enforce, checks }
+    }
+
+    fn number(seen: Option<i64>) -> Number {
+        Number { seen, hangs: false, exclusive: false }
+    }
+
+    fn subject() -> Subject {
+        Subject {
+            commit: CommitId::new("a".repeat(40)).unwrap(),
+            digest: None,
+            environment: Environment::new("production").unwrap(),
+        }
+    }
+
+    async fn verdict_of(checks: Vec<(Number, bool)>, bench: &Bench) -> (Verdict, Option<Cause>) {
+        let ruled = run(vec![gate(checks)], &subject(), bench).await;
+        let record = ruled[0].ruling.record();
+        (record.verdict, record.cause)
+    }
+
+    #[tokio::test]
+    async fn a_gate_takes_the_worst_of_its_required_checks() {
+        let hanging = || Number { seen: Some(1), hangs: true, exclusive: false };
+        let bench = bench();
+        for (checks, expected) in [
+            (vec![], (Verdict::Inconclusive, Some(Cause::Empty))),
+            (vec![(number(Some(1)), false)], (Verdict::Inconclusive, Some(Cause::Empty))),
+            (vec![(number(Some(10)), true)], (Verdict::Pass, None)),
+            (vec![(number(Some(10)), true), (number(Some(11)), true)], (Verdict::Fail, None)),
+            (vec![(number(Some(10)), true), (number(Some(11)), false)], (Verdict::Pass, None)),
+            (vec![(number(None), true)], (Verdict::Inconclusive, Some(Cause::Denied))),
+            (vec![(hanging(), true)], (Verdict::Inconclusive, Some(Cause::Timeout))),
+        ] {
+            assert_eq!(verdict_of(checks, &bench).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stopped_run_is_inconclusive() {
+        let bench = bench();
+        bench.cancel.cancel();
+        let expected = (Verdict::Inconclusive, Some(Cause::Cancelled));
+        assert_eq!(verdict_of(vec![(number(Some(1)), true)], &bench).await, expected);
+    }
+
+    /// Checks that measure time run one after the other, the rest beside them.
+    #[tokio::test]
+    async fn an_exclusive_resource_is_used_by_one_check_at_a_time() {
+        let exclusive = || Number { seen: Some(1), hangs: false, exclusive: true };
+        let checks = (0..8).map(|_| (exclusive(), true)).collect();
+        assert_eq!(verdict_of(checks, &bench()).await.0, Verdict::Pass);
+        assert_eq!(MOST_INSIDE.load(Ordering::SeqCst), 1);
+    }
+
+    /// Judging a stored exhibit again gives the same record, byte for byte; changed or missing
+    /// bytes count as Inconclusive whatever the record claims.
+    #[tokio::test]
+    async fn replaying_gives_the_same_bytes_or_nothing() {
+        let bench = bench();
+        let ruled = run(vec![gate(vec![(number(Some(7)), true)])], &subject(), &bench).await;
+        let record = ruled[0].ruling.record();
+        let mut exhibits: BTreeMap<_, _> =
+            ruled[0].exhibits.iter().map(|e| (e.digest(), e.bytes())).collect();
+        let now = Timestamp::from_us(2_000);
+        let again = ruling::replay(record, &exhibits, &bench.rules, (&[], now));
+        assert_eq!(
+            crate::base::digest::canonical_json(again.record()).unwrap(),
+            crate::base::digest::canonical_json(record).unwrap()
+        );
+
+        let mut claimed = record.clone();
+        claimed.checks[0].judgement.headline = "all is well".into();
+        let other = ruling::replay(&claimed, &exhibits, &bench.rules, (&[], now));
+        assert_eq!(other.record().checks[0].judgement.cause, Some(Cause::NotReproduced));
+
+        let unknown = ruling::replay(record, &exhibits, &Rules::default(), (&[], now));
+        assert_eq!(unknown.record().cause, Some(Cause::UnknownRule));
+
+        for bytes in exhibits.values_mut() {
+            bytes[10] ^= 1;
+        }
+        let changed = ruling::replay(record, &exhibits, &bench.rules, (&[], now));
+        assert_eq!(changed.record().cause, Some(Cause::ExhibitMissing));
+        assert_eq!(changed.verdict(), Verdict::Inconclusive);
+    }
+}

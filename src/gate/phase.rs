@@ -206,7 +206,7 @@ fn newest_by_gate<'a>(
 ) -> BTreeMap<&'a str, &'a RulingRecord> {
     let observed = |r: &RulingRecord| r.checks.iter().map(|c| c.observed_at).max();
     let mut newest: BTreeMap<&str, &RulingRecord> = BTreeMap::new();
-    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject == *subject) {
+    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject.covers(subject)) {
         let slot = newest.entry(record.gate.as_str()).or_insert(record);
         if observed(record) >= observed(slot) {
             *slot = record;
@@ -279,4 +279,208 @@ fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>
         return (Verdict::Inconclusive, Some(Cause::NoPass), text);
     }
     (worst.verdict, worst.cause, worst.headline.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{CheckId, CommitId, DeploymentId, Environment};
+    use crate::gate::check::{Check, Look, RuleId, Unseen};
+    use crate::gate::exhibit::Exhibit;
+    use crate::gate::rules::Rules;
+    use crate::gate::ruling::{Judged, rule};
+    use crate::gate::verdict::{Finding, Judgement, Unit};
+
+    /// Judges what it is told to.
+    struct Told;
+
+    impl Check for Told {
+        type Policy = ();
+        type Seen = String;
+        const RULE: RuleId = RuleId { name: "test.told", version: 1 };
+
+        fn id(&self) -> CheckId {
+            CheckId::new("test.told").unwrap()
+        }
+
+        fn policy(&self) {}
+
+        async fn observe(&self, _: &Look) -> Result<String, Unseen> {
+            Ok(String::new())
+        }
+
+        fn judge((): &(), seen: &String) -> Judgement {
+            match seen.as_str() {
+                "pass" => Judgement::pass("fine", "told v1"),
+                "not applicable" => Judgement::not_applicable("nothing there", "told v1"),
+                "inconclusive" => Judgement::inconclusive(Cause::NoData, "no data", "told v1"),
+                _ => {
+                    let finding = Finding {
+                        fingerprint: "f".into(),
+                        title: "bad".into(),
+                        place: None,
+                        value: 1,
+                        unit: Unit::Count,
+                        next: "mend it".into(),
+                    };
+                    Judgement::fail("bad", "told v1", finding)
+                }
+            }
+        }
+    }
+
+    const AT: i64 = 1_000_000_000;
+    const MAX_AGE: i64 = 1_000_000;
+
+    fn subject() -> Subject {
+        Subject {
+            commit: CommitId::new("a".repeat(40)).unwrap(),
+            digest: None,
+            environment: Environment::new("production").unwrap(),
+        }
+    }
+
+    fn ruling(gate: &str, told: &str, mode: Mode) -> Ruling {
+        let seen = Ok(serde_json::json!(told));
+        let observed = (Timestamp::from_us(AT), 0);
+        let redactor = crate::base::redact::Redactor::default();
+        let judged = Judged {
+            exhibit: Exhibit::of(&Told, seen, observed, &redactor),
+            required: true,
+            max_age_us: u64::try_from(MAX_AGE).unwrap(),
+        };
+        let rules = Rules::default().with::<Told>();
+        rule(gate, (subject(), mode), &[judged], &rules, (&[], Timestamp::from_us(AT)))
+    }
+
+    fn requirement(gate: &str) -> GateRequirement {
+        let checks = std::iter::once(&Told as &dyn ErasedCheck);
+        GateRequirement::of(Phase::Preflight, gate, (true, Mode::Enforce), checks)
+    }
+
+    fn assemble(rulings: &[Ruling], before: &[&str], at: i64) -> PhaseRuling {
+        let before = before.iter().map(|g| (*g).to_owned()).collect();
+        let requirements = [requirement("a"), requirement("b")];
+        let now = Timestamp::from_us(at);
+        PhaseRuling::assemble((Phase::Preflight, subject()), &requirements, rulings, &before, now)
+    }
+
+    type Case = (Vec<Ruling>, Verdict, Option<Cause>);
+
+    #[test]
+    fn the_rules_of_a_phase() {
+        let enforced = |gate, told| ruling(gate, told, Mode::Enforce);
+        let observed = |gate, told| ruling(gate, told, Mode::Observe);
+        let cases: Vec<Case> = vec![
+            (vec![enforced("a", "pass"), enforced("b", "pass")], Verdict::Pass, None),
+            (vec![enforced("a", "pass")], Verdict::Inconclusive, Some(Cause::MissingRuling)),
+            (vec![enforced("a", "pass"), enforced("b", "fail")], Verdict::Fail, None),
+            (
+                vec![enforced("a", "pass"), enforced("b", "inconclusive")],
+                Verdict::Inconclusive,
+                Some(Cause::NoData),
+            ),
+            (vec![enforced("a", "pass"), enforced("b", "not applicable")], Verdict::Pass, None),
+            (
+                vec![enforced("a", "not applicable"), enforced("b", "not applicable")],
+                Verdict::Inconclusive,
+                Some(Cause::NoPass),
+            ),
+            (
+                vec![observed("a", "fail"), observed("b", "inconclusive")],
+                Verdict::Waived,
+                Some(Cause::Observe),
+            ),
+            (
+                vec![enforced("a", "pass"), observed("b", "fail")],
+                Verdict::Waived,
+                Some(Cause::Observe),
+            ),
+        ];
+        for (rulings, verdict, cause) in cases {
+            let phase = assemble(&rulings, &[], AT + 1);
+            assert_eq!((phase.verdict(), phase.cause()), (verdict, cause), "{}", phase.headline());
+        }
+        let none = PhaseRuling::assemble(
+            (Phase::Load, subject()),
+            &[requirement("a")],
+            &[],
+            &BTreeSet::new(),
+            Timestamp::from_us(AT),
+        );
+        assert_eq!((none.verdict(), none.cause()), (Verdict::Inconclusive, Some(Cause::Empty)));
+    }
+
+    #[test]
+    fn freshness_and_clocks_at_their_boundaries() {
+        let both = || [ruling("a", "pass", Mode::Enforce), ruling("b", "pass", Mode::Enforce)];
+        let skew = 300_000_000;
+        for (at, cause) in [
+            (AT + MAX_AGE - 1, None),
+            (AT + MAX_AGE, Some(Cause::Expired)),
+            (AT - skew, None),
+            (AT - skew - 1, Some(Cause::FromTheFuture)),
+        ] {
+            assert_eq!(assemble(&both(), &[], at).cause(), cause, "at {at}");
+        }
+    }
+
+    #[test]
+    fn a_ruling_about_another_artifact_does_not_count() {
+        let rulings = [ruling("a", "pass", Mode::Enforce), ruling("b", "pass", Mode::Enforce)];
+        let digest = |text: &str| Some(Digest::of(text.as_bytes()));
+        for (ruled, wanted, covered) in [
+            (None, None, true),
+            (None, digest("x"), true),
+            (digest("x"), digest("x"), true),
+            (digest("x"), digest("y"), false),
+            (digest("x"), None, false),
+        ] {
+            let with = |digest| Subject { digest, ..subject() };
+            assert_eq!(with(ruled).covers(&with(wanted)), covered, "{ruled:?} {wanted:?}");
+        }
+        let wanted = Subject { digest: digest("x"), ..subject() };
+        let requirements = [requirement("a"), requirement("b")];
+        let (before, now) = (BTreeSet::new(), Timestamp::from_us(AT));
+        let phase = PhaseRuling::assemble(
+            (Phase::Preflight, wanted),
+            &requirements,
+            &rulings,
+            &before,
+            now,
+        );
+        assert_eq!(phase.verdict(), Verdict::Pass);
+    }
+
+    #[test]
+    fn deleting_a_folder_does_not_skip_a_gate() {
+        let rulings =
+            [ruling("a", "pass", Mode::Enforce), ruling("b", "not applicable", Mode::Enforce)];
+        assert_eq!(assemble(&rulings, &["b"], AT).cause(), Some(Cause::NoLongerApplicable));
+    }
+
+    #[test]
+    fn a_clearance_is_for_exactly_what_was_cleared() {
+        let both = [ruling("a", "pass", Mode::Enforce), ruling("b", "pass", Mode::Enforce)];
+        let at = RaiseSubject {
+            subject: subject(),
+            gate_set: gate_set_digest(&[requirement("a"), requirement("b")]),
+            serving: DeploymentId::new("base").unwrap(),
+        };
+        let now = Timestamp::from_us(AT + 1);
+        let entropy = Entropy::seeded(1);
+        let clear = || assemble(&both, &[], AT + 1).clear(&at, now, &entropy).unwrap();
+        assert_eq!(clear().spend(&at, now).unwrap().rulings.len(), 2);
+
+        let moved = RaiseSubject { serving: DeploymentId::new("other").unwrap(), ..at.clone() };
+        assert!(matches!(clear().spend(&moved, now), Err(Refusal::OtherSubject { .. })));
+        let late = Timestamp::from_us(AT + MAX_AGE);
+        assert!(matches!(clear().spend(&at, late), Err(Refusal::Expired(_))));
+
+        let closed = assemble(&both[..1], &[], AT + 1);
+        assert!(matches!(closed.clear(&at, now, &entropy), Err(Refusal::NotOpen(_))));
+        let failed = assemble(&[ruling("a", "fail", Mode::Enforce)], &[], AT + 1);
+        let stacked = assemble(&both, &[], AT + 1).after(failed);
+        assert_eq!(stacked.verdict(), Verdict::Fail);
+    }
 }

@@ -231,7 +231,7 @@ pub(crate) struct RolledBack {
     pub(crate) to: DeploymentId,
     pub(crate) seen: SeenLive,
     pub(crate) reason: String,
-    pub(crate) verified: Verified,
+    pub(crate) verified: TrafficProof,
     /// From the command to the platform's answer, and to real requests showing it.
     pub(crate) moved_us: u64,
     pub(crate) verified_us: Option<u64>,
@@ -240,7 +240,7 @@ pub(crate) struct RolledBack {
 /// What is known about traffic after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Verified {
+pub(crate) enum TrafficProof {
     /// Real requests showed it.
     Verified,
     /// The platform accepted it; requests have not shown it.

@@ -1,1 +1,9 @@
+//! orca as its users meet it: the binary, run in a closed world.
 
+#![expect(clippy::disallowed_methods, reason = "tests make files and wait by the real clock")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod world;

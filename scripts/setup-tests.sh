@@ -1,0 +1,48 @@
+#!/bin/sh
+# Installs what the tests need and is missing, and says what it does. Changes nothing when all is
+# there. Without apt it names what to install and exits 2.
+set -eu
+
+missing=""
+need() { # need COMMAND PACKAGE...
+    command=$1
+    shift
+    if ! command -v "$command" >/dev/null 2>&1; then
+        echo "setup-tests: '$command' is missing (package: $*)"
+        missing="$missing $*"
+    fi
+}
+
+need git git
+need cc gcc libc6-dev
+need openssl openssl
+need unzip unzip
+# macOS calls it shasum.
+command -v shasum >/dev/null 2>&1 || need sha256sum coreutils
+
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup-tests: 'cargo' is missing: install Rust as https://rustup.rs says" >&2
+    exit 2
+fi
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+    echo "setup-tests: there is no apt-get here; install with your package manager:$missing" >&2
+    exit 2
+fi
+
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null 2>&1; then
+        echo "setup-tests: neither root nor sudo; as root: apt-get install$missing" >&2
+        exit 2
+    fi
+    as_root="sudo"
+fi
+
+echo "setup-tests: ${as_root:+$as_root }apt-get install$missing"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086  # both are lists of words
+$as_root apt-get update -qq
+# shellcheck disable=SC2086
+$as_root apt-get install -y -qq --no-install-recommends $missing

@@ -1,0 +1,46 @@
+//! `orca explain CODE`: the page of an error code or a check, offline.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+
+/// The page of one code.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Page {
+    code: &'static str,
+    title: &'static str,
+    /// Markdown.
+    page: &'static str,
+}
+
+/// The titles of all codes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct List {
+    codes: Vec<&'static str>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// An error code such as ORCA-1002; without one, all of them are listed
+    code: Option<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
+    let Some(wanted) = &args.code else { return Ok(list()) };
+    let code = Code::find(wanted).ok_or_else(|| {
+        Failure::new(Code::UnknownTopic, Exit::Usage, format!("there is no page for '{wanted}'"))
+            .hint("orca explain lists every code")
+    })?;
+    let document = Page { code: code.as_str(), title: code.title(), page: code.page() };
+    Ok(Report::new(Exit::Done, "orca.explain/v1", &document, code.page()))
+}
+
+fn list() -> Report {
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.title()).collect();
+    let human = codes.join("\n");
+    Report::new(Exit::Done, "orca.explain-list/v1", &List { codes }, human)
+}

@@ -1,0 +1,5 @@
+//! `orca.yaml`: read strictly, resolved once, with the origin of every value.
+
+pub(crate) mod origin;
+pub(crate) mod raw;
+pub(crate) mod resolve;

@@ -1,0 +1,210 @@
+//! `orca.yaml` as it is written. Every key is optional here; [`super::resolve`] gives the defaults
+//! and says what is missing. Unknown keys are errors.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::base::yaml::Spanned;
+use crate::gate::ruling::Mode;
+use crate::gate::waiver::Role;
+
+/// The whole file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawConfig {
+    /// Version of this format: 1.
+    #[schemars(with = "u32")]
+    pub(crate) version: Spanned<u32>,
+    #[serde(default)]
+    pub(crate) service: RawService,
+    #[serde(default)]
+    pub(crate) release: RawRelease,
+    #[serde(default)]
+    pub(crate) platform: RawPlatform,
+    #[serde(default)]
+    pub(crate) gates: RawGates,
+    #[serde(default)]
+    pub(crate) canary: RawCanary,
+    #[serde(default)]
+    pub(crate) trust: RawTrust,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawService {
+    /// What people call it.
+    pub(crate) name: Option<String>,
+    /// The environment that releases go to; `production` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) environment: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRelease {
+    /// Before the version in a tag; `v` unless said.
+    pub(crate) tag_prefix: Option<String>,
+    /// Keep a Changelog file; `CHANGELOG.md` unless said.
+    pub(crate) changelog: Option<String>,
+    /// Files that carry the version: package.json, Cargo.toml.
+    #[serde(default)]
+    pub(crate) version_files: Vec<String>,
+    /// The git remote that releases and the ledger go to; `origin` where there is one.
+    pub(crate) remote: Option<String>,
+    /// How long an RC freezes staging; `7d` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) freeze: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPlatform {
+    /// `router`: orca's own.
+    pub(crate) kind: Option<RawPlatformKind>,
+    /// The router's admin address, such as `http://127.0.0.1:8081`.
+    pub(crate) admin: Option<String>,
+    /// Where users come in, such as `http://127.0.0.1:8080`; traffic is read back here.
+    pub(crate) url: Option<String>,
+    /// The environment variable that holds the admin token; `ORCA_ROUTER_TOKEN` unless said.
+    pub(crate) token_env: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawPlatformKind {
+    Router,
+}
+
+/// Gates by phase.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawGates {
+    #[serde(default)]
+    pub(crate) preflight: RawPreflight,
+    #[serde(default)]
+    pub(crate) load: RawLoad,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPreflight {
+    /// Conventional commits since the last stable release.
+    #[serde(default)]
+    pub(crate) commits: RawGate,
+}
+
+/// What every gate can be told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawGate {
+    /// `enforce` (default), or `observe` for a team's first releases.
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    /// How long a ruling stays fresh; `24h` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_age: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawLoad {
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_age: Option<Spanned<String>>,
+    /// Objectives and profiles; `slo/slo_manifest.yaml` unless said.
+    pub(crate) manifest: Option<String>,
+    /// Load profile; `baseline` unless said.
+    pub(crate) profile: Option<String>,
+    /// What is loaded; the canary deployment's own URL unless said.
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawCanary {
+    /// Weight, bake time and failure action of each stage; 1 %, 5 %, 25 %, 100 % unless said.
+    #[serde(default)]
+    pub(crate) stages: Vec<RawStage>,
+    /// What Ctrl-C and SIGTERM do: `abort` to base (default) or `hold`.
+    #[serde(default)]
+    pub(crate) on_interrupt: RawOnInterrupt,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawStage {
+    /// Share of traffic, such as `5%`.
+    #[schemars(with = "String")]
+    pub(crate) weight: Spanned<String>,
+    /// How long it bakes before it is decided, such as `15m`.
+    #[schemars(with = "String")]
+    pub(crate) bake: Spanned<String>,
+    /// How long it may hold undecided, from its start; four bake times unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_hold: Option<Spanned<String>>,
+    /// Who decides: real `users` (default), or `paired` load on both versions.
+    #[serde(default)]
+    pub(crate) decide_by: RawDecideBy,
+    /// Rate of paired load on each version; `50/s` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) paired_rate: Option<Spanned<String>>,
+    /// What a failed stage does: `rollback` (default) or `hold`.
+    #[serde(default)]
+    pub(crate) on_fail: RawOnFail,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawDecideBy {
+    #[default]
+    Users,
+    Paired,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawOnFail {
+    #[default]
+    Rollback,
+    Hold,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawOnInterrupt {
+    #[default]
+    Abort,
+    Hold,
+}
+
+/// Who may sign what. Read from the last final tag, not from the candidate.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTrust {
+    /// Whether unsigned rulings are refused.
+    #[serde(default)]
+    pub(crate) required: bool,
+    #[serde(default)]
+    pub(crate) keys: Vec<RawKey>,
+    /// The PKCS#8 PEM file this orca signs with; `ORCA_SIGNING_KEY` names it too.
+    pub(crate) signing_key: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawKey {
+    /// SPKI PEM text of an Ed25519 public key.
+    #[schemars(with = "String")]
+    pub(crate) public_key: Spanned<String>,
+    pub(crate) role: Role,
+    /// RFC 3339; valid from the beginning unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) valid_from: Option<Spanned<String>>,
+    /// RFC 3339; valid for ever unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) valid_until: Option<Spanned<String>>,
+    /// Nothing it signed counts any more.
+    #[serde(default)]
+    pub(crate) revoked: bool,
+}

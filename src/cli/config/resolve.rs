@@ -1,0 +1,325 @@
+//! From what was written to what holds: units read, defaults filled in, contradictions named.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::origin::Setting;
+use super::raw::{RawConfig, RawDecideBy, RawGate, RawKey, RawOnFail, RawOnInterrupt, RawStage};
+use crate::base::clock::Timestamp;
+use crate::base::ids::Environment;
+use crate::base::units::{Micros, Rate, Weight};
+use crate::base::yaml::{self, InputError, Spanned};
+use crate::cli::env::Env;
+use crate::gate::ruling::Mode;
+use crate::gate::waiver::Role;
+
+pub(crate) const FILE: &str = "orca.yaml";
+
+/// The configuration that holds.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The file it was read from.
+    pub(crate) file: PathBuf,
+    pub(crate) service: String,
+    pub(crate) environment: Setting<Environment>,
+    pub(crate) release: ReleaseConfig,
+    pub(crate) platform: PlatformConfig,
+    pub(crate) commits: GateConfig,
+    pub(crate) load: LoadConfig,
+    pub(crate) canary: CanaryConfig,
+    pub(crate) trust: TrustConfig,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ReleaseConfig {
+    pub(crate) tag_prefix: String,
+    pub(crate) changelog: PathBuf,
+    pub(crate) version_files: Vec<PathBuf>,
+    /// Given explicitly; otherwise `origin` where it exists.
+    pub(crate) remote: Option<String>,
+    pub(crate) freeze: Micros,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct PlatformConfig {
+    pub(crate) admin: Setting<Option<String>>,
+    pub(crate) url: Setting<Option<String>>,
+    pub(crate) token_env: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GateConfig {
+    pub(crate) mode: Mode,
+    pub(crate) max_age: Micros,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct LoadConfig {
+    pub(crate) gate: GateConfig,
+    pub(crate) manifest: PathBuf,
+    pub(crate) profile: String,
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct CanaryConfig {
+    pub(crate) stages: Vec<StageConfig>,
+    pub(crate) hold_on_interrupt: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StageConfig {
+    pub(crate) weight: Weight,
+    pub(crate) bake: Micros,
+    pub(crate) max_hold: Micros,
+    /// Rate of paired load where paired load decides.
+    pub(crate) paired: Option<Rate>,
+    pub(crate) hold_on_fail: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct TrustConfig {
+    pub(crate) required: bool,
+    pub(crate) keys: Vec<KeyConfig>,
+    pub(crate) signing_key: Setting<Option<String>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct KeyConfig {
+    pub(crate) public_key: String,
+    pub(crate) role: Role,
+    pub(crate) valid_from: Option<Timestamp>,
+    pub(crate) valid_until: Option<Timestamp>,
+    pub(crate) revoked: bool,
+}
+
+/// Reads and resolves `file`.
+pub(crate) fn read(file: &Path, env: &Env) -> Result<Config, InputError> {
+    let (raw, source) = yaml::read::<RawConfig>(file)?;
+    resolve(raw, &Source { file, text: &source }, env)
+}
+
+/// Resolves text, for a configuration that stands in a tag and not in a file.
+pub(crate) fn parse(text: &str, file: &Path, env: &Env) -> Result<Config, InputError> {
+    let raw = yaml::parse::<RawConfig>(text, file)?;
+    resolve(raw, &Source { file, text }, env)
+}
+
+struct Source<'a> {
+    file: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn error<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> InputError {
+        InputError::at(self.file, self.text, at, message)
+    }
+
+    /// Reads a unit from a spanned text.
+    fn unit<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        text: &Spanned<String>,
+    ) -> Result<T, InputError> {
+        text.value.parse().map_err(|error: T::Err| self.error(text, error.to_string()))
+    }
+
+    fn unit_or<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        text: Option<&Spanned<String>>,
+        default: T,
+    ) -> Result<T, InputError> {
+        text.map_or(Ok(default), |text| self.unit(text))
+    }
+}
+
+const DAY: Micros = Micros::from_secs(86_400);
+
+fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, InputError> {
+    if raw.version.value != 1 {
+        let text = format!("version {} is unknown", raw.version.value);
+        return Err(source.error(&raw.version, text).suggest("this orca reads version: 1"));
+    }
+    let environment = match &raw.service.environment {
+        None => Setting::default(Environment::new("production").expect("a constant name")),
+        Some(text) => {
+            let value = Environment::new(text.value.clone())
+                .map_err(|error| source.error(text, error.to_string()))?;
+            Setting::file(value, source.file, text.referenced.line())
+        }
+    };
+    let given = |value: &Option<String>| match value {
+        None => Setting::default(None),
+        Some(text) => Setting::file(Some(text.clone()), source.file, 0),
+    };
+    let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
+    let admin = given(&raw.platform.admin)
+        .overridden(("--admin", None), ("ORCA_ROUTER_ADMIN", variable("ORCA_ROUTER_ADMIN")));
+    let url = given(&raw.platform.url)
+        .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
+    let signing_key = given(&raw.trust.signing_key)
+        .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
+    let keys = raw.trust.keys.iter().map(|key| resolve_key(key, source));
+    Ok(Config {
+        file: source.file.to_owned(),
+        service: raw.service.name.unwrap_or_else(|| "service".to_owned()),
+        environment,
+        release: ReleaseConfig {
+            tag_prefix: raw.release.tag_prefix.unwrap_or_else(|| "v".to_owned()),
+            changelog: raw.release.changelog.unwrap_or_else(|| "CHANGELOG.md".to_owned()).into(),
+            version_files: raw.release.version_files.into_iter().map(PathBuf::from).collect(),
+            remote: raw.release.remote,
+            freeze: source.unit_or(raw.release.freeze.as_ref(), Micros(DAY.0 * 7))?,
+        },
+        platform: PlatformConfig {
+            admin,
+            url,
+            token_env: raw.platform.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
+        },
+        commits: resolve_gate(&raw.gates.preflight.commits, source)?,
+        load: LoadConfig {
+            gate: GateConfig {
+                mode: raw.gates.load.mode,
+                max_age: source.unit_or(raw.gates.load.max_age.as_ref(), DAY)?,
+            },
+            manifest: raw
+                .gates
+                .load
+                .manifest
+                .unwrap_or_else(|| "slo/slo_manifest.yaml".to_owned())
+                .into(),
+            profile: raw.gates.load.profile.unwrap_or_else(|| "baseline".to_owned()),
+            target: raw.gates.load.target,
+        },
+        canary: CanaryConfig {
+            stages: resolve_stages(&raw.canary.stages, source)?,
+            hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
+        },
+        trust: TrustConfig {
+            required: raw.trust.required,
+            keys: keys.collect::<Result<_, _>>()?,
+            signing_key,
+        },
+    })
+}
+
+fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
+    Ok(GateConfig { mode: raw.mode, max_age: source.unit_or(raw.max_age.as_ref(), DAY)? })
+}
+
+fn resolve_key(raw: &RawKey, source: &Source<'_>) -> Result<KeyConfig, InputError> {
+    let time = |text: &Option<Spanned<String>>| {
+        text.as_ref()
+            .map(|t| Timestamp::parse_rfc3339(&t.value).map_err(|error| source.error(t, error)))
+            .transpose()
+    };
+    Ok(KeyConfig {
+        public_key: raw.public_key.value.clone(),
+        role: raw.role,
+        valid_from: time(&raw.valid_from)?,
+        valid_until: time(&raw.valid_until)?,
+        revoked: raw.revoked,
+    })
+}
+
+/// The stages as written, or 1 %, 5 %, 25 %, 100 % with 15 minutes to an hour of bake time.
+fn resolve_stages(raw: &[RawStage], source: &Source<'_>) -> Result<Vec<StageConfig>, InputError> {
+    if raw.is_empty() {
+        return Ok(default_stages());
+    }
+    let mut stages: Vec<StageConfig> = Vec::new();
+    for stage in raw {
+        let weight: Weight = source.unit(&stage.weight)?;
+        let bake: Micros = source.unit(&stage.bake)?;
+        let before = stages.last().map_or(Weight::ZERO, |s| s.weight);
+        if weight <= before {
+            let text = format!("weight {weight} does not rise above {before}");
+            return Err(source.error(&stage.weight, text).suggest("list stages from low to high"));
+        }
+        if bake.0 == 0 {
+            return Err(source.error(&stage.bake, "a stage without bake time decides nothing"));
+        }
+        let max_hold = source.unit_or(stage.max_hold.as_ref(), Micros(bake.0.saturating_mul(4)))?;
+        if max_hold < bake {
+            let at = stage.max_hold.as_ref().unwrap_or(&stage.bake);
+            let text = format!("max_hold {max_hold} ends before the bake time {bake}");
+            return Err(source.error(at, text));
+        }
+        let paired = match stage.decide_by {
+            RawDecideBy::Users => None,
+            RawDecideBy::Paired => {
+                Some(source.unit_or(stage.paired_rate.as_ref(), Rate::per_second(50))?)
+            }
+        };
+        let hold_on_fail = stage.on_fail == RawOnFail::Hold;
+        stages.push(StageConfig { weight, bake, max_hold, paired, hold_on_fail });
+    }
+    let last = raw.last().expect("there is a stage");
+    if stages.last().is_some_and(|s| s.weight != Weight::FULL) {
+        return Err(source.error(&last.weight, "the last stage is not 100%"));
+    }
+    Ok(stages)
+}
+
+fn default_stages() -> Vec<StageConfig> {
+    [(100, 15), (500, 30), (2_500, 60), (10_000, 60)]
+        .into_iter()
+        .map(|(basis_points, minutes)| StageConfig {
+            weight: Weight::from_basis_points(basis_points).expect("constant weights"),
+            bake: Micros::from_secs(minutes * 60),
+            max_hold: Micros::from_secs(minutes * 240),
+            paired: None,
+            hold_on_fail: false,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Config, InputError> {
+        parse(text, Path::new("orca.yaml"), &Env::of(&[("ORCA_ROUTER_URL", "http://env")]))
+    }
+
+    #[test]
+    fn the_least_file_gives_the_documented_defaults() {
+        let config = read("version: 1\n").unwrap();
+        assert_eq!(config.environment.value.as_str(), "production");
+        assert_eq!(config.release.tag_prefix, "v");
+        assert_eq!(config.canary.stages.len(), 4);
+        assert_eq!(config.platform.url.value.as_deref(), Some("http://env"));
+        assert_eq!(
+            config.platform.url.origin.to_string(),
+            "from the environment variable ORCA_ROUTER_URL"
+        );
+    }
+
+    #[test]
+    fn every_mistake_has_a_place_and_a_reason() {
+        for (text, line, message) in [
+            ("version: 2\n", 1, "version 2 is unknown"),
+            ("version: 1\nservise: {}\n", 2, "unknown field"),
+            ("version: 1\ncanary:\n  stages:\n    - {weight: 5, bake: 1m}\n", 4, ""),
+            (
+                "version: 1\ncanary:\n  stages:\n    - {weight: 5%, bake: 1 parsec}\n",
+                4,
+                "is not a duration",
+            ),
+            (
+                "version: 1\ncanary:\n  stages:\n    - {weight: 5%, bake: 1m}\n    - {weight: 5%, bake: 1m}\n",
+                5,
+                "does not rise above",
+            ),
+            (
+                "version: 1\ncanary:\n  stages:\n    - {weight: 50%, bake: 1m}\n",
+                4,
+                "the last stage is not 100%",
+            ),
+            ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.message.contains(message), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Every error code and its page. The pages live in `docs/errors/` and are compiled in, so that
+//! `orca explain` works offline at three in the morning. A code is never reused.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident => $code:literal,)*) => {
+        /// A kind of failure, `ORCA-` and four digits.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum Code { $($(#[$doc])* $variant,)* }
+
+        impl Code {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            pub(crate) const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The page, in Markdown.
+            pub(crate) const fn page(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("../../docs/errors/", $code, ".md")),)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// Arguments that cannot be understood.
+    Usage => "ORCA-1001",
+    /// A configuration or manifest file that is wrong.
+    Input => "ORCA-1002",
+    /// `orca explain` of something unknown.
+    UnknownTopic => "ORCA-1003",
+    /// No `orca.yaml`.
+    NoConfig => "ORCA-1004",
+    /// A file could not be read or written.
+    File => "ORCA-1005",
+    /// git could not do something.
+    Git => "ORCA-1101",
+    /// Not inside a git repository.
+    NoRepository => "ORCA-1102",
+    /// The tree is dirty, shallow or not pushed.
+    TreeNotReady => "ORCA-1103",
+    /// The tag exists at another commit.
+    TagElsewhere => "ORCA-1104",
+    /// Nothing to release.
+    NothingToRelease => "ORCA-1105",
+    /// No such release.
+    UnknownRelease => "ORCA-1106",
+    /// The ledger refused a decision.
+    LedgerRefused => "ORCA-1201",
+    /// An entry of the ledger is damaged.
+    LedgerCorrupt => "ORCA-1202",
+    /// The ledger does not descend from what was seen before.
+    LedgerRewound => "ORCA-1203",
+    /// The ledger could not be written.
+    LedgerWrite => "ORCA-1204",
+    /// The ledger is locked by another orca.
+    LedgerLocked => "ORCA-1205",
+    /// The repository cannot hold a ledger.
+    LedgerUnsupported => "ORCA-1206",
+    /// The ledger's remote does not answer.
+    LedgerUnsynced => "ORCA-1207",
+    /// An entry from a newer orca.
+    LedgerNewer => "ORCA-1208",
+    /// A gate closed.
+    GateClosed => "ORCA-1301",
+    /// A gate could not decide.
+    GateInconclusive => "ORCA-1302",
+    /// No clearance for a raise.
+    NotCleared => "ORCA-1303",
+    /// The commit is condemned in this environment.
+    Condemned => "ORCA-1304",
+    /// A load plan that cannot run.
+    LoadPlan => "ORCA-1401",
+    /// A host of a production environment.
+    LoadProduction => "ORCA-1402",
+    /// A target that cannot be reached at all.
+    LoadTarget => "ORCA-1403",
+    /// The platform does not answer.
+    PlatformUnavailable => "ORCA-1501",
+    /// The platform refused: another orca or a human was there first.
+    PlatformRefused => "ORCA-1502",
+    /// The admin token is missing or wrong.
+    AdminToken => "ORCA-1503",
+    /// The router could not start.
+    RouterStart => "ORCA-1504",
+    /// The stages cannot be decided with this traffic.
+    Undecidable => "ORCA-1601",
+    /// Traffic went back to base.
+    MovedBack => "ORCA-1602",
+    /// The rollout was withdrawn undecided.
+    Withdrawn => "ORCA-1603",
+    /// Traffic could not be verified.
+    TrafficUnverified => "ORCA-1604",
+    /// There is no earlier release to go back to.
+    NoWayBack => "ORCA-1605",
+    /// A step failed after traffic was moved and verified.
+    PartDone => "ORCA-1606",
+    /// A pack that does not verify.
+    PackInvalid => "ORCA-1701",
+    /// A key that cannot be used.
+    Key => "ORCA-1702",
+    /// Stopped by a signal before any change.
+    Interrupted => "ORCA-1801",
+    /// A bug.
+    Bug => "ORCA-1900",
+}
+
+impl Code {
+    /// The page's title: its first line without the marks.
+    pub(crate) fn title(self) -> &'static str {
+        self.page().lines().next().unwrap_or_default().trim_start_matches("# ")
+    }
+
+    /// Finds `ORCA-1002`, `orca-1002` or `1002`.
+    pub(crate) fn find(text: &str) -> Option<Self> {
+        let wanted = text.to_ascii_uppercase();
+        let digits = wanted.strip_prefix("ORCA-").unwrap_or(&wanted);
+        Self::ALL.iter().copied().find(|code| code.as_str().ends_with(digits) && digits.len() == 4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_their_pages_carry_them() {
+        for code in Code::ALL {
+            assert_eq!(Code::find(code.as_str()), Some(*code));
+            assert!(code.title().starts_with(code.as_str()), "{}", code.as_str());
+        }
+        assert_eq!(Code::find("12"), None);
+    }
+}

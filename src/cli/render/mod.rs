@@ -1,0 +1,5 @@
+//! A report or a failure as people, machines and GitHub Actions read it.
+
+pub(crate) mod github;
+pub(crate) mod human;
+pub(crate) mod table;

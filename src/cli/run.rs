@@ -1,0 +1,208 @@
+//! One run: parse, do, print once, return the exit code. A panic is exit 70, and a reader that has
+//! gone away (EPIPE) changes nothing.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tokio_util::sync::CancellationToken;
+
+use super::command::{Cli, Command};
+use super::context::Context;
+use super::env::Env;
+use super::exit::Exit;
+use super::explain::Code;
+use super::failure::Failure;
+use super::render::{github, human};
+use super::report::Report;
+
+/// Runs orca with the given arguments (the first is the program) and returns its exit code.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let env = Env::read();
+    if let Some(spec) = env.crash_point() {
+        crate::base::crash_point::arm(spec);
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    speak(&env);
+    let context = context(&cli, env);
+    let verb = cli.command.name();
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drive(cli.command, &context)))
+            .unwrap_or_else(|_| {
+                let text = "orca met a state that it holds impossible; nothing more was done";
+                Err(Failure::new(Code::Bug, Exit::Bug, text)
+                    .hint("orca release status shows what is known of traffic")
+                    .hint("report the lines above"))
+            });
+    finish(&context, verb, &outcome)
+}
+
+fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Code::Bug, Exit::Unavailable, format!("no runtime: {e}")))?;
+    let result = runtime.block_on(async {
+        watch_signals(&context.cancel);
+        let owns_interrupts = command.owns_interrupts();
+        let work = command.run(context);
+        if owns_interrupts {
+            return work.await;
+        }
+        tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => Err(Failure::new(
+                Code::Interrupted, Exit::Interrupted, "stopped by a signal before any change")),
+            result = work => result,
+        }
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    result
+}
+
+/// Ctrl-C and SIGTERM set the token; what that means is the verb's business.
+fn watch_signals(cancel: &CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let cancel = cancel.clone();
+        if let Ok(mut stream) = signal(kind) {
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    cancel.cancel();
+                }
+            });
+        }
+    }
+}
+
+fn context(cli: &Cli, env: Env) -> Context {
+    let stderr_is_terminal = std::io::stderr().is_terminal();
+    let columns = env.columns().or_else(terminal_columns).unwrap_or(80);
+    Context {
+        folder: cli.folder.clone().unwrap_or_else(|| std::path::PathBuf::from(".")),
+        config: cli.config.clone(),
+        clock: env.clock(),
+        entropy: env.entropy(),
+        redactor: env.redactor(),
+        cancel: CancellationToken::new(),
+        json: cli.json,
+        live: stderr_is_terminal && !env.is_ci() && !env.wants_no_colour(),
+        columns,
+        env,
+    }
+}
+
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns >= 20)
+}
+
+/// Lines on standard error, as they are; writing them never fails the run.
+fn speak(env: &Env) {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let level = if env.get("RUNNER_DEBUG") == Some("1") || env.get("ORCA_DEBUG").is_some() {
+        LevelFilter::DEBUG
+    } else {
+        LevelFilter::INFO
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry()
+        .with(lines)
+        .with(Targets::new().with_target("orca", level))
+        .try_init();
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            write_all(&mut std::io::stdout(), &text);
+            ExitCode::from(Exit::Done.code())
+        }
+        _ => {
+            write_all(&mut std::io::stderr(), &text);
+            write_all(
+                &mut std::io::stderr(),
+                &format!("\nmore: orca explain {}\n", Code::Usage.as_str()),
+            );
+            ExitCode::from(Exit::Usage.code())
+        }
+    }
+}
+
+fn finish(context: &Context, verb: &str, outcome: &Result<Report, Failure>) -> ExitCode {
+    let redact = |text: String| context.redactor.text(&text).into_owned();
+    let exit = match outcome {
+        Ok(report) => {
+            let text = if context.json {
+                format!("{:#}\n", context.redactor.json(report.json.clone()))
+            } else {
+                redact(human::report(report))
+            };
+            write_all(&mut std::io::stdout(), &text);
+            github_files(context, verb, report);
+            report.exit
+        }
+        Err(failure) => {
+            write_all(&mut std::io::stderr(), &redact(human::failure(failure)));
+            if context.json {
+                let document =
+                    serde_json::to_value(failure.document()).expect("a failure is plain data");
+                write_all(
+                    &mut std::io::stdout(),
+                    &format!("{:#}\n", context.redactor.json(document)),
+                );
+            }
+            if context.env.is_github_actions() {
+                let annotation = github::failure_annotation(failure);
+                write_all(&mut std::io::stderr(), &redact(github::annotations(&[annotation])));
+            }
+            failure.exit
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn github_files(context: &Context, verb: &str, report: &Report) {
+    if !context.env.is_github_actions() {
+        return;
+    }
+    let redact = |text: String| context.redactor.text(&text).into_owned();
+    if !context.json {
+        write_all(&mut std::io::stdout(), &redact(github::annotations(&report.annotations)));
+    }
+    for (variable, text) in [
+        ("GITHUB_OUTPUT", github::outputs(&report.outputs)),
+        ("GITHUB_STEP_SUMMARY", github::summary(verb, report)),
+    ] {
+        let Some(path) = context.env.get(variable).filter(|_| !text.is_empty()) else { continue };
+        let appended = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(redact(text).as_bytes()));
+        if let Err(error) = appended {
+            context.warn(format!("{variable} ({path}) could not be written: {error}"));
+        }
+    }
+}
+
+/// Writes what it can: a reader that has gone away must not change the exit code.
+fn write_all(stream: &mut impl std::io::Write, text: &str) {
+    let _ = stream.write_all(text.as_bytes());
+    let _ = stream.flush();
+}

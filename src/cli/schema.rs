@@ -1,0 +1,45 @@
+//! Every format that orca reads or writes, by name, as a JSON Schema. Generated from the types
+//! themselves, so that the schema cannot say something else than the code.
+
+use serde_json::Value;
+
+type Generate = fn() -> Value;
+
+macro_rules! documents {
+    ($($name:literal => $document:ty,)*) => {
+        /// Names and how to make their schemas, in the order shown.
+        pub(crate) const ALL: &[(&str, Generate)] =
+            &[$(($name, || schemars::schema_for!($document).to_value()),)*];
+    };
+}
+
+documents! {
+    "orca.yaml" => super::config::raw::RawConfig,
+    "orca.router-listening/v1" => super::args::router::Listening,
+    "orca.router-ended/v1" => super::args::router::Ended,
+    "orca.explain/v1" => super::args::explain::Page,
+    "orca.explain-list/v1" => super::args::explain::List,
+    "orca.completions/v1" => super::args::completions::Completions,
+    "orca.man/v1" => super::args::man::Manual,
+    "orca.schema-list/v1" => super::args::schema::Names,
+    "orca.failure/v1" => super::failure::FailureDocument,
+}
+
+/// The schema called `name`.
+pub(crate) fn find(name: &str) -> Option<Value> {
+    ALL.iter().find(|(known, _)| *known == name).map(|(_, generate)| generate())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_is_one() {
+        for (name, generate) in ALL {
+            let schema = generate();
+            assert!(schema.get("$schema").is_some(), "{name}");
+        }
+        assert!(find("nonsense").is_none());
+    }
+}

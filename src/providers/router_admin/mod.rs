@@ -1,0 +1,7 @@
+//! The admin API of `orca router`, called from the outside.
+
+mod client;
+mod platform;
+
+pub(crate) use client::{RouterAdmin, RouterAdminError};
+pub(crate) use platform::RouterPlatform;

@@ -1,0 +1,321 @@
+//! What a rollout needs from a platform, in a rollout's words. Providers implement [`Platform`].
+//!
+//! A call that gains exposure takes a [`Raise`] or a [`PromoteOrder`], which are made only by
+//! spending a [`Clearance`]; a call that goes back takes nothing, or a [`Warrant`], and is never
+//! conditional on state, epoch or lock.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::histogram::Histogram;
+use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::base::units::Weight;
+use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, Warrant};
+
+/// Something that splits traffic between a base and a canary.
+#[async_trait]
+pub(crate) trait Platform: Send + Sync {
+    fn capabilities(&self) -> Capabilities;
+
+    /// What serves now. Changes nothing.
+    async fn look(&self) -> Result<PlatformState, PlatformError>;
+
+    /// Makes a deployment known as the canary, at weight zero. Repeating it changes nothing.
+    async fn stage(&self, order: &StageOrder) -> Result<PlatformState, PlatformError>;
+
+    /// Gives the canary more traffic, once, if the platform is still in the expected state.
+    async fn raise(&self, raise: Raise) -> Result<PlatformState, PlatformError>;
+
+    /// Lets the present weight stand until `until`. Never changes the weight; a lapsed grant stays
+    /// lapsed, and an older epoch is refused.
+    async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError>;
+
+    /// All traffic to the base: one call, whatever the state, under the platform's next epoch.
+    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError>;
+
+    /// Makes the canary the base.
+    async fn promote(&self, order: PromoteOrder) -> Result<PlatformState, PlatformError>;
+
+    /// All traffic to the warrant's deployment: one call, whatever the state.
+    async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError>;
+
+    /// The version that was the base before this one, as far as the platform remembers.
+    async fn previous(&self) -> Result<Option<Known>, PlatformError>;
+
+    /// What each arm has answered since the canary was staged.
+    async fn samples(&self) -> Result<Samples, PlatformError>;
+
+    /// What an arm says it runs (`/version`), or what the platform says of it; nothing when
+    /// neither knows.
+    async fn identity(&self, arm: Arm) -> Result<Option<Identity>, PlatformError>;
+
+    /// Sends one request for each of `count` different sticky keys through the front door and
+    /// says who answered each.
+    async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError>;
+}
+
+/// A deployment, with its commit where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) commit: Option<CommitId>,
+}
+
+/// The two versions that share traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Arm {
+    Base,
+    Canary,
+}
+
+/// What a platform can do, so that a plan it cannot carry out is refused at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Capabilities {
+    pub(crate) weights: Weights,
+    /// Whether a weight falls back to base by itself unless it is renewed.
+    pub(crate) holds_grant: bool,
+    /// What keeps a user on one version, in words: `cookie or x-user-id`.
+    pub(crate) stickiness: String,
+    /// Where the split is kept, in words: `router at 127.0.0.1:9000`.
+    pub(crate) state_holder: String,
+    /// What going back costs, in words: `one call, under a second`.
+    pub(crate) abort_cost: String,
+}
+
+/// Which weights a platform can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Weights {
+    /// Every step of 0.01 %.
+    Any,
+    /// Whole percents.
+    WholePercent,
+    /// Nothing between none and all.
+    AllOrNothing,
+}
+
+/// What serves, as the platform says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlatformState {
+    pub(crate) base: DeploymentId,
+    pub(crate) base_commit: Option<CommitId>,
+    pub(crate) canary: Option<Known>,
+    /// The canary's share now, after a lapsed grant.
+    pub(crate) weight: Weight,
+    /// Grows with every change of who gets what: the compare value of a raise.
+    pub(crate) generation: u64,
+    /// The highest lease epoch the platform has obeyed.
+    pub(crate) epoch: u64,
+    /// When the weight falls back to base by itself.
+    pub(crate) grant_until: Option<Timestamp>,
+}
+
+/// A canary to be made known, at weight zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StageOrder {
+    pub(crate) canary: DeploymentId,
+    pub(crate) commit: Option<CommitId>,
+    /// Salt of the sticky buckets, so that each release has other first users.
+    pub(crate) salt: ReleaseName,
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// The terms of a raise, before it is cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RaiseTerms {
+    pub(crate) canary: DeploymentId,
+    pub(crate) from: Weight,
+    pub(crate) to: Weight,
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+    /// Until when the weight stands unless renewed; nothing on a platform without grants.
+    pub(crate) grant_until: Option<Timestamp>,
+}
+
+/// One cleared raise. Made by spending a clearance, used up by the call.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Raise {
+    terms: RaiseTerms,
+    clearance: ClearanceRecord,
+}
+
+impl Raise {
+    /// Spends `clearance` on raising what is `at_hand`, at `now`.
+    pub(crate) fn new(
+        clearance: Clearance,
+        at_hand: &RaiseSubject,
+        terms: RaiseTerms,
+        now: Timestamp,
+    ) -> Result<(Self, ClearanceRecord), Refusal> {
+        if terms.to <= terms.from {
+            let text = format!("{} to {} is not a raise", terms.from, terms.to);
+            return Err(Refusal::NotOpen(text));
+        }
+        if at_hand.serving == terms.canary {
+            let text = format!("{} already serves as the base", terms.canary);
+            return Err(Refusal::NotOpen(text));
+        }
+        let clearance = clearance.spend(at_hand, now)?;
+        Ok((Self { terms, clearance: clearance.clone() }, clearance))
+    }
+
+    pub(crate) fn terms(&self) -> &RaiseTerms {
+        &self.terms
+    }
+
+    pub(crate) fn clearance(&self) -> &ClearanceRecord {
+        &self.clearance
+    }
+}
+
+/// The terms of a promotion, before it is cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PromoteTerms {
+    pub(crate) to: DeploymentId,
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// One cleared promotion. Made by spending a clearance, used up by the call.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct PromoteOrder {
+    terms: PromoteTerms,
+    clearance: ClearanceRecord,
+}
+
+impl PromoteOrder {
+    /// Spends `clearance` on making what is `at_hand` the base, at `now`.
+    pub(crate) fn new(
+        clearance: Clearance,
+        at_hand: &RaiseSubject,
+        terms: PromoteTerms,
+        now: Timestamp,
+    ) -> Result<(Self, ClearanceRecord), Refusal> {
+        let clearance = clearance.spend(at_hand, now)?;
+        Ok((Self { terms, clearance: clearance.clone() }, clearance))
+    }
+
+    pub(crate) fn terms(&self) -> &PromoteTerms {
+        &self.terms
+    }
+
+    pub(crate) fn clearance(&self) -> &ClearanceRecord {
+        &self.clearance
+    }
+}
+
+/// Cumulative since the canary was staged; a stage is the difference between two of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Samples {
+    pub(crate) at: Timestamp,
+    pub(crate) base: ArmSamples,
+    pub(crate) canary: ArmSamples,
+}
+
+/// Users and probes apart: they are never pooled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ArmSamples {
+    pub(crate) users: SourceSamples,
+    pub(crate) probes: SourceSamples,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SourceSamples {
+    pub(crate) requests: u64,
+    /// Failed requests by kind: `status_5xx`, `connect`, `timeout`, ...
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
+    pub(crate) latency: Histogram,
+    /// Different sticky keys seen since the weight last changed.
+    pub(crate) sticky_keys: u64,
+}
+
+/// What runs, as it says itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) commit: CommitId,
+    pub(crate) digest: Option<Digest>,
+}
+
+/// Who answered one sticky key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProbeAnswer {
+    pub(crate) key: String,
+    /// The arm by the platform's own mark, where it leaves one.
+    pub(crate) arm: Option<Arm>,
+    /// The commit by `/version`, where the service says so.
+    pub(crate) commit: Option<CommitId>,
+}
+
+/// Why a call did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlatformError {
+    /// The call never had an effect.
+    #[error("{platform} is unavailable: {detail}")]
+    Unavailable { platform: String, detail: String },
+    /// The platform said no; nothing changed.
+    #[error("{platform} refused: {refused}")]
+    Refused { platform: String, refused: Refused },
+    /// The reply was lost: the call may have had its effect. Look before any second call.
+    #[error("{platform} did not answer, and the change may have happened: {detail}")]
+    Uncertain { platform: String, detail: String },
+    /// Somebody else changed who gets what.
+    #[error("{platform} was changed by {who}: {detail}")]
+    Foreign { platform: String, who: String, detail: String },
+}
+
+/// Why a platform said no.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("generation {found} is in force, not {expected}")]
+    StaleGeneration { expected: u64, found: u64 },
+    #[error("epoch {found} is in force, held by {who}; ours was {ours}")]
+    StaleEpoch { ours: u64, found: u64, who: String },
+    #[error("access denied: {0}")]
+    Denied(String),
+    #[error("it cannot do that: {0}")]
+    Unsupported(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Entropy;
+    use crate::base::ids::Environment;
+    use crate::gate::phase::{Phase, PhaseRuling};
+    use crate::gate::ruling::Subject;
+
+    #[test]
+    fn the_port_is_object_safe() {
+        fn takes(_: Option<&dyn Platform>) {}
+        takes(None);
+    }
+
+    /// Nothing but an open phase makes a clearance, so nothing else makes a raise.
+    #[test]
+    fn a_closed_phase_gives_nothing_to_spend() {
+        let subject = Subject {
+            commit: CommitId::new("a".repeat(40)).unwrap(),
+            digest: None,
+            environment: Environment::new("production").unwrap(),
+        };
+        let at = RaiseSubject {
+            subject: subject.clone(),
+            gate_set: Digest::of(b"gates"),
+            serving: DeploymentId::new("base").unwrap(),
+        };
+        let now = Timestamp::from_us(1);
+        let ruling = PhaseRuling::assemble(
+            (Phase::Canary, subject),
+            &[],
+            &[],
+            &std::collections::BTreeSet::new(),
+            now,
+        );
+        assert!(ruling.clear(&at, now, &Entropy::seeded(1)).is_err());
+    }
+}
