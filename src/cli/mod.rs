@@ -16,3 +16,4 @@ pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod wire;
 pub(crate) mod wire_fleet;
+pub(crate) mod wire_gates;
