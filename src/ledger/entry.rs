@@ -240,6 +240,7 @@ pub(crate) struct RolledBack {
 /// What is known about traffic after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "verified is what people call it")]
 pub(crate) enum Verified {
     /// Real requests showed it.
     Verified,

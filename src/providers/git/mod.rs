@@ -1,6 +1,7 @@
 //! git: objects through libgit2, everything that needs the user's set-up through their own `git`.
 
 pub(crate) mod command;
+mod durable;
 #[cfg(test)]
 mod ledger_tests;
 mod lock;
