@@ -137,6 +137,7 @@ mod tests {
         Ok((way.deployment.to_string(), way.because))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may fail")]
     fn to(name: &str, because: Because) -> Result<(String, Because), NoWayBack> {
         Ok((name.to_owned(), because))
     }

@@ -20,7 +20,7 @@ use crate::base::limits;
 
 /// How this ledger stands to the remote's, as far as is known without asking it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Synced {
+pub(crate) enum Standing {
     /// Nothing is waiting to be pushed.
     Synced,
     Pending,
@@ -28,7 +28,7 @@ pub(crate) enum Synced {
     Rewound,
 }
 
-impl Synced {
+impl Standing {
     /// A repository without a remote counts as synced.
     pub(crate) const fn may_raise(self) -> bool {
         matches!(self, Self::Synced | Self::NoRemote)
@@ -39,9 +39,9 @@ type Lost = Vec<(OrcaId, Refused)>;
 
 impl Ledger {
     /// Makes one history with the remote: fetch, verify, reconcile, push.
-    pub(crate) fn sync(&mut self) -> Result<Synced, LedgerError> {
+    pub(crate) fn sync(&mut self) -> Result<Standing, LedgerError> {
         if !self.storage.has_remote() {
-            return Ok(Synced::NoRemote);
+            return Ok(Standing::NoRemote);
         }
         let mut lost = Lost::new();
         for _ in 0..TRIES {
@@ -62,22 +62,22 @@ impl Ledger {
     }
 
     /// How things stand, without asking the remote.
-    pub(crate) fn synced(&self) -> Result<Synced, LedgerError> {
+    pub(crate) fn synced(&self) -> Result<Standing, LedgerError> {
         if !self.storage.has_remote() {
-            return Ok(Synced::NoRemote);
+            return Ok(Standing::NoRemote);
         }
         let (tip, seen) = (self.storage.tip()?, self.storage.high_water()?);
         let waiting = !self.storage.pending()?.is_empty();
         Ok(match (tip, seen) {
-            (None, None) if !waiting => Synced::Synced,
-            (Some(tip), Some(seen)) if tip == seen && !waiting => Synced::Synced,
-            (None, Some(_)) => Synced::Rewound,
-            (Some(tip), Some(seen)) if !self.storage.descends(&tip, &seen)? => Synced::Rewound,
-            _ => Synced::Pending,
+            (None, None) if !waiting => Standing::Synced,
+            (Some(tip), Some(seen)) if tip == seen && !waiting => Standing::Synced,
+            (None, Some(_)) => Standing::Rewound,
+            (Some(tip), Some(seen)) if !self.storage.descends(&tip, &seen)? => Standing::Rewound,
+            _ => Standing::Pending,
         })
     }
 
-    fn settled(&mut self, lost: Lost) -> Result<Synced, LedgerError> {
+    fn settled(&mut self, lost: Lost) -> Result<Standing, LedgerError> {
         self.push_leases()?;
         self.refresh()?;
         if lost.is_empty() { self.synced() } else { Err(LedgerError::Lost(lost)) }

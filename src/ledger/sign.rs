@@ -78,22 +78,22 @@ impl Trust {
     ) -> Result<Signed, SignatureError> {
         let Some(dsse) = dsse else { return Ok(Signed::Unsigned) };
         let envelope = Envelope::parse(dsse).map_err(SignatureError::Unreadable)?;
-        let named = |k: &&TrustedKey| {
+        let is_named = |k: &&TrustedKey| {
             let id = k.key.key_id();
             envelope.signatures.iter().any(|s| s.keyid == id)
         };
-        let Some(trusted) = self.keys.iter().find(named) else {
-            let names: Vec<&str> = envelope.signatures.iter().map(|s| s.keyid.as_str()).collect();
-            return Err(SignatureError::UnknownKey(names.join(", ")));
+        let Some(known) = self.keys.iter().find(is_named) else {
+            let ids: Vec<&str> = envelope.signatures.iter().map(|s| s.keyid.as_str()).collect();
+            return Err(SignatureError::UnknownKey(ids.join(", ")));
         };
-        let name = trusted.name.clone();
-        match envelope.verify(PAYLOAD_TYPE, &trusted.key) {
+        let name = known.name.clone();
+        match envelope.verify(PAYLOAD_TYPE, &known.key) {
             Err(cause) => return Err(SignatureError::Wrong { name, cause }),
             Ok(payload) if payload != entry => return Err(SignatureError::OtherBytes { name }),
             Ok(_) => {}
         }
-        trusted.counts_at(at)?;
-        Ok(Signed::By { name, key_id: trusted.key.key_id(), role: trusted.role })
+        known.counts_at(at)?;
+        Ok(Signed::By { name, key_id: known.key.key_id(), role: known.role })
     }
 }
 

@@ -172,14 +172,16 @@ impl Ledger {
     }
 
     /// Appends an entry: validated when it is a decision, always taken when it is a fact.
+    #[expect(clippy::needless_pass_by_value, reason = "a draft is used up by appending it")]
     pub(crate) fn append(&mut self, draft: Draft) -> Result<Entry, LedgerError> {
-        self.append_within(draft, limits::LEDGER_LOCK)
+        self.append_within(&draft, limits::LEDGER_LOCK)
     }
 
     /// Appends a rollback's entry, or leaves it in a file: it delays nothing and is never lost
     /// for a lock, a broken chain or a full object store.
+    #[expect(clippy::needless_pass_by_value, reason = "a draft is used up by appending it")]
     pub(crate) fn append_rollback(&mut self, draft: Draft) -> Result<Kept, LedgerError> {
-        match self.append_within(draft.clone(), limits::LEDGER_LOCK_ROLLBACK) {
+        match self.append_within(&draft, limits::LEDGER_LOCK_ROLLBACK) {
             Ok(entry) => Ok(Kept::Appended(Box::new(entry))),
             Err(because) if draft.body.is_fact() => {
                 let body = self.redacted(&draft.body)?;
@@ -191,7 +193,7 @@ impl Ledger {
         }
     }
 
-    fn append_within(&mut self, draft: Draft, lock: Duration) -> Result<Entry, LedgerError> {
+    fn append_within(&mut self, draft: &Draft, lock: Duration) -> Result<Entry, LedgerError> {
         let body = self.redacted(&draft.body)?;
         let exhibits = references(&draft.exhibits)?;
         for (reference, bytes) in exhibits.iter().filter(|(r, _)| r.stored == Place::Beside) {
@@ -211,7 +213,7 @@ impl Ledger {
             }
             self.fold.state.validate(proposal, self.writer.clock.now())?;
             let names = exhibits.iter().map(|(reference, _)| reference.clone()).collect();
-            let entry = self.build(&draft, body.clone(), names, self.fold.link.newest);
+            let entry = self.build(draft, body.clone(), names, self.fold.link.newest);
             if self.chain_on(&entry, &exhibits)? == Swap::Done {
                 return Ok(entry);
             }

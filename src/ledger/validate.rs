@@ -13,17 +13,22 @@ use crate::gate::waiver::WaiverError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("commit {} is condemned in {environment}: rolled back by {by}: {reason}", commit.short())]
-    Condemned { commit: CommitId, environment: Environment, reason: String, by: Author },
+    Condemned { commit: CommitId, environment: Environment, reason: String, by: Box<Author> },
     #[error("{release} froze releases until {}, by {by}", until.rfc3339())]
-    Frozen { release: ReleaseName, until: Timestamp, by: Author },
+    Frozen { release: ReleaseName, until: Timestamp, by: Box<Author> },
     #[error("rollout {rollout} of {release} runs in {environment}, started by {by}")]
-    RolloutRunning { rollout: OrcaId, release: ReleaseName, environment: Environment, by: Author },
+    RolloutRunning {
+        rollout: OrcaId,
+        release: ReleaseName,
+        environment: Environment,
+        by: Box<Author>,
+    },
     #[error("rollout {rollout} does not run in {environment} any more{}", ended.as_ref().map(|by| format!(": ended by {by}")).unwrap_or_default())]
     NotRunning { rollout: OrcaId, environment: Environment, ended: Option<Author> },
     #[error("clearance {clearance} is spent: used by {by}")]
-    ClearanceSpent { clearance: OrcaId, by: Author },
+    ClearanceSpent { clearance: OrcaId, by: Box<Author> },
     #[error("clearance {clearance} is void: rolled back by {by}")]
-    ClearanceVoid { clearance: OrcaId, by: Author },
+    ClearanceVoid { clearance: OrcaId, by: Box<Author> },
     #[error("clearance {0} is not in the ledger")]
     ClearanceUnknown(OrcaId),
     #[error("clearance {clearance} expired at {}", at.rfc3339())]
@@ -31,11 +36,11 @@ pub(crate) enum Refused {
     #[error("clearance {clearance} is for commit {} in {environment}", commit.short())]
     ClearanceElsewhere { clearance: OrcaId, commit: CommitId, environment: Environment },
     #[error("{release} is tagged at commit {} by {by}", commit.short())]
-    TaggedElsewhere { release: ReleaseName, commit: CommitId, by: Author },
+    TaggedElsewhere { release: ReleaseName, commit: CommitId, by: Box<Author> },
     #[error("release candidate {0} is not in the ledger")]
     UnknownCandidate(ReleaseName),
     #[error("epoch {mine} is stale: epoch {newest} was taken by {by}")]
-    StaleEpoch { mine: u64, newest: u64, by: Author },
+    StaleEpoch { mine: u64, newest: u64, by: Box<Author> },
     #[error("entry {entry} of kind {kind} was written by a newer orca")]
     NewerOrca { entry: OrcaId, kind: String },
     #[error("the waiver cannot be accepted: {0}")]
@@ -164,7 +169,7 @@ impl State {
                 rollout: running.started.rollout.clone(),
                 release: running.started.release.clone(),
                 environment: place.name.clone(),
-                by: running.by.clone(),
+                by: Box::new(running.by.clone()),
             }),
             None => Ok(()),
         }
@@ -176,7 +181,7 @@ impl State {
             Some(freeze) if !is_same_line(&freeze.release, release) => Err(Refused::Frozen {
                 release: freeze.release.clone(),
                 until: freeze.until,
-                by: freeze.by.clone(),
+                by: Box::new(freeze.by.clone()),
             }),
             _ => Ok(()),
         }
@@ -187,10 +192,10 @@ impl State {
         let kept = kept.ok_or_else(|| Refused::ClearanceUnknown(clearance.clone()))?;
         let clearance = clearance.clone();
         if let Some(by) = kept.voided.clone() {
-            return Err(Refused::ClearanceVoid { clearance, by });
+            return Err(Refused::ClearanceVoid { clearance, by: Box::new(by) });
         }
         if let Some(by) = kept.spent.clone() {
-            return Err(Refused::ClearanceSpent { clearance, by });
+            return Err(Refused::ClearanceSpent { clearance, by: Box::new(by) });
         }
         if now >= kept.record.expires_at {
             return Err(Refused::ClearanceExpired { clearance, at: kept.record.expires_at });
@@ -230,7 +235,7 @@ fn free_name(tagged: Option<&Tagged>, commit: &CommitId) -> Result<(), Refused> 
         Some(tagged) if tagged.commit != *commit => Err(Refused::TaggedElsewhere {
             release: tagged.release.clone(),
             commit: tagged.commit.clone(),
-            by: tagged.by.clone(),
+            by: Box::new(tagged.by.clone()),
         }),
         _ => Ok(()),
     }
@@ -251,7 +256,7 @@ impl<'a> Place<'a> {
     fn epoch(self, mine: Option<u64>) -> Result<(), Refused> {
         match (mine, self.state.and_then(|s| s.epoch.as_ref())) {
             (Some(mine), Some((newest, by))) if mine < *newest => {
-                Err(Refused::StaleEpoch { mine, newest: *newest, by: by.clone() })
+                Err(Refused::StaleEpoch { mine, newest: *newest, by: Box::new(by.clone()) })
             }
             _ => Ok(()),
         }
@@ -263,7 +268,7 @@ impl<'a> Place<'a> {
                 commit: commit.clone(),
                 environment: self.name.clone(),
                 reason: condemned.reason.clone(),
-                by: condemned.by.clone(),
+                by: Box::new(condemned.by.clone()),
             }),
             None => Ok(()),
         }
@@ -292,7 +297,7 @@ impl<'a> Place<'a> {
                 rollout: running.started.rollout.clone(),
                 release: running.started.release.clone(),
                 environment: self.name.clone(),
-                by: running.by.clone(),
+                by: Box::new(running.by.clone()),
             }),
             None => Ok(()),
         }

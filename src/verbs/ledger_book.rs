@@ -16,7 +16,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::fold::State;
 use crate::ledger::lease::Lease;
 use crate::ledger::ports::StorageError;
-use crate::ledger::reconcile::Synced;
+use crate::ledger::reconcile::Standing;
 use crate::ledger::store::{Draft, Kept, Ledger, LedgerError};
 
 type Job = Box<dyn FnOnce(&mut Ledger) + Send>;
@@ -128,9 +128,9 @@ fn held(lease: &Lease) -> Held {
 /// A ledger that may be raised on: synced, or without a remote.
 fn sync_now(ledger: &mut Ledger) -> Result<(), LedgerError> {
     match ledger.sync()? {
-        Synced::Synced | Synced::NoRemote => Ok(()),
-        Synced::Pending => Err(LedgerError::Contended),
-        Synced::Rewound => Err(LedgerError::Rewound {
+        Standing::Synced | Standing::NoRemote => Ok(()),
+        Standing::Pending => Err(LedgerError::Contended),
+        Standing::Rewound => Err(LedgerError::Rewound {
             seen: "the newest entry seen here".to_owned(),
             found: "the present chain".to_owned(),
         }),
@@ -181,10 +181,10 @@ impl Book for LedgerBook {
     async fn share(&self) -> Sync {
         let shared = self.on_thread(Ledger::sync);
         match tokio::time::timeout(SHARE, shared).await {
-            Ok(Ok(Synced::Synced)) => Sync::Synced,
-            Ok(Ok(Synced::NoRemote)) => Sync::NoRemote,
-            Ok(Ok(Synced::Pending)) => Sync::Pending("not pushed yet".to_owned()),
-            Ok(Ok(Synced::Rewound)) => Sync::Pending("the remote was rewound".to_owned()),
+            Ok(Ok(Standing::Synced)) => Sync::Synced,
+            Ok(Ok(Standing::NoRemote)) => Sync::NoRemote,
+            Ok(Ok(Standing::Pending)) => Sync::Pending("not pushed yet".to_owned()),
+            Ok(Ok(Standing::Rewound)) => Sync::Pending("the remote was rewound".to_owned()),
             Ok(Err(error)) => Sync::Pending(error.to_string()),
             Err(_) => Sync::Pending(format!("no answer within {} s", SHARE.as_secs())),
         }

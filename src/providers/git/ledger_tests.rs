@@ -16,7 +16,7 @@ use crate::ledger::entry::{Actor, Body, TrafficProof};
 use crate::ledger::fixture::*;
 use crate::ledger::lease::LeaseError;
 use crate::ledger::ports::StorageError;
-use crate::ledger::reconcile::Synced;
+use crate::ledger::reconcile::Standing;
 use crate::ledger::sign::{Signed, Trust, TrustedKey};
 use crate::ledger::store::{Draft, Kept, Ledger, LedgerError, Writer};
 use crate::ledger::validate::Refused;
@@ -89,7 +89,7 @@ fn appends_reopens_and_keeps_exhibits() {
     std::fs::remove_file(beside).unwrap();
     assert_eq!(again.exhibit(&Digest::of(&large)).unwrap(), None);
     assert_eq!(git(folder.path(), &["status", "--porcelain"]), "");
-    assert_eq!(again.sync().unwrap(), Synced::NoRemote);
+    assert_eq!(again.sync().unwrap(), Standing::NoRemote);
 }
 
 #[test]
@@ -132,9 +132,9 @@ fn two_clones_racing_end_in_one_history() {
     let (a, b) = (folder.path().join("a"), folder.path().join("b"));
     let (mut ana, mut bo) = (open(&a, "ana"), open(&b, "bo"));
     ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
-    assert_eq!(ana.synced().unwrap(), Synced::Pending);
-    assert_eq!(ana.sync().unwrap(), Synced::Synced);
-    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+    assert_eq!(ana.synced().unwrap(), Standing::Pending);
+    assert_eq!(ana.sync().unwrap(), Standing::Synced);
+    assert_eq!(bo.sync().unwrap(), Standing::Synced);
 
     let cleared = ana.append(live(cleared("cl_1", '4', 100))).unwrap();
     let rc = ana.append(Draft::new(None, rc("v1.5.0-rc.1", '6', "1.5.0"))).unwrap();
@@ -142,7 +142,7 @@ fn two_clones_racing_end_in_one_history() {
         .append(Draft::new(None, step_ended("st_9", crate::ledger::entry::Outcome::Done)))
         .unwrap();
     let back = bo.append(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
-    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+    assert_eq!(bo.sync().unwrap(), Standing::Synced);
 
     // Ana's clearance is for a commit that bo rolled back; her tag and her fact are fine.
     let error = ana.sync().unwrap_err();
@@ -150,10 +150,10 @@ fn two_clones_racing_end_in_one_history() {
     assert_eq!(lost.len(), 1);
     assert_eq!(lost[0].0, cleared.id);
     assert!(matches!(&lost[0].1, Refused::Condemned { by, .. } if by.entry == back.id));
-    assert_eq!(ana.synced().unwrap(), Synced::Synced);
+    assert_eq!(ana.synced().unwrap(), Standing::Synced);
     let expected = [back.id.clone(), rc.id.clone(), decided.id.clone()];
     assert_eq!(ids(&ana)[1..], expected);
-    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+    assert_eq!(bo.sync().unwrap(), Standing::Synced);
     assert_eq!(ids(&bo), ids(&ana));
     assert!(bo.state().unwrap().contains(&decided.id));
     let carried = &ana.entries().unwrap()[3].record;
@@ -171,7 +171,7 @@ fn a_rewound_remote_is_refused_and_a_rollback_still_works() {
     git(&remote, &["update-ref", "-d", "refs/orca/ledger"]);
     assert!(matches!(ana.sync(), Err(LedgerError::Rewound { .. })));
     git(&a, &["update-ref", "-d", "refs/orca/ledger"]);
-    assert_eq!(ana.synced().unwrap(), Synced::Rewound);
+    assert_eq!(ana.synced().unwrap(), Standing::Rewound);
     let raise = ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap_err();
     assert!(matches!(raise, LedgerError::Rewound { .. }), "{raise}");
     let kept = ana.append_rollback(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
@@ -189,7 +189,7 @@ fn a_remote_that_is_away_is_named() {
         StorageError::RemoteUnavailable { remote: "origin".into(), detail: String::new() };
     let LedgerError::Storage(error) = error else { panic!("{error}") };
     assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&unavailable), "{error}");
-    assert_eq!(ana.synced().unwrap(), Synced::Pending);
+    assert_eq!(ana.synced().unwrap(), Standing::Pending);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-use super::objects::not_written;
+use super::durable::not_written;
 use crate::base::clock;
 use crate::ledger::ports::{Held, Result, StorageError};
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod command;
 pub(crate) mod release;
+mod durable;
 #[cfg(test)]
 mod ledger_tests;
 mod lock;

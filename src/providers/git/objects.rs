@@ -7,16 +7,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use git2::{ErrorCode, Oid, Repository};
+use git2::{ErrorCode, Repository};
 
 use super::command::Git;
+use super::durable::{DSSE, ENTRY, damaged, name_of, not_written, oid_of, signature, tip_of};
 use super::lock::RepositoryLock;
+use super::remote::Expect;
 use crate::base::atomic_file;
-use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{Environment, OrcaId};
 use crate::base::limits;
-use crate::ledger::chain::STORED_BYTES_MAX;
 use crate::ledger::entry::{ExhibitRef, Stored as Place};
 use crate::ledger::ports::{
     Held, Pending, Remote, Result, Side, Storage, StorageError, Stored, StoredLease, Swap, Tip,
@@ -29,8 +29,6 @@ pub(super) const FETCHED: &str = "refs/orca/remote/ledger";
 const HIGH_WATER: &str = "refs/orca/high-water";
 const LEASES: &str = "refs/orca/lease/";
 pub(super) const FETCHED_LEASES: &str = "refs/orca/remote/lease/";
-const ENTRY: &str = "entry.json";
-const DSSE: &str = "entry.dsse.json";
 
 /// One repository, and the remote that shares its ledger.
 pub(crate) struct GitStorage {
@@ -63,120 +61,6 @@ impl GitStorage {
             Some(folder) => folder.join(".orca"),
             None => self.own_folder(),
         }
-    }
-
-    pub(super) fn read_ref(&self, name: &str) -> Result<Option<Oid>> {
-        match self.repository.refname_to_id(name) {
-            Ok(oid) => Ok(Some(oid)),
-            Err(e) if e.code() == ErrorCode::NotFound => Ok(None),
-            Err(e) => Err(damaged(name, &e)),
-        }
-    }
-
-    /// Moves a ref from `expected` to `to`, durably, and reads it back.
-    pub(super) fn swap_ref(&self, name: &str, expected: Option<Oid>, to: Oid) -> Result<Swap> {
-        if expected == Some(to) && self.read_ref(name)? == expected {
-            return Ok(Swap::Done);
-        }
-        let moved = match expected {
-            Some(old) => self.repository.reference_matching(name, to, true, old, "orca"),
-            None => self.repository.reference(name, to, false, "orca"),
-        };
-        match moved {
-            Ok(_) => {}
-            Err(e)
-                if matches!(
-                    e.code(),
-                    ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound
-                ) =>
-            {
-                return Ok(Swap::Lost);
-            }
-            Err(e) if e.code() == ErrorCode::Locked => {
-                return Err(StorageError::Locked { path: format!("{name}.lock") });
-            }
-            Err(e) => return Err(not_written(name, &e.message())),
-        }
-        sync_file(&self.repository.commondir().join(name)).map_err(|e| not_written(name, &e))?;
-        if self.read_ref(name)? != Some(to) {
-            return Err(not_written(name, &"it did not read back"));
-        }
-        Ok(Swap::Done)
-    }
-
-    fn set_ref(&self, name: &str, to: Oid) -> Result<()> {
-        for _ in 0..5 {
-            if self.swap_ref(name, self.read_ref(name)?, to)? == Swap::Done {
-                return Ok(());
-            }
-        }
-        Err(not_written(name, &"it kept changing"))
-    }
-
-    fn blob(&self, bytes: &[u8], what: &str) -> Result<Oid> {
-        self.repository.blob(bytes).map_err(|e| not_written(what, &e.message()))
-    }
-
-    /// Syncs loose objects and the folders that name them, and reads each back.
-    fn sync_objects(&self, objects: &[(Oid, &str)]) -> Result<()> {
-        let folder = self.repository.commondir().join("objects");
-        let mut folders = std::collections::BTreeSet::from([folder.clone()]);
-        for (oid, what) in objects {
-            let hex = oid.to_string();
-            let fan_out = folder.join(&hex[..2]);
-            let file = fan_out.join(&hex[2..]);
-            match fs::File::open(&file).and_then(|f| f.sync_all()) {
-                // In a pack already: git synced that.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                other => other.map_err(|e| not_written(what, &e))?,
-            }
-            if fan_out.is_dir() {
-                folders.insert(fan_out);
-            }
-        }
-        for folder in &folders {
-            let synced = fs::File::open(folder).and_then(|f| f.sync_all());
-            synced.map_err(|e| not_written("the object folder", &e))?;
-        }
-        let odb = self.repository.odb().map_err(|e| damaged("the object store", &e))?;
-        for (oid, what) in objects {
-            odb.read(*oid).map_err(|_| not_written(what, &"it did not read back"))?;
-        }
-        Ok(())
-    }
-
-    fn read_blob(&self, oid: Oid, what: &str, bytes_max: usize) -> Result<Vec<u8>> {
-        match self.repository.find_blob(oid) {
-            Ok(blob) if blob.content().len() <= bytes_max => Ok(blob.content().to_vec()),
-            Ok(blob) => {
-                let detail = format!("{} bytes are more than {bytes_max}", blob.content().len());
-                Err(StorageError::Damaged { what: what.to_owned(), detail })
-            }
-            Err(e) if e.code() == ErrorCode::NotFound && self.is_partial() => {
-                Err(StorageError::NotFetched { what: what.to_owned() })
-            }
-            Err(e) => Err(damaged(what, &e)),
-        }
-    }
-
-    fn is_partial(&self) -> bool {
-        let config = self.repository.config().and_then(|mut c| c.snapshot());
-        config.is_ok_and(|c| c.get_str("extensions.partialclone").is_ok())
-    }
-
-    fn read_one(&self, oid: Oid) -> Result<Stored> {
-        let commit = self.repository.find_commit(oid).map_err(|e| damaged(&name_of(oid), &e))?;
-        let message = String::from_utf8_lossy(commit.message_bytes());
-        let what = format!("entry {}", message.split_whitespace().last().unwrap_or("unnamed"));
-        let tree = commit.tree().map_err(|e| damaged(&what, &e))?;
-        let entry = tree.get_name(ENTRY).ok_or_else(|| StorageError::Damaged {
-            what: what.clone(),
-            detail: format!("its commit {oid} has no {ENTRY}"),
-        })?;
-        let entry = self.read_blob(entry.id(), &what, STORED_BYTES_MAX)?;
-        let dsse = tree.get_name(DSSE).map(|e| e.id());
-        let dsse = dsse.map(|oid| self.read_blob(oid, &what, STORED_BYTES_MAX)).transpose()?;
-        Ok(Stored { tip: Tip(oid.to_string()), entry, dsse })
     }
 
     fn lease_ref(environment: &Environment, side: Side) -> String {
@@ -356,7 +240,7 @@ impl Storage for GitStorage {
     }
 
     fn push(&self, tip: &Tip) -> Result<Swap> {
-        let swap = self.push_to(LEDGER, &tip.0, None)?;
+        let swap = self.push_to(LEDGER, &tip.0, Expect::Ancestor)?;
         if swap == Swap::Done {
             self.set_ref(FETCHED, oid_of(tip)?)?;
         }
@@ -391,7 +275,7 @@ impl Storage for GitStorage {
         self.sync_objects(&[(oid, "the lease")])?;
         if side == Side::There {
             let theirs = format!("{LEASES}{environment}");
-            let swap = self.push_to(&theirs, &oid.to_string(), Some(expected))?;
+            let swap = self.push_to(&theirs, &oid.to_string(), Expect::Exactly(expected))?;
             if swap == Swap::Done {
                 self.set_ref(&name, oid)?;
             }
@@ -400,41 +284,6 @@ impl Storage for GitStorage {
         let expected = expected.map(|hex| oid_of(&Tip(hex.to_owned()))).transpose()?;
         self.swap_ref(&name, expected, oid)
     }
-}
-
-pub(super) fn tip_of(oid: Oid) -> Tip {
-    Tip(oid.to_string())
-}
-
-fn oid_of(tip: &Tip) -> Result<Oid> {
-    Oid::from_str(&tip.0).map_err(|e| damaged(&format!("tip {}", tip.0), &e))
-}
-
-fn name_of(oid: Oid) -> String {
-    format!("commit {oid}")
-}
-
-fn signature(at: Timestamp) -> std::result::Result<git2::Signature<'static>, git2::Error> {
-    let time = git2::Time::new(at.as_us().div_euclid(1_000_000), 0);
-    git2::Signature::new("orca", "orca@localhost", &time)
-}
-
-fn damaged(what: &str, detail: &impl std::fmt::Display) -> StorageError {
-    StorageError::Damaged { what: what.to_owned(), detail: detail.to_string() }
-}
-
-pub(super) fn not_written(what: &str, detail: &(impl std::fmt::Display + ?Sized)) -> StorageError {
-    StorageError::NotWritten { what: what.to_owned(), detail: detail.to_string() }
-}
-
-/// Syncs a file and the folder that names it. A ref may stand in `packed-refs` alone.
-fn sync_file(path: &Path) -> std::io::Result<()> {
-    match fs::File::open(path) {
-        Ok(file) => file.sync_all()?,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(e),
-    }
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
 
 fn refuse_opening(folder: &Path, error: &git2::Error) -> StorageError {

@@ -6,6 +6,15 @@ use super::objects::{FETCHED, FETCHED_LEASES, GitStorage};
 use crate::base::limits;
 use crate::ledger::ports::{Remote, Result, Storage as _, StorageError, Swap};
 
+/// Which old value a push relies on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Expect<'a> {
+    /// Anything that the new value goes on from.
+    Ancestor,
+    /// Exactly this, or nothing.
+    Exactly(Option<&'a str>),
+}
+
 impl GitStorage {
     /// Fetches ledger and leases. What the remote no longer has is forgotten here too.
     pub(super) fn fetch_remote(&self) -> Result<Remote> {
@@ -36,17 +45,17 @@ impl GitStorage {
         })
     }
 
-    /// Pushes `object` to `name`: as long as it goes on from what is there, or, with `lease`, as
-    /// long as exactly that is there.
-    pub(super) fn push_to(
-        &self,
-        name: &str,
-        object: &str,
-        lease: Option<Option<&str>>,
-    ) -> Result<Swap> {
+    /// Pushes `object` to `name`: as long as it goes on from what is there, or, with
+    /// [`Expect::Exactly`], as long as exactly that is there.
+    pub(super) fn push_to(&self, name: &str, object: &str, expect: Expect<'_>) -> Result<Swap> {
         let Some(remote) = &self.remote else { return Ok(Swap::Done) };
         let refspec = format!("{object}:{name}");
-        let lease = lease.map(|old| format!("--force-with-lease={name}:{}", old.unwrap_or("")));
+        let lease = match expect {
+            Expect::Ancestor => None,
+            Expect::Exactly(old) => {
+                Some(format!("--force-with-lease={name}:{}", old.unwrap_or("")))
+            }
+        };
         let mut args = vec!["push", "--no-verify", "--porcelain", "--recurse-submodules=no"];
         args.extend(lease.as_deref());
         args.extend(["--end-of-options", remote, &refspec]);
