@@ -10,6 +10,7 @@ use super::explain::Code;
 use super::failure::Failure;
 use super::rules;
 use crate::base::dsse::SigningKey;
+use crate::base::ids::OrcaId;
 use crate::base::redact::Secret;
 use crate::base::{atomic_file, limits};
 use crate::gate::engine::{Bench, Event};
@@ -83,6 +84,7 @@ pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, 
     let writer = Writer {
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
+        holder: format!("{} {}", context.env.actor(), OrcaId::generate("run", &context.entropy)),
         actor: Actor { name: context.env.actor(), role: None },
         redactor: context.redactor.clone(),
         key: signing_key(context, config)?,

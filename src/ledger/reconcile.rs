@@ -232,7 +232,7 @@ impl Ledger {
         &mut self,
         environment: &Environment,
     ) -> Result<Lease, LedgerError> {
-        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
         self.swap_lease(environment, |current| lease::acquire(current, &me, now))
     }
 
@@ -242,7 +242,7 @@ impl Ledger {
         environment: &Environment,
         epoch: u64,
     ) -> Result<Lease, LedgerError> {
-        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
         self.swap_lease(environment, |current| lease::renew(current, (&me, epoch), now))
     }
 
@@ -252,7 +252,7 @@ impl Ledger {
         environment: &Environment,
         epoch: u64,
     ) -> Result<Lease, LedgerError> {
-        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
         self.swap_lease(environment, |current| lease::release(current, (&me, epoch), now))
     }
 
@@ -261,7 +261,7 @@ impl Ledger {
         &mut self,
         environment: &Environment,
     ) -> Result<Lease, LedgerError> {
-        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
         for _ in 0..TRIES {
             let here = self.storage.lease(environment, Side::Here)?;
             let there = self.storage.lease(environment, Side::There)?;

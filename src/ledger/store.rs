@@ -59,6 +59,8 @@ pub(crate) struct Writer {
     pub(crate) clock: Clock,
     pub(crate) entropy: Entropy,
     pub(crate) actor: Actor,
+    /// Who holds a lease: one name a process, so that two runs of one person are two.
+    pub(crate) holder: String,
     pub(crate) redactor: Redactor,
     pub(crate) key: Option<SigningKey>,
     /// This orca's version.

@@ -305,3 +305,9 @@ pub(crate) fn final_name(release: &ReleaseName) -> Option<ReleaseName> {
     let (line, _) = release.as_str().split_once("-rc.")?;
     ReleaseName::new(line).ok()
 }
+
+/// Why this candidate's commit may not ship here any more, where it was rolled back.
+pub(crate) fn condemned(state: &State, fleet: &Fleet, release: &ReleaseName) -> Option<String> {
+    let commit = &state.rcs.get(release)?.commit;
+    standing::condemned(state, &fleet.ship.environment, commit)
+}

@@ -11,3 +11,12 @@ pub(crate) fn line(sync: &Sync) -> String {
         }
     }
 }
+
+/// The same as one value in a document.
+pub(crate) fn word(sync: &Sync) -> String {
+    match sync {
+        Sync::Synced => "synced".to_owned(),
+        Sync::NoRemote => "no remote".to_owned(),
+        Sync::Pending(why) => format!("pending: {why}"),
+    }
+}

@@ -47,6 +47,7 @@ fn open_as(folder: &Path, who: &str, key: Option<SigningKey>) -> Ledger {
         clock: Clock::Frozen(at(50)),
         entropy: Entropy::seeded(seed),
         actor: Actor { name: who.into(), role: None },
+        holder: who.into(),
         redactor: Redactor::new([Secret::new("hunter22")]),
         key,
         orca: "0.1.0".into(),

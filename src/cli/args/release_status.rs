@@ -1,0 +1,222 @@
+//! `orca release status`: what serves, what is on its way, what is condemned, and whether the
+//! platform agrees with the ledger.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+use crate::cli::wire_fleet;
+use crate::ledger::environment::EnvironmentState;
+use crate::ledger::fold::State;
+use crate::rollout::ports::PlatformState;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+/// Where an environment stands.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct Status {
+    environment: String,
+    /// What the ledger says is the base.
+    base: Option<Served>,
+    canary: Option<Canary>,
+    /// The newest candidate.
+    candidate: Option<String>,
+    freeze: Option<String>,
+    condemned: Vec<String>,
+    /// Steps whose outcome nobody wrote: a process died there.
+    unattended: Vec<String>,
+    /// What the platform says; absent when it was not asked or did not answer.
+    platform: Option<Live>,
+    /// Where platform and ledger differ.
+    drift: Vec<String>,
+    /// The command to type next.
+    next: Vec<String>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Served {
+    deployment: String,
+    release: Option<String>,
+    commit: Option<String>,
+    since: String,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Canary {
+    rollout: String,
+    release: String,
+    deployment: String,
+    /// Basis points of traffic, as the ledger has it.
+    weight_bp: u16,
+    stages_decided: usize,
+    complete: bool,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Live {
+    base: String,
+    canary: Option<String>,
+    weight_bp: u16,
+    generation: u64,
+    epoch: u64,
+    grant_until: Option<String>,
+}
+
+pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failure> {
+    let config = wire_fleet::config_or_default(context)?;
+    let book = wire_fleet::book(context, &config)?;
+    let state = book.state().await?;
+    let live = match wire_fleet::platform(context, &config) {
+        Ok(platform) => match platform.look().await {
+            Ok(live) => Some(live),
+            Err(error) => {
+                context.warn(error.to_string());
+                None
+            }
+        },
+        Err(_) => None,
+    };
+    let environment = &config.environment.value;
+    let known = state.environment(environment).cloned().unwrap_or_default();
+    let mut status = of_ledger(&state, &known, context);
+    status.environment = environment.to_string();
+    status.drift = live.as_ref().map(|l| drift(&known, l)).unwrap_or_default();
+    status.platform = live.as_ref().map(of_platform);
+    status.next = next(&status);
+    let human = human(&status);
+    let next = status.next.clone();
+    let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human);
+    Ok(next.into_iter().fold(report, Report::next))
+}
+
+fn of_ledger(state: &State, known: &EnvironmentState, context: &Context) -> Status {
+    let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at);
+    Status {
+        base: known.base.as_ref().map(|base| Served {
+            deployment: base.deployment.to_string(),
+            release: base.release.as_ref().map(ToString::to_string),
+            commit: base.commit.as_ref().map(ToString::to_string),
+            since: base.by.at.rfc3339(),
+        }),
+        canary: known.rollout.as_ref().map(|rollout| Canary {
+            rollout: rollout.started.rollout.to_string(),
+            release: rollout.started.release.to_string(),
+            deployment: rollout.started.canary.to_string(),
+            weight_bp: rollout.weight.basis_points(),
+            stages_decided: rollout.stages.len(),
+            complete: rollout.complete,
+        }),
+        candidate: newest.map(|tagged| tagged.release.to_string()),
+        freeze: state.freeze_at(context.clock.now()).map(|freeze| {
+            format!("{} until {}, by {}", freeze.release, freeze.until.rfc3339(), freeze.by)
+        }),
+        condemned: known
+            .condemned
+            .iter()
+            .map(|(commit, why)| format!("{}: {}", commit.short(), why.reason))
+            .collect(),
+        unattended: state
+            .dangling
+            .values()
+            .map(|dangling| format!("{} begun by {}", dangling.intent.kind(), dangling.by))
+            .collect(),
+        ..Status::default()
+    }
+}
+
+fn of_platform(live: &PlatformState) -> Live {
+    Live {
+        base: live.base.to_string(),
+        canary: live.canary.as_ref().map(|known| known.deployment.to_string()),
+        weight_bp: live.weight.basis_points(),
+        generation: live.generation,
+        epoch: live.epoch,
+        grant_until: live.grant_until.map(crate::base::clock::Timestamp::rfc3339),
+    }
+}
+
+fn drift(known: &EnvironmentState, live: &PlatformState) -> Vec<String> {
+    let mut drift = Vec::new();
+    if let Some(base) = known.base.as_ref().filter(|base| base.deployment != live.base) {
+        drift.push(format!("the ledger's base is {}, {} serves", base.deployment, live.base));
+    }
+    let expected = known.rollout.as_ref().map_or(0, |rollout| rollout.weight.basis_points());
+    let actual = live.weight.basis_points();
+    if expected != actual {
+        let unattended = if actual < expected { ": nobody renews the grant" } else { "" };
+        drift.push(format!(
+            "the ledger gives the canary {} %, the platform {} %{unattended}",
+            f64::from(expected) / 100.0,
+            f64::from(actual) / 100.0
+        ));
+    }
+    drift
+}
+
+fn next(status: &Status) -> Vec<String> {
+    let mut next = Vec::new();
+    match &status.canary {
+        Some(canary) if canary.complete => {
+            next.push(format!("orca promote --rc {}", canary.release));
+        }
+        Some(_) => next.push("orca canary resume".to_owned()),
+        None => {
+            if let Some(candidate) = &status.candidate {
+                next.push(format!("orca canary start --rc {candidate} --deployment-url URL"));
+            } else {
+                next.push("orca release tag --rc".to_owned());
+            }
+        }
+    }
+    next
+}
+
+fn human(status: &Status) -> String {
+    let mut text = format!("environment: {}\n", status.environment);
+    match &status.base {
+        Some(base) => text.push_str(&format!(
+            "base:        {} {} since {}\n",
+            base.release.as_deref().unwrap_or("(release unknown)"),
+            base.deployment,
+            base.since
+        )),
+        None => text.push_str("base:        nothing was released through orca yet\n"),
+    }
+    if let Some(canary) = &status.canary {
+        let state = if canary.complete { "complete, not promoted" } else { "running" };
+        text.push_str(&format!(
+            "canary:      {} {} at {} %, {state}, {} stages decided\n",
+            canary.release,
+            canary.deployment,
+            f64::from(canary.weight_bp) / 100.0,
+            canary.stages_decided
+        ));
+    }
+    for (label, value) in [("candidate", &status.candidate), ("freeze", &status.freeze)] {
+        if let Some(value) = value {
+            text.push_str(&format!("{:<12} {value}\n", format!("{label}:")));
+        }
+    }
+    for condemned in &status.condemned {
+        text.push_str(&format!("condemned:   {condemned}\n"));
+    }
+    for unattended in &status.unattended {
+        text.push_str(&format!("unattended:  {unattended}\n"));
+    }
+    if let Some(live) = &status.platform {
+        text.push_str(&format!(
+            "platform:    {} serves, canary {} at {} %\n",
+            live.base,
+            live.canary.as_deref().unwrap_or("none"),
+            f64::from(live.weight_bp) / 100.0
+        ));
+    }
+    for drift in &status.drift {
+        text.push_str(&format!("drift:       {drift}\n"));
+    }
+    text
+}

@@ -1,0 +1,168 @@
+//! `orca rollback --reason R`: traffic goes back now. Works without repository, ledger or lease.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::ids::DeploymentId;
+use crate::base::units::Micros;
+use crate::cli::config::resolve::Config;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+use crate::cli::{render, wire_fleet};
+use crate::ledger::entry::TrafficProof;
+use crate::verbs::book::Book;
+use crate::verbs::rollback::{Back, Rollback, Target};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Why; kept in the ledger
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    /// A deployment that once served here; the version before this one unless given
+    #[arg(long, value_name = "DEPLOYMENT")]
+    to: Option<DeploymentId>,
+
+    /// Admin address of the router, where there is no orca.yaml
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+
+    /// Where users come in, where there is no orca.yaml
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    /// Print where traffic would go, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A rollback, as it was made or would be.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct RollbackDocument {
+    dry_run: bool,
+    from: Option<String>,
+    to: String,
+    /// The release that is taken back, and its commit, condemned from here on.
+    release: Option<String>,
+    condemned: Option<String>,
+    /// `verified`, `requested` or `failed`; absent on a dry run.
+    traffic: Option<&'static str>,
+    headline: String,
+    /// From the command to the platform's answer.
+    moved_us: Option<u64>,
+    /// From the command to real requests showing it.
+    verified_us: Option<u64>,
+    /// `synced`, `no remote` or `pending: ...`.
+    ledger: Option<String>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    if args.reason.trim().is_empty() {
+        let text = "a rollback needs a reason".to_owned();
+        return Err(Failure::new(Code::Usage, Exit::Usage, text)
+            .hint("orca rollback --reason \"checkout is down\""));
+    }
+    let mut config = wire_fleet::config_or_default(context)?;
+    set_platform(&mut config, args);
+    let rollback = Rollback {
+        platform: wire_fleet::platform(context, &config)?,
+        book: book_if_any(context, &config),
+        environment: config.environment.value.clone(),
+        reason: context.redactor.text(&args.reason).into_owned(),
+        to: args.to.clone(),
+        tell: wire_fleet::tell(context),
+    };
+    let target = rollback.target().await?;
+    if args.dry_run {
+        return Ok(planned(&target));
+    }
+    let back = rollback.run(target).await?;
+    Ok(made(&back))
+}
+
+/// Flags come before environment and file.
+fn set_platform(config: &mut Config, args: &Args) {
+    let admin = config.platform.admin.clone();
+    config.platform.admin =
+        admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
+    let url = config.platform.url.clone();
+    config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
+}
+
+/// A rollback does not need a ledger; without one nothing is remembered, and that is said.
+fn book_if_any(context: &Context, config: &Config) -> Option<Arc<dyn Book>> {
+    match wire_fleet::book(context, config) {
+        Ok(book) => Some(book),
+        Err(failure) => {
+            context.warn(format!("no ledger: {failure}; going back all the same"));
+            None
+        }
+    }
+}
+
+fn planned(target: &Target) -> Report {
+    let call = if target.lowers { "lower the canary to 0 %" } else { "make it the base" };
+    let human = format!(
+        "would go back to {}\n\n1. {call}, one call (about 50 ms)\n   risk: open requests finish \
+         where they are\n2. read traffic back with 200 keys (about 1 s)\n3. write it into the \
+         ledger and share it\n",
+        target.deployment
+    );
+    let document = RollbackDocument {
+        dry_run: true,
+        from: target.from.as_ref().map(ToString::to_string),
+        to: target.deployment.to_string(),
+        release: target.release.as_ref().map(ToString::to_string),
+        condemned: target.condemned.as_ref().map(ToString::to_string),
+        traffic: None,
+        headline: format!("would go back to {}", target.deployment),
+        moved_us: None,
+        verified_us: None,
+        ledger: None,
+    };
+    Report::new(Exit::Done, "orca.rollback/v1", &document, human)
+        .next("orca rollback --reason R")
+}
+
+fn made(back: &Back) -> Report {
+    let (exit, traffic, sentence) = match back.proof {
+        TrafficProof::Verified => (Exit::Done, "verified", "verified"),
+        TrafficProof::Requested => {
+            (Exit::TrafficWrong, "requested", "requested, NOT verified: page a human")
+        }
+        TrafficProof::Failed => (Exit::TrafficWrong, "failed", "FAILED: page a human"),
+    };
+    let target = &back.target;
+    let moved = Micros(back.moved_us);
+    let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
+    let human = format!(
+        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}",
+        target.deployment,
+        back.headline,
+        verified.unwrap_or_default(),
+        render::ledger::line(&back.ledger),
+    );
+    let document = RollbackDocument {
+        dry_run: false,
+        from: target.from.as_ref().map(ToString::to_string),
+        to: target.deployment.to_string(),
+        release: target.release.as_ref().map(ToString::to_string),
+        condemned: target.condemned.as_ref().map(ToString::to_string),
+        traffic: Some(traffic),
+        headline: back.headline.clone(),
+        moved_us: Some(back.moved_us),
+        verified_us: back.verified_us,
+        ledger: Some(render::ledger::word(&back.ledger)),
+    };
+    let report = Report::new(exit, "orca.rollback/v1", &document, human);
+    if exit == Exit::Done {
+        report.next("orca release status")
+    } else {
+        report.next("orca rollback --reason R (safe to repeat)").next("orca explain ORCA-1604")
+    }
+}
