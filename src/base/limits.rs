@@ -43,3 +43,5 @@ pub(crate) const ABORT: Duration = Duration::from_secs(7);
 pub(crate) const LEASE: Duration = Duration::from_mins(2);
 /// Time a single check may observe unless it says otherwise.
 pub(crate) const CHECK: Duration = Duration::from_mins(10);
+/// Shortest time between two health checks of an upstream.
+pub(crate) const ROUTER_HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(100);

@@ -125,9 +125,11 @@ fn plain(message: &str) -> String {
     cut.trim_start_matches("error: ").to_owned()
 }
 
-/// For "unknown field `x`, expected one of a, b": the nearest known name.
+/// For "unknown field `x`, expected one of a, b" (or a variant): the nearest known name.
 fn nearest(message: &str) -> Option<String> {
-    let (_, after) = message.split_once("unknown field `")?;
+    let (_, after) = message
+        .split_once("unknown field `")
+        .or_else(|| message.split_once("unknown variant `"))?;
     let (wrong, known) = after.split_once('`')?;
     let (_, known) = known.split_once("expected ")?;
     nearest_name(wrong, known.trim_start_matches("one of ").split(", "))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::args::{completions, explain, man, schema};
+use super::args::{completions, explain, man, router, schema};
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Report;
@@ -33,6 +33,8 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Split traffic between two upstreams
+    Router(Box<router::Args>),
     /// Explain an error code or a check
     Explain(explain::Args),
     /// Print completions for a shell
@@ -46,6 +48,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
+            Self::Router(_) => "router",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -56,12 +59,14 @@ impl Command {
     /// Whether the verb itself decides what a signal means. Others are dropped: exit 130.
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
+            Self::Router(_) => true,
             Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
         }
     }
 
-    pub(crate) async fn run(self, _context: &Context) -> Result<Report, Failure> {
+    pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
+            Self::Router(args) => router::run(*args, context).await,
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),

@@ -15,6 +15,8 @@ macro_rules! documents {
 
 documents! {
     "orca.yaml" => super::config::raw::RawConfig,
+    "orca.router-listening/v1" => super::args::router::Listening,
+    "orca.router-ended/v1" => super::args::router::Ended,
     "orca.explain/v1" => super::args::explain::Page,
     "orca.explain-list/v1" => super::args::explain::List,
     "orca.completions/v1" => super::args::completions::Completions,

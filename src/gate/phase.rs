@@ -206,7 +206,7 @@ fn newest_by_gate<'a>(
 ) -> BTreeMap<&'a str, &'a RulingRecord> {
     let observed = |r: &RulingRecord| r.checks.iter().map(|c| c.observed_at).max();
     let mut newest: BTreeMap<&str, &RulingRecord> = BTreeMap::new();
-    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject == *subject) {
+    for record in rulings.iter().map(Ruling::record).filter(|r| r.subject.covers(subject)) {
         let slot = newest.entry(record.gate.as_str()).or_insert(record);
         if observed(record) >= observed(slot) {
             *slot = record;
@@ -423,6 +423,33 @@ mod tests {
         ] {
             assert_eq!(assemble(&both(), &[], at).cause(), cause, "at {at}");
         }
+    }
+
+    #[test]
+    fn a_ruling_about_another_artifact_does_not_count() {
+        let rulings = [ruling("a", "pass", Mode::Enforce), ruling("b", "pass", Mode::Enforce)];
+        let digest = |text: &str| Some(Digest::of(text.as_bytes()));
+        for (ruled, wanted, covered) in [
+            (None, None, true),
+            (None, digest("x"), true),
+            (digest("x"), digest("x"), true),
+            (digest("x"), digest("y"), false),
+            (digest("x"), None, false),
+        ] {
+            let with = |digest| Subject { digest, ..subject() };
+            assert_eq!(with(ruled).covers(&with(wanted)), covered, "{ruled:?} {wanted:?}");
+        }
+        let wanted = Subject { digest: digest("x"), ..subject() };
+        let requirements = [requirement("a"), requirement("b")];
+        let (before, now) = (BTreeSet::new(), Timestamp::from_us(AT));
+        let phase = PhaseRuling::assemble(
+            (Phase::Preflight, wanted),
+            &requirements,
+            &rulings,
+            &before,
+            now,
+        );
+        assert_eq!(phase.verdict(), Verdict::Pass);
     }
 
     #[test]

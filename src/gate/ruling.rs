@@ -23,6 +23,17 @@ pub(crate) struct Subject {
     pub(crate) environment: Environment,
 }
 
+impl Subject {
+    /// Whether a ruling about `self` is a ruling about `wanted`: the same commit in the same
+    /// environment. A ruling made before an artifact existed is about any artifact of its commit;
+    /// one that names an artifact is about that one only.
+    pub(crate) fn covers(&self, wanted: &Self) -> bool {
+        self.commit == wanted.commit
+            && self.environment == wanted.environment
+            && (self.digest.is_none() || self.digest == wanted.digest)
+    }
+}
+
 /// Whether a gate is enforced.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default, schemars::JsonSchema,

@@ -1,3 +1,6 @@
 //! The outside world, one folder each, behind the ports that the domains state.
 
 pub(crate) mod git;
+pub(crate) mod http;
+pub(crate) mod router_admin;
+pub(crate) mod tls;

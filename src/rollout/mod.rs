@@ -1,5 +1,11 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
+pub(crate) mod decision;
 pub(crate) mod identity;
+pub(crate) mod machine;
+pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod ready;
+#[cfg(test)]
+mod simulation;
+pub(crate) mod step;

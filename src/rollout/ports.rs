@@ -42,6 +42,9 @@ pub(crate) trait Platform: Send + Sync {
     /// All traffic to the warrant's deployment: one call, whatever the state.
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError>;
 
+    /// The version that was the base before this one, as far as the platform remembers.
+    async fn previous(&self) -> Result<Option<Known>, PlatformError>;
+
     /// What each arm has answered since the canary was staged.
     async fn samples(&self) -> Result<Samples, PlatformError>;
 
@@ -52,6 +55,13 @@ pub(crate) trait Platform: Send + Sync {
     /// Sends one request for each of `count` different sticky keys through the front door and
     /// says who answered each.
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError>;
+}
+
+/// A deployment, with its commit where that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) commit: Option<CommitId>,
 }
 
 /// The two versions that share traffic.
@@ -91,7 +101,7 @@ pub(crate) enum Weights {
 pub(crate) struct PlatformState {
     pub(crate) base: DeploymentId,
     pub(crate) base_commit: Option<CommitId>,
-    pub(crate) canary: Option<CanaryState>,
+    pub(crate) canary: Option<Known>,
     /// The canary's share now, after a lapsed grant.
     pub(crate) weight: Weight,
     /// Grows with every change of who gets what: the compare value of a raise.
@@ -100,12 +110,6 @@ pub(crate) struct PlatformState {
     pub(crate) epoch: u64,
     /// When the weight falls back to base by itself.
     pub(crate) grant_until: Option<Timestamp>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CanaryState {
-    pub(crate) deployment: DeploymentId,
-    pub(crate) commit: Option<CommitId>,
 }
 
 /// A canary to be made known, at weight zero.
@@ -226,7 +230,7 @@ pub(crate) struct SourceSamples {
     /// Failed requests by kind: `status_5xx`, `connect`, `timeout`, ...
     pub(crate) errors_by_kind: BTreeMap<String, u64>,
     pub(crate) latency: Histogram,
-    /// Different sticky keys seen.
+    /// Different sticky keys seen since the weight last changed.
     pub(crate) sticky_keys: u64,
 }
 
@@ -305,8 +309,13 @@ mod tests {
             serving: DeploymentId::new("base").unwrap(),
         };
         let now = Timestamp::from_us(1);
-        let ruling =
-            PhaseRuling::assemble((Phase::Canary, subject), &[], &[], &Default::default(), now);
+        let ruling = PhaseRuling::assemble(
+            (Phase::Canary, subject),
+            &[],
+            &[],
+            &std::collections::BTreeSet::new(),
+            now,
+        );
         assert!(ruling.clear(&at, now, &Entropy::seeded(1)).is_err());
     }
 }

@@ -1,1 +1,20 @@
 //! The embedded reverse proxy that splits traffic between two upstreams.
+//!
+//! `state` and `split` decide and know no socket; `control` swaps what they decided; `proxy`,
+//! `pool` and `server` move bytes; `admin` is the only way to change anything from outside.
+
+pub(crate) mod admin;
+pub(crate) mod api;
+pub(crate) mod body;
+pub(crate) mod control;
+pub(crate) mod headers;
+pub(crate) mod health;
+pub(crate) mod metrics;
+pub(crate) mod persist;
+pub(crate) mod pool;
+pub(crate) mod prometheus;
+pub(crate) mod proxy;
+pub(crate) mod server;
+pub(crate) mod split;
+pub(crate) mod state;
+pub(crate) mod upgrade;

@@ -1,1 +1,10 @@
-//! Objectives in the words people say, and the statistics that judge them.
+//! Objectives, samples and the statistics that judge them.
+
+pub(crate) mod hard_limit;
+pub(crate) mod judge_objectives;
+pub(crate) mod manifest;
+pub(crate) mod objective;
+pub(crate) mod profile;
+pub(crate) mod raw;
+pub(crate) mod sample;
+pub(crate) mod statistics;

@@ -3,4 +3,5 @@
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod man;
+pub(crate) mod router;
 pub(crate) mod schema;

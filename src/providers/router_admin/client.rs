@@ -1,0 +1,142 @@
+//! One function per call of the router's admin API. Nothing is repeated here: a caller that did
+//! not get an answer reads the state and decides.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::clock::{Entropy, Timestamp};
+use crate::base::limits;
+use crate::base::redact::Secret;
+use crate::base::units::Weight;
+use crate::providers::http::{Call, HttpClient, HttpError};
+use crate::router::api::{
+    ErrorAnswer, LowerRequest, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest,
+    StageRequest, StateAnswer,
+};
+use crate::router::metrics::RouterMetrics;
+use crate::router::state::{Expected, Upstream};
+
+/// A router's admin API.
+#[derive(Debug, Clone)]
+pub(crate) struct RouterAdmin {
+    http: HttpClient,
+    /// Without a slash at the end.
+    url: String,
+    token: Secret,
+}
+
+/// Why a call brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RouterAdminError {
+    /// No answer: whether a change happened is unknown unless there was no connection.
+    #[error("the router's admin interface: {0}")]
+    Http(#[from] HttpError),
+    #[error("the router does not accept the admin token")]
+    Unauthorized,
+    /// Nothing changed; the answer carries the router's code and its state.
+    #[error("the router refused ({}): {}", .0.code, .0.message)]
+    Refused(Box<ErrorAnswer>),
+    #[error("{url} answered {status} with something that is not a router's answer: {cause}")]
+    NotARouter { url: String, status: u16, cause: String },
+}
+
+impl RouterAdmin {
+    /// `url` is like `http://127.0.0.1:8081`.
+    pub(crate) fn new(url: &str, token: Secret, entropy: Entropy) -> Result<Self, HttpError> {
+        let http = HttpClient::direct(entropy)?;
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
+    }
+
+    pub(crate) async fn state(&self) -> Result<StateAnswer, RouterAdminError> {
+        self.send(Call::get(format!("{}/state", self.url))).await
+    }
+
+    pub(crate) async fn metrics(&self) -> Result<RouterMetrics, RouterAdminError> {
+        self.send(Call::get(format!("{}/metrics.json", self.url))).await
+    }
+
+    /// Names the candidate at weight zero.
+    pub(crate) async fn stage(
+        &self,
+        request: &StageRequest,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        self.post("stage", request).await
+    }
+
+    /// Raises the weight until `grant_until`.
+    pub(crate) async fn raise(
+        &self,
+        weight: Weight,
+        grant_until: Timestamp,
+        expected: Expected,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        let Expected { generation: expect_generation, epoch } = expected;
+        let request = RaiseRequest { weight, grant_until, expect_generation, epoch };
+        self.post("raise", &request).await
+    }
+
+    /// Moves the end of the grant; the generation stays.
+    pub(crate) async fn renew(
+        &self,
+        epoch: u64,
+        grant_until: Timestamp,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        self.post("renew", &RenewRequest { epoch, grant_until }).await
+    }
+
+    /// Lowers the weight, unconditionally.
+    pub(crate) async fn lower(&self, weight: Weight) -> Result<StateAnswer, RouterAdminError> {
+        self.post("lower", &LowerRequest { weight }).await
+    }
+
+    /// All users to base, unconditionally: the one call of a rollback during a rollout.
+    pub(crate) async fn revert(&self) -> Result<StateAnswer, RouterAdminError> {
+        self.post("revert", &serde_json::Map::new()).await
+    }
+
+    /// The canary becomes the base.
+    pub(crate) async fn promote(
+        &self,
+        expected: Expected,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        let Expected { generation: expect_generation, epoch } = expected;
+        self.post("promote", &PromoteRequest { expect_generation, epoch }).await
+    }
+
+    /// All users to `to`, or to the base before the last promotion, unconditionally: the one call
+    /// of a rollback after a rollout.
+    pub(crate) async fn previous(
+        &self,
+        to: Option<Upstream>,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        self.post("previous", &PreviousRequest { to }).await
+    }
+
+    async fn post(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<StateAnswer, RouterAdminError> {
+        let json = serde_json::to_vec(body).expect("plain data always becomes JSON");
+        self.send(Call::post(format!("{}/{path}", self.url), json)).await
+    }
+
+    async fn send<T: DeserializeOwned>(&self, mut call: Call) -> Result<T, RouterAdminError> {
+        call.bearer = Some(self.token.clone());
+        call.timeout = limits::ADMIN_CALL;
+        let answer = self.http.send(&call).await?;
+        let not_a_router = |error: serde_json::Error| RouterAdminError::NotARouter {
+            url: call.url.clone(),
+            status: answer.status,
+            cause: error.to_string(),
+        };
+        match answer.status {
+            200 => serde_json::from_slice(&answer.body).map_err(not_a_router),
+            401 => Err(RouterAdminError::Unauthorized),
+            _ => {
+                let refused = serde_json::from_slice(&answer.body).map_err(not_a_router)?;
+                Err(RouterAdminError::Refused(Box::new(refused)))
+            }
+        }
+    }
+}

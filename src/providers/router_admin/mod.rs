@@ -1,0 +1,10 @@
+//! The admin API of `orca router`, called from the outside.
+
+mod client;
+mod platform;
+
+pub(crate) use client::{RouterAdmin, RouterAdminError};
+pub(crate) use platform::RouterPlatform;
+
+#[cfg(test)]
+mod tests;

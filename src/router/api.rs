@@ -1,0 +1,96 @@
+//! What the admin API reads and writes. The client in `providers/router_admin` uses these types.
+//! Weights are basis points; times are microseconds since 1970.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::base::units::Weight;
+
+use super::state::{Audience, RouterState, Upstream};
+
+pub(crate) const STATE_SCHEMA: &str = "orca.router-admin-state/v1";
+pub(crate) const ERROR_SCHEMA: &str = "orca.router-admin-error/v1";
+
+/// `POST /stage`: names the candidate at weight zero.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageRequest {
+    pub(crate) canary: Upstream,
+    pub(crate) release: String,
+    #[serde(default)]
+    pub(crate) audience: Audience,
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// `POST /raise`: more weight until `grant_until`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RaiseRequest {
+    pub(crate) weight: Weight,
+    pub(crate) grant_until: Timestamp,
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// `POST /renew`: a later end of the grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenewRequest {
+    pub(crate) epoch: u64,
+    pub(crate) grant_until: Timestamp,
+}
+
+/// `POST /lower`: less weight, unconditionally.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LowerRequest {
+    pub(crate) weight: Weight,
+}
+
+/// `POST /promote`: the canary becomes the base.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PromoteRequest {
+    pub(crate) expect_generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// `POST /previous`: everything to `to`, or to the base before the last promotion.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PreviousRequest {
+    #[serde(default)]
+    pub(crate) to: Option<Upstream>,
+}
+
+/// What health checks last saw; nothing before the first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpstreamHealth {
+    pub(crate) base: Option<bool>,
+    pub(crate) canary: Option<bool>,
+}
+
+/// The answer to `GET /state` and to every change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StateAnswer {
+    pub(crate) schema: String,
+    pub(crate) state: RouterState,
+    pub(crate) health: UpstreamHealth,
+    pub(crate) draining: bool,
+    /// False when a lowering is served but could not be stored.
+    pub(crate) persisted: bool,
+}
+
+/// The answer to a call that changed nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErrorAnswer {
+    pub(crate) schema: String,
+    pub(crate) code: String,
+    pub(crate) message: String,
+    /// The state as it is, for callers that may see it.
+    pub(crate) state: Option<RouterState>,
+}

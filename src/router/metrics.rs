@@ -1,0 +1,313 @@
+//! What each arm did, users and probes apart. One shard per worker, merged when read.
+//!
+//! Counts are cumulative, and once more for the window since traffic was last moved (since the
+//! current generation), so that a stage is judged on its own samples. A request counts for the
+//! window in which it was decided; one that ends after the next move counts in the total alone.
+//! Latency runs from the request's arrival to the upstream's answer head, or to the timeout.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::bucket::BUCKETS;
+use crate::base::clock::Timestamp;
+use crate::base::histogram::{EncodedHistogram, Histogram};
+
+use super::split::{Arm, Source};
+
+/// The schema id of a snapshot.
+pub(crate) const SCHEMA: &str = "orca.router-metrics/v1";
+
+/// One bit for each bucket.
+const BITSET_WORDS: usize = 157;
+const _: () = assert!(BUCKETS.div_ceil(64) == 157, "the bitset covers all buckets");
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Why an upstream gave no whole answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No connection, or not in time.
+    Connect,
+    /// No answer head in time.
+    Timeout,
+    /// The connection broke before the answer head.
+    Reset,
+    /// The connection broke inside the answer body.
+    Body,
+    /// The client left before the answer head; counted, but not as failed.
+    Abandoned,
+}
+
+impl Fault {
+    const ALL: [Self; 5] = [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Reset => "reset",
+            Self::Body => "body",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One finished request, or the body failure of one that was counted before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) generation: u64,
+    pub(crate) arm: Arm,
+    pub(crate) source: Source,
+    pub(crate) bucket: Option<u16>,
+    pub(crate) latency_us: u64,
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Status(u16),
+    Fault(Fault),
+    /// The body of an answer with this status broke.
+    BrokenBody(u16),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tally {
+    requests: u64,
+    failed: u64,
+    status: [u64; 5],
+    faults: [u64; 5],
+    latency: Option<Box<Histogram>>,
+    buckets: Option<Box<[u64; BITSET_WORDS]>>,
+}
+
+impl Tally {
+    fn record(&mut self, sample: &Sample) {
+        match sample.outcome {
+            Outcome::Status(status) => {
+                self.status[usize::from(status / 100).clamp(1, 5) - 1] += 1;
+                self.failed += u64::from(status >= 500);
+            }
+            Outcome::Fault(fault) => {
+                self.faults[fault as usize] += 1;
+                self.failed += u64::from(fault != Fault::Abandoned);
+            }
+            Outcome::BrokenBody(status) => {
+                self.faults[Fault::Body as usize] += 1;
+                self.failed += u64::from(status < 500);
+                return;
+            }
+        }
+        self.requests += 1;
+        let no_wait = matches!(sample.outcome, Outcome::Fault(Fault::Connect | Fault::Reset));
+        if !no_wait {
+            self.latency.get_or_insert_default().record(sample.latency_us);
+        }
+        if let Some(bucket) = sample.bucket {
+            let bits = self.buckets.get_or_insert_with(|| Box::new([0; BITSET_WORDS]));
+            bits[usize::from(bucket) / 64] |= 1 << (bucket % 64);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.status.iter_mut().zip(other.status).for_each(|(a, b)| *a += b);
+        self.faults.iter_mut().zip(other.faults).for_each(|(a, b)| *a += b);
+        if let Some(latency) = &other.latency {
+            self.latency.get_or_insert_default().merge(latency);
+        }
+        if let Some(theirs) = &other.buckets {
+            let bits = self.buckets.get_or_insert_with(|| Box::new([0; BITSET_WORDS]));
+            bits.iter_mut().zip(theirs.iter()).for_each(|(a, b)| *a |= b);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Counts([[Tally; 2]; 2]);
+
+impl Counts {
+    fn record(&mut self, sample: &Sample) {
+        self.0[sample.arm as usize][sample.source as usize].record(sample);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().flatten().zip(other.0.iter().flatten()) {
+            mine.merge(theirs);
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    generation: u64,
+    earlier: Counts,
+    window: Counts,
+}
+
+/// The counts of one worker. Only that worker and a reader ever lock it.
+#[derive(Debug, Default)]
+pub(crate) struct Shard(Mutex<Windows>);
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Windows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn record(&self, sample: &Sample) {
+        let mut windows = self.lock();
+        if sample.generation > windows.generation {
+            let closed = std::mem::take(&mut windows.window);
+            windows.earlier.merge(&closed);
+            windows.generation = sample.generation;
+        }
+        if sample.generation == windows.generation {
+            windows.window.record(sample);
+        } else {
+            windows.earlier.record(sample);
+        }
+    }
+}
+
+/// What one arm did for one kind of client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArmMetrics {
+    pub(crate) arm: Arm,
+    pub(crate) source: Source,
+    /// Requests decided for this arm that ended.
+    pub(crate) requests: u64,
+    /// Of those: 5xx, no connection, timeout, reset or broken body; each request once.
+    pub(crate) failed: u64,
+    /// Answers by class, `1xx` to `5xx`.
+    pub(crate) status: BTreeMap<String, u64>,
+    /// Requests without a whole answer, by kind.
+    pub(crate) faults: BTreeMap<String, u64>,
+    /// How many of the 10,000 sticky buckets were seen.
+    pub(crate) distinct_buckets: u64,
+    pub(crate) latency: EncodedHistogram,
+}
+
+/// A snapshot. `window` holds what was decided since `generation` began, `total` everything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouterMetrics {
+    pub(crate) schema: String,
+    pub(crate) at: Timestamp,
+    pub(crate) generation: u64,
+    pub(crate) window: Vec<ArmMetrics>,
+    pub(crate) total: Vec<ArmMetrics>,
+}
+
+impl RouterMetrics {
+    /// The row of one arm and source in the window.
+    pub(crate) fn in_window(&self, arm: Arm, source: Source) -> Option<&ArmMetrics> {
+        self.window.iter().find(|row| row.arm == arm && row.source == source)
+    }
+}
+
+/// Merges all shards.
+pub(crate) fn snapshot<'a>(
+    shards: impl Iterator<Item = &'a Shard>,
+    generation: u64,
+    at: Timestamp,
+) -> RouterMetrics {
+    let (mut window, mut total) = (Counts::default(), Counts::default());
+    for shard in shards {
+        let windows = shard.lock();
+        total.merge(&windows.earlier);
+        total.merge(&windows.window);
+        if windows.generation == generation {
+            window.merge(&windows.window);
+        }
+    }
+    RouterMetrics {
+        schema: SCHEMA.into(),
+        at,
+        generation,
+        window: rows(&window),
+        total: rows(&total),
+    }
+}
+
+fn rows(counts: &Counts) -> Vec<ArmMetrics> {
+    let mut rows = Vec::new();
+    for arm in Arm::ALL {
+        for source in Source::ALL {
+            rows.push(row(arm, source, &counts.0[arm as usize][source as usize]));
+        }
+    }
+    rows
+}
+
+fn row(arm: Arm, source: Source, tally: &Tally) -> ArmMetrics {
+    let named = |names: [&str; 5], counts: [u64; 5]| {
+        names.into_iter().map(str::to_owned).zip(counts).collect::<BTreeMap<_, _>>()
+    };
+    let empty = Histogram::default;
+    ArmMetrics {
+        arm,
+        source,
+        requests: tally.requests,
+        failed: tally.failed,
+        status: named(STATUS_CLASSES, tally.status),
+        faults: named(Fault::ALL.map(Fault::name), tally.faults),
+        distinct_buckets: tally
+            .buckets
+            .as_ref()
+            .map_or(0, |bits| bits.iter().map(|word| u64::from(word.count_ones())).sum()),
+        latency: EncodedHistogram::from(tally.latency.as_deref().unwrap_or(&empty())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(generation: u64, arm: Arm, outcome: Outcome) -> Sample {
+        Sample { generation, arm, source: Source::Users, bucket: Some(7), latency_us: 500, outcome }
+    }
+
+    #[test]
+    fn windows_follow_the_generation_and_totals_keep_everything() {
+        let (one, two) = (Shard::default(), Shard::default());
+        one.record(&sample(1, Arm::Base, Outcome::Status(200)));
+        two.record(&sample(1, Arm::Canary, Outcome::Status(503)));
+        one.record(&sample(2, Arm::Canary, Outcome::Status(200)));
+        one.record(&sample(1, Arm::Canary, Outcome::Fault(Fault::Timeout)));
+        let seen = snapshot([&one, &two].into_iter(), 2, Timestamp::from_us(5));
+        let window = seen.in_window(Arm::Canary, Source::Users).unwrap();
+        assert_eq!((window.requests, window.failed, window.distinct_buckets), (1, 0, 1));
+        assert_eq!(seen.in_window(Arm::Base, Source::Users).unwrap().requests, 0);
+        assert_eq!(seen.in_window(Arm::Canary, Source::Probes).unwrap().requests, 0);
+        let total = &seen.total[2];
+        assert_eq!((total.arm, total.source), (Arm::Canary, Source::Users));
+        assert_eq!((total.requests, total.failed), (3, 2));
+        assert_eq!((total.status["5xx"], total.faults["timeout"]), (1, 1));
+        let latency = Histogram::try_from(&total.latency).unwrap();
+        assert_eq!(latency.count(), 3);
+    }
+
+    #[test]
+    fn a_request_fails_once_and_leaving_is_not_failing() {
+        let shard = Shard::default();
+        for outcome in [
+            Outcome::Status(200),
+            Outcome::BrokenBody(200),
+            Outcome::Status(500),
+            Outcome::BrokenBody(500),
+            Outcome::Fault(Fault::Abandoned),
+            Outcome::Fault(Fault::Connect),
+        ] {
+            shard.record(&sample(1, Arm::Base, outcome));
+        }
+        let seen = snapshot([&shard].into_iter(), 1, Timestamp::from_us(0));
+        let row = seen.in_window(Arm::Base, Source::Users).unwrap();
+        assert_eq!((row.requests, row.failed, row.faults["body"]), (4, 3, 2));
+        assert_eq!(Histogram::try_from(&row.latency).unwrap().count(), 3);
+        let text = serde_json::to_string(&seen).unwrap();
+        assert_eq!(serde_json::from_str::<RouterMetrics>(&text).unwrap(), seen);
+    }
+}

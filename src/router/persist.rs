@@ -1,0 +1,146 @@
+//! The state file: one atomic JSON file, written before a raise is acknowledged.
+//!
+//! A missing or unreadable file means all traffic to the configured base, said loudly; a grant
+//! that ended while the router was down means base too.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::clock::Timestamp;
+use crate::base::{atomic_file, limits};
+
+use super::state::{RouterState, SCHEMA, Upstream};
+
+/// How a state came to be at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Read from the file.
+    Stored,
+    /// Read from the file, but its grant ended meanwhile: base.
+    GrantEnded,
+    /// No file: base from the configuration.
+    Missing,
+    /// A file that cannot be used, and why: base from the configuration.
+    Corrupt(String),
+}
+
+/// Reads the state, or falls back to `base`. Never fails: a router must serve.
+pub(crate) fn load(path: &Path, base: Upstream, now: Timestamp) -> (RouterState, Origin) {
+    let bytes = match atomic_file::read_limited(path, limits::INPUT_FILE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return (RouterState::all_base(base), Origin::Missing);
+        }
+        Err(error) => {
+            return (RouterState::all_base(base), Origin::Corrupt(error.to_string()));
+        }
+    };
+    match read(&bytes) {
+        Err(reason) => (RouterState::all_base(base), Origin::Corrupt(reason)),
+        Ok(state) => match state.tick(now) {
+            Some(fallen) => (fallen, Origin::GrantEnded),
+            None => (state, Origin::Stored),
+        },
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<RouterState, String> {
+    let state: RouterState = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    if state.schema != SCHEMA {
+        return Err(format!("schema is '{}', this orca reads '{SCHEMA}'", state.schema));
+    }
+    let others = [&state.canary, &state.previous];
+    for upstream in others.into_iter().flatten().chain([&state.base]) {
+        super::pool::Address::parse(&upstream.url).map_err(|e| e.to_string())?;
+    }
+    let weighted = state.weight.basis_points() > 0;
+    if weighted && (state.canary.is_none() || state.grant_until.is_none()) {
+        return Err("a weight without a canary or a grant".into());
+    }
+    Ok(state)
+}
+
+/// Writes states one after the other, the last one last.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: PathBuf,
+    written: std::sync::Mutex<u64>,
+}
+
+impl Store {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, written: std::sync::Mutex::new(0) }
+    }
+
+    /// Writes the state with sequence number `order` unless a later one was written already.
+    pub(crate) fn save(&self, state: &RouterState, order: u64) -> io::Result<()> {
+        let mut written = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if *written > order {
+            return Ok(());
+        }
+        let mut bytes = serde_json::to_vec_pretty(state).map_err(io::Error::other)?;
+        bytes.push(b'\n');
+        atomic_file::write(&self.path, &bytes)?;
+        *written = order;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Weight;
+
+    fn upstream(name: &str) -> Upstream {
+        Upstream {
+            deployment: name.into(),
+            url: format!("http://{name}:80"),
+            commit: None,
+            digest: None,
+        }
+    }
+
+    #[test]
+    fn a_state_survives_until_its_grant_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let at = Timestamp::from_us;
+        assert_eq!(load(&path, upstream("one"), at(0)).1, Origin::Missing);
+        let mut state = RouterState::all_base(upstream("one"));
+        state.canary = Some(upstream("two"));
+        state.weight = Weight::FULL;
+        state.grant_until = Some(at(10));
+        let store = Store::new(path.clone());
+        store.save(&state, 2).unwrap();
+        store.save(&state.revert(), 1).unwrap();
+        assert_eq!(load(&path, upstream("zero"), at(9)), (state, Origin::Stored));
+        let (fallen, origin) = load(&path, upstream("zero"), at(10));
+        assert_eq!((fallen.weight, origin), (Weight::ZERO, Origin::GrantEnded));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_means_base() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let good = serde_json::to_value(RouterState::all_base(upstream("two"))).unwrap();
+        let with = |key: &str, value: serde_json::Value| {
+            let mut changed = good.clone();
+            changed[key] = value;
+            changed.to_string()
+        };
+        for text in [
+            String::new(),
+            "{".into(),
+            with("schema", "orca.router-state/v9".into()),
+            with("weight", 10_001.into()),
+            with("weight", 100.into()),
+            with("surprise", true.into()),
+            with("base", serde_json::json!({"deployment": "x", "url": "ftp://x"})),
+        ] {
+            atomic_file::write(&path, text.as_bytes()).unwrap();
+            let (state, origin) = load(&path, upstream("one"), Timestamp::from_us(0));
+            assert_eq!(state, RouterState::all_base(upstream("one")), "{text}");
+            assert!(matches!(origin, Origin::Corrupt(_)), "{text}");
+        }
+    }
+}

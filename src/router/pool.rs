@@ -1,0 +1,155 @@
+//! Connections to upstreams, kept by one worker and used again.
+//!
+//! A connection goes back only after its answer's body was read to the end; one that was cut
+//! short is closed. A request that an old connection refused unsent goes out on a fresh one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::base::clock;
+
+/// Idle connections kept for one upstream by one worker.
+const IDLE_MAX: usize = 256;
+/// An older connection is not used again: common servers close theirs after 5 s without a
+/// request, and a request sent into that moment would be lost.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
+
+/// Host and port of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// An upstream URL that the router cannot use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("upstream '{0}' is not an address like http://127.0.0.1:3000")]
+pub(crate) struct AddressError(String);
+
+impl AddressError {
+    pub(crate) fn unusable(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+}
+
+impl Address {
+    /// Reads `http://host[:port]`, without path, query or credentials.
+    pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
+        let error = || AddressError(url.to_owned());
+        let uri: http::Uri = url.parse().map_err(|_| error())?;
+        let authority = uri.authority().ok_or_else(error)?;
+        let bare = uri.path() == "/" && uri.query().is_none();
+        if uri.scheme_str() != Some("http") || authority.as_str().contains('@') || !bare {
+            return Err(error());
+        }
+        let port = if authority.as_str() == authority.host() {
+            80
+        } else {
+            authority.port_u16().ok_or_else(error)?
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() || port == 0 {
+            return Err(error());
+        }
+        Ok(Self { host, port })
+    }
+
+    /// Opens a connection within `limit`.
+    pub(crate) async fn connect(&self, limit: Duration) -> std::io::Result<TcpStream> {
+        let connect = TcpStream::connect((self.host.as_str(), self.port));
+        let stream = tokio::time::timeout(limit, connect)
+            .await
+            .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// Opens an HTTP/1.1 connection within `limit` and drives it in the background.
+    pub(crate) async fn open(&self, limit: Duration) -> std::io::Result<SendRequest<Incoming>> {
+        let stream = self.connect(limit).await?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
+        tokio::spawn(connection.with_upgrades());
+        Ok(sender)
+    }
+}
+
+/// Idle connections of one worker to one upstream, the one used last at the end.
+#[derive(Debug, Default)]
+pub(crate) struct Idle(Mutex<Vec<(SendRequest<Incoming>, Instant)>>);
+
+impl Idle {
+    fn lock(&self) -> MutexGuard<'_, Vec<(SendRequest<Incoming>, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection used last that is ready and young enough.
+    pub(crate) fn take(&self) -> Option<SendRequest<Incoming>> {
+        let mut idle = self.lock();
+        while idle.last().is_some_and(|(sender, _)| sender.is_closed()) {
+            idle.pop();
+        }
+        let ready = idle.iter().rposition(|(sender, _)| sender.is_ready())?;
+        let (sender, since) = idle.remove(ready);
+        if clock::monotonic().saturating_duration_since(since) > IDLE_AGE_MAX {
+            // All before it waited longer still.
+            idle.drain(..ready);
+            return None;
+        }
+        Some(sender)
+    }
+
+    pub(crate) fn put(&self, sender: SendRequest<Incoming>) {
+        if sender.is_closed() {
+            return;
+        }
+        let mut idle = self.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push((sender, clock::monotonic()));
+        }
+    }
+}
+
+/// A connection in use; it returns to its pool when the answer was read to the end.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) sender: SendRequest<Incoming>,
+    pub(crate) home: Arc<Idle>,
+}
+
+impl Lease {
+    pub(crate) fn give_back(self) {
+        self.home.put(self.sender);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_plain_http_origins() {
+        let good = |url: &str| Address::parse(url).map(|a| (a.host, a.port)).unwrap();
+        assert_eq!(good("http://127.0.0.1:3000"), ("127.0.0.1".into(), 3000));
+        assert_eq!(good("http://app.internal/"), ("app.internal".into(), 80));
+        assert_eq!(good("http://[::1]:81"), ("::1".into(), 81));
+        for bad in [
+            "",
+            "app:80",
+            "https://app",
+            "http://",
+            "http://u:p@app",
+            "http://app/path",
+            "http://app/?q",
+            "http://app:0",
+            "http://app:99999",
+        ] {
+            assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Which arm a request gets. Pure: headers and routing in, decision out; the caller moves bytes.
+//!
+//! Precedence: deny list, allow list, tester header, sticky bucket. The key of the bucket is the
+//! user, else the tenant, else the session cookie, else the router's own cookie; never the
+//! client's address. The cookie holds the bucket, never the arm, so it stays right when the
+//! weight changes. Once a canary has no weight, no user reaches it, whatever the allow list says.
+
+use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::{HeaderMap, header};
+use serde::{Deserialize, Serialize};
+
+use crate::base::bucket::{BUCKETS, bucket_of, is_inside};
+use crate::base::digest::Digest;
+use crate::base::units::Weight;
+
+use super::state::{Audience, RouterState};
+
+/// The router's own cookie.
+pub(crate) const BUCKET_COOKIE: &str = "orca_bucket";
+/// Tags a request as made by a machine; it is counted apart from users.
+pub(crate) const PROBE_HEADER: HeaderName = HeaderName::from_static("x-orca-probe");
+/// Tells a tester which arm answered.
+pub(crate) const SERVED_BY_HEADER: HeaderName = HeaderName::from_static("x-orca-served-by");
+
+/// One side of the split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Arm {
+    Base,
+    Canary,
+}
+
+impl Arm {
+    pub(crate) const ALL: [Self; 2] = [Self::Base, Self::Canary];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Base => "base",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+/// Who made the request. The two are never pooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Source {
+    Users,
+    Probes,
+}
+
+impl Source {
+    pub(crate) const ALL: [Self; 2] = [Self::Users, Self::Probes];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Probes => "probes",
+        }
+    }
+}
+
+/// Where keys are found and how testers are known. Fixed while the router runs.
+#[derive(Debug, Clone)]
+pub(crate) struct SplitSettings {
+    pub(crate) user_header: Option<HeaderName>,
+    pub(crate) tenant_header: Option<HeaderName>,
+    pub(crate) session_cookie: Option<String>,
+    /// `canary` or `base`; with a secret `canary:SECRET`. Always removed before the upstream.
+    pub(crate) tester_header: HeaderName,
+    /// SHA-256 of the testers' secret.
+    pub(crate) tester_secret: Option<Digest>,
+}
+
+impl Default for SplitSettings {
+    fn default() -> Self {
+        Self {
+            user_header: Some(HeaderName::from_static("x-user-id")),
+            tenant_header: Some(HeaderName::from_static("x-tenant-id")),
+            session_cookie: None,
+            tester_header: HeaderName::from_static("x-orca-arm"),
+            tester_secret: None,
+        }
+    }
+}
+
+/// What of the state a decision needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Split {
+    release: String,
+    weight: Weight,
+    staged: bool,
+    suspended: bool,
+    audience: Audience,
+}
+
+impl From<&RouterState> for Split {
+    fn from(state: &RouterState) -> Self {
+        Self {
+            release: state.release.clone(),
+            weight: state.weight,
+            staged: state.canary.is_some(),
+            suspended: state.suspended,
+            audience: state.audience.clone(),
+        }
+    }
+}
+
+/// Where one request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) arm: Arm,
+    pub(crate) source: Source,
+    /// The sticky bucket, when the request has one.
+    pub(crate) bucket: Option<u16>,
+    /// A new bucket to give the client as a cookie.
+    pub(crate) cookie: Option<u16>,
+}
+
+/// Decides one request. `random` gives a number for a client without any key.
+pub(crate) fn decide(
+    split: &Split,
+    settings: &SplitSettings,
+    headers: &HeaderMap,
+    random: impl FnOnce() -> u64,
+) -> Decision {
+    let forced = forced_arm(settings, headers);
+    let tagged = forced.is_some() || headers.contains_key(PROBE_HEADER);
+    let source = if tagged { Source::Probes } else { Source::Users };
+    if !split.staged {
+        return Decision { arm: Arm::Base, source, bucket: None, cookie: None };
+    }
+    let user = text(headers, settings.user_header.as_ref());
+    let tenant = text(headers, settings.tenant_header.as_ref());
+    let listed = |list: &std::collections::BTreeSet<String>| {
+        !list.is_empty() && [user, tenant].into_iter().flatten().any(|id| list.contains(id))
+    };
+    let (bucket, is_new) = bucket(split, settings, headers, user.or(tenant), random);
+    let by_name = if split.suspended {
+        None
+    } else if listed(&split.audience.deny) {
+        Some(Arm::Base)
+    } else if split.weight > Weight::ZERO && listed(&split.audience.allow) {
+        Some(Arm::Canary)
+    } else {
+        forced.filter(|_| split.audience.header_override)
+    };
+    let by_weight = if is_inside(bucket, split.weight) { Arm::Canary } else { Arm::Base };
+    Decision {
+        arm: by_name.unwrap_or(by_weight),
+        source,
+        bucket: Some(bucket),
+        cookie: (is_new && !tagged).then_some(bucket),
+    }
+}
+
+/// The cookie for a client without any key.
+pub(crate) fn bucket_cookie(bucket: u16) -> HeaderValue {
+    HeaderValue::from_str(&format!("{BUCKET_COOKIE}={bucket}; Path=/; HttpOnly; SameSite=Lax"))
+        .expect("digits and constant text are a header value")
+}
+
+fn bucket(
+    split: &Split,
+    settings: &SplitSettings,
+    headers: &HeaderMap,
+    id: Option<&str>,
+    random: impl FnOnce() -> u64,
+) -> (u16, bool) {
+    if let Some(id) = id {
+        return (bucket_of(&split.release, id), false);
+    }
+    let session = settings.session_cookie.as_deref().and_then(|name| cookie(headers, name));
+    if let Some(session) = session {
+        return (bucket_of(&split.release, session), false);
+    }
+    let own = cookie(headers, BUCKET_COOKIE)
+        .and_then(|text| text.parse::<u16>().ok())
+        .filter(|bucket| u64::from(*bucket) < BUCKETS);
+    match own {
+        Some(bucket) => (bucket, false),
+        None => (u16::try_from(random() % BUCKETS).expect("a bucket is below 10,000"), true),
+    }
+}
+
+/// The arm a tester asks for, when the request proves to be a tester's.
+fn forced_arm(settings: &SplitSettings, headers: &HeaderMap) -> Option<Arm> {
+    let value = headers.get(&settings.tester_header)?.to_str().ok()?;
+    let name = match &settings.tester_secret {
+        None => value,
+        Some(expected) => {
+            let (name, secret) = value.split_once(':')?;
+            // Digests are compared, so timing tells nothing of the secret itself.
+            (Digest::of(secret.as_bytes()) == *expected).then_some(name)?
+        }
+    };
+    Arm::ALL.into_iter().find(|arm| arm.name() == name)
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Option<&'a str> {
+    headers.get(name?)?.to_str().ok().filter(|value| !value.is_empty())
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, value)| *key == name && !value.is_empty())
+        .map(|(_, value)| value)
+}
+
+/// Adds the bucket cookie to an answer.
+pub(crate) fn add_cookie(headers: &mut HeaderMap, bucket: u16) {
+    headers.append(header::SET_COOKIE, bucket_cookie(bucket));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::router::state::Upstream;
+
+    fn split(bp: u32) -> Split {
+        Split {
+            release: "v1.4.0".into(),
+            weight: Weight::from_basis_points(bp).unwrap(),
+            staged: true,
+            suspended: false,
+            audience: Audience {
+                allow: ["friend".to_owned()].into(),
+                deny: ["bank".to_owned()].into(),
+                header_override: true,
+            },
+        }
+    }
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect()
+    }
+
+    fn arm(split: &Split, pairs: &[(&str, &str)]) -> Arm {
+        decide(split, &SplitSettings::default(), &headers(pairs), || 9_999).arm
+    }
+
+    #[test]
+    fn precedence_deny_allow_header_bucket() {
+        let half = split(5_000);
+        let forced = ("x-orca-arm", "canary");
+        assert_eq!(arm(&half, &[("x-user-id", "bank"), forced]), Arm::Base);
+        assert_eq!(arm(&half, &[("x-user-id", "u"), ("x-tenant-id", "bank")]), Arm::Base);
+        assert_eq!(arm(&half, &[("x-user-id", "friend"), ("x-orca-arm", "base")]), Arm::Canary);
+        assert_eq!(arm(&half, &[forced]), Arm::Canary);
+        assert_eq!(arm(&split(10_000), &[("x-orca-arm", "base")]), Arm::Base);
+        assert_eq!(arm(&split(0), &[("x-user-id", "friend")]), Arm::Base, "no weight, no user");
+        assert_eq!(arm(&split(0), &[forced]), Arm::Canary, "a tester reaches a staged canary");
+        let mut suspended = split(0);
+        suspended.suspended = true;
+        assert_eq!(arm(&suspended, &[forced]), Arm::Base);
+        let mut disabled = split(0);
+        disabled.audience.header_override = false;
+        assert_eq!(arm(&disabled, &[forced]), Arm::Base);
+    }
+
+    #[test]
+    fn keys_fall_back_from_user_to_tenant_to_session_to_own_cookie() {
+        let settings =
+            SplitSettings { session_cookie: Some("sid".into()), ..SplitSettings::default() };
+        let decide = |pairs: &[(&str, &str)]| {
+            decide(&split(100), &settings, &headers(pairs), || 123_456_789)
+        };
+        let of = |id| Some(bucket_of("v1.4.0", id));
+        let all = [("x-user-id", "u"), ("x-tenant-id", "t"), ("cookie", "sid=s; orca_bucket=7")];
+        assert_eq!(decide(&all).bucket, of("u"));
+        assert_eq!(decide(&all[1..]).bucket, of("t"));
+        assert_eq!(decide(&all[2..]).bucket, of("s"));
+        let own = decide(&[("cookie", "a=b; orca_bucket=7")]);
+        assert_eq!((own.bucket, own.cookie, own.arm), (Some(7), None, Arm::Canary));
+        for bad in ["orca_bucket=10000", "orca_bucket=x", "orca_bucket=", "other=7"] {
+            let keyless = decide(&[("cookie", bad)]);
+            assert_eq!(keyless.cookie, Some(6_789), "{bad}");
+            assert_eq!(keyless.bucket, keyless.cookie);
+        }
+        let cookie = bucket_cookie(6_789);
+        assert_eq!(cookie, "orca_bucket=6789; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    #[test]
+    fn ten_thousand_keys_split_by_weight_and_stay_when_it_grows() {
+        let weights = [100, 500, 2_500, 10_000].map(split);
+        let mut counts = [0_u32; 4];
+        for user in 0..10_000 {
+            let headers = headers(&[("x-user-id", &user.to_string())]);
+            let inside = weights.each_ref().map(|split| {
+                decide(split, &SplitSettings::default(), &headers, || 0).arm == Arm::Canary
+            });
+            assert!(inside.is_sorted(), "user {user} left when the weight grew");
+            counts.iter_mut().zip(inside).for_each(|(count, is)| *count += u32::from(is));
+        }
+        assert!((70..=130).contains(&counts[0]), "{counts:?}");
+        assert!((430..=570).contains(&counts[1]), "{counts:?}");
+        assert!((2_350..=2_650).contains(&counts[2]), "{counts:?}");
+        assert_eq!(counts[3], 10_000);
+    }
+
+    #[test]
+    fn probes_are_told_apart_and_secrets_are_needed() {
+        let source = |settings: &SplitSettings, pairs: &[(&str, &str)]| {
+            let decision = decide(&split(0), settings, &headers(pairs), || 0);
+            (decision.source, decision.arm)
+        };
+        let open = SplitSettings::default();
+        assert_eq!(source(&open, &[("x-orca-probe", "1")]), (Source::Probes, Arm::Base));
+        assert_eq!(source(&open, &[("x-orca-arm", "canary")]), (Source::Probes, Arm::Canary));
+        assert_eq!(source(&open, &[("x-orca-arm", "moon")]), (Source::Users, Arm::Base));
+        let locked = SplitSettings {
+            tester_secret: Some(Digest::of(b"s3cret")),
+            ..SplitSettings::default()
+        };
+        let of = |value| source(&locked, &[("x-orca-arm", value)]);
+        assert_eq!(of("canary"), (Source::Users, Arm::Base));
+        assert_eq!(of("canary:wrong"), (Source::Users, Arm::Base));
+        assert_eq!(of("canary:s3cret"), (Source::Probes, Arm::Canary));
+    }
+
+    #[test]
+    fn nothing_staged_needs_no_key_and_sets_no_cookie() {
+        let base = Upstream {
+            deployment: "one".into(),
+            url: "http://one:80".into(),
+            commit: None,
+            digest: None,
+        };
+        let split = Split::from(&RouterState::all_base(base));
+        let decision = decide(&split, &SplitSettings::default(), &HeaderMap::new(), || 3);
+        assert_eq!((decision.arm, decision.bucket, decision.cookie), (Arm::Base, None, None));
+    }
+}

@@ -1,0 +1,501 @@
+//! What the router serves, and every way it may change. Pure: the time is given.
+//!
+//! Invariants: a weight above zero has a grant; a change from outside that raises exposure names
+//! the generation it saw and an epoch not older than the router's; a change that lowers exposure
+//! is never refused for either and takes the next epoch itself, so that a sleeper is refused
+//! afterwards. Every change of where traffic goes gives the next generation; renewing a grant
+//! changes nothing of that and keeps it.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Timestamp;
+use crate::base::units::Weight;
+
+/// The schema id of a stored state.
+pub(crate) const SCHEMA: &str = "orca.router-state/v1";
+
+/// One deployed version behind the router.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    /// What the platform calls it; with a bare address the address itself.
+    pub(crate) deployment: String,
+    /// `http://host:port`.
+    pub(crate) url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
+}
+
+/// Who is sent to one arm by name, apart from the weight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Audience {
+    /// User or tenant ids that get the canary whenever its weight is above zero.
+    #[serde(default)]
+    pub(crate) allow: BTreeSet<String>,
+    /// User or tenant ids that never get the canary by weight, list or header.
+    #[serde(default)]
+    pub(crate) deny: BTreeSet<String>,
+    /// Whether testers may choose the arm by header.
+    #[serde(default)]
+    pub(crate) header_override: bool,
+}
+
+/// Everything the router must know after a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouterState {
+    pub(crate) schema: String,
+    /// Salt of the sticky hash: each release has other early users.
+    pub(crate) release: String,
+    pub(crate) base: Upstream,
+    pub(crate) canary: Option<Upstream>,
+    /// The base before the last promotion, kept ready.
+    pub(crate) previous: Option<Upstream>,
+    /// Basis points of the buckets that get the canary.
+    pub(crate) weight: Weight,
+    pub(crate) generation: u64,
+    pub(crate) epoch: u64,
+    /// Microseconds since 1970; until then the weight holds.
+    pub(crate) grant_until: Option<Timestamp>,
+    /// Set by a revert: lists and header override are off until the next staging.
+    pub(crate) suspended: bool,
+    pub(crate) audience: Audience,
+}
+
+/// Why a change was refused. Nothing has changed then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("expected generation {expected}, the router is at {current}")]
+    StaleGeneration { expected: u64, current: u64 },
+    #[error("epoch {given} is older than the router's epoch {current}")]
+    StaleEpoch { given: u64, current: u64 },
+    #[error("no canary is staged")]
+    NoCanary,
+    #[error("a canary has weight {current}; revert or promote it first")]
+    CanaryActive { current: Weight },
+    #[error("traffic was reverted; stage the canary again first")]
+    Reverted,
+    #[error("weight {given} is not above the current {current}")]
+    NotARaise { given: Weight, current: Weight },
+    #[error("weight {given} is not below the current {current}")]
+    NotALowering { given: Weight, current: Weight },
+    #[error("the grant until {until} has already ended")]
+    GrantInThePast { until: String },
+    #[error("no weight is granted, so there is nothing to renew")]
+    NothingGranted,
+    #[error("the canary has weight {current}, promotion needs 100 %")]
+    NotAtFullWeight { current: Weight },
+    #[error("no previous base is known; name the upstream to go back to")]
+    NoPrevious,
+}
+
+impl Refusal {
+    /// The stable code in the admin API's answers.
+    pub(crate) const fn code(&self) -> &'static str {
+        match self {
+            Self::StaleGeneration { .. } => "stale_generation",
+            Self::StaleEpoch { .. } => "stale_epoch",
+            Self::NoCanary => "no_canary",
+            Self::CanaryActive { .. } => "canary_active",
+            Self::Reverted => "reverted",
+            Self::NotARaise { .. } => "not_a_raise",
+            Self::NotALowering { .. } => "not_a_lowering",
+            Self::GrantInThePast { .. } => "grant_in_the_past",
+            Self::NothingGranted => "nothing_granted",
+            Self::NotAtFullWeight { .. } => "not_at_full_weight",
+            Self::NoPrevious => "no_previous",
+        }
+    }
+}
+
+/// What a change that may raise exposure must have seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) generation: u64,
+    pub(crate) epoch: u64,
+}
+
+/// The candidate to stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Staging {
+    pub(crate) canary: Upstream,
+    pub(crate) release: String,
+    pub(crate) audience: Audience,
+}
+
+impl RouterState {
+    /// All traffic on `base`, nothing staged.
+    pub(crate) fn all_base(base: Upstream) -> Self {
+        Self {
+            schema: SCHEMA.into(),
+            release: String::new(),
+            base,
+            canary: None,
+            previous: None,
+            weight: Weight::ZERO,
+            generation: 1,
+            epoch: 0,
+            grant_until: None,
+            suspended: false,
+            audience: Audience::default(),
+        }
+    }
+
+    fn fresh(&self, expected: Expected) -> Result<(), Refusal> {
+        self.fresh_epoch(expected.epoch)?;
+        if expected.generation == self.generation {
+            Ok(())
+        } else {
+            let (expected, current) = (expected.generation, self.generation);
+            Err(Refusal::StaleGeneration { expected, current })
+        }
+    }
+
+    fn fresh_epoch(&self, given: u64) -> Result<(), Refusal> {
+        if given < self.epoch {
+            Err(Refusal::StaleEpoch { given, current: self.epoch })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn changed(&self) -> Self {
+        let mut next = self.clone();
+        next.generation = next.generation.saturating_add(1);
+        next
+    }
+
+    fn lowered_by_force(&self) -> Self {
+        let mut next = self.changed();
+        next.epoch = next.epoch.saturating_add(1);
+        next
+    }
+
+    /// Names the candidate at weight zero. Only testers with the header reach it.
+    pub(crate) fn stage(&self, staging: Staging, expected: Expected) -> Result<Self, Refusal> {
+        self.fresh(expected)?;
+        if self.weight != Weight::ZERO {
+            return Err(Refusal::CanaryActive { current: self.weight });
+        }
+        let mut next = self.changed();
+        next.canary = Some(staging.canary);
+        next.release = staging.release;
+        next.audience = staging.audience;
+        next.suspended = false;
+        next.grant_until = None;
+        next.epoch = expected.epoch;
+        Ok(next)
+    }
+
+    /// Gives the canary a larger weight until `grant_until`.
+    pub(crate) fn raise(
+        &self,
+        weight: Weight,
+        grant_until: Timestamp,
+        expected: Expected,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        self.fresh(expected)?;
+        if self.canary.is_none() {
+            return Err(Refusal::NoCanary);
+        }
+        if self.suspended {
+            return Err(Refusal::Reverted);
+        }
+        let current = self.tick(now).map_or(self.weight, |next| next.weight);
+        if weight <= current {
+            return Err(Refusal::NotARaise { given: weight, current });
+        }
+        in_the_future(grant_until, now)?;
+        let mut next = self.changed();
+        next.weight = weight;
+        next.grant_until = Some(grant_until);
+        next.epoch = expected.epoch;
+        Ok(next)
+    }
+
+    /// Moves the end of the grant. A grant that has ended stays ended.
+    pub(crate) fn renew_grant(
+        &self,
+        epoch: u64,
+        grant_until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        self.fresh_epoch(epoch)?;
+        if self.weight == Weight::ZERO || self.tick(now).is_some() {
+            return Err(Refusal::NothingGranted);
+        }
+        in_the_future(grant_until, now)?;
+        let mut next = self.clone();
+        next.grant_until = Some(grant_until);
+        next.epoch = epoch;
+        Ok(next)
+    }
+
+    /// Gives the canary a smaller weight. To zero it is a revert.
+    pub(crate) fn lower(&self, weight: Weight) -> Result<Self, Refusal> {
+        if weight == Weight::ZERO {
+            return Ok(self.revert());
+        }
+        if weight >= self.weight {
+            return Err(Refusal::NotALowering { given: weight, current: self.weight });
+        }
+        let mut next = self.lowered_by_force();
+        next.weight = weight;
+        Ok(next)
+    }
+
+    /// All traffic to base, lists and header override off. Never refused.
+    pub(crate) fn revert(&self) -> Self {
+        let mut next = self.lowered_by_force();
+        next.weight = Weight::ZERO;
+        next.grant_until = None;
+        next.suspended = true;
+        next
+    }
+
+    /// The canary becomes the base; the old base is kept as `previous`.
+    pub(crate) fn promote(&self, expected: Expected, now: Timestamp) -> Result<Self, Refusal> {
+        self.fresh(expected)?;
+        let current = self.tick(now).map_or(self.weight, |next| next.weight);
+        let canary = self.canary.clone().ok_or(Refusal::NoCanary)?;
+        if current != Weight::FULL {
+            return Err(Refusal::NotAtFullWeight { current });
+        }
+        let mut next = self.changed();
+        next.previous = Some(std::mem::replace(&mut next.base, canary));
+        next.canary = None;
+        next.weight = Weight::ZERO;
+        next.grant_until = None;
+        next.audience = Audience::default();
+        next.epoch = expected.epoch;
+        Ok(next)
+    }
+
+    /// Everything to `to`, or to the base before the last promotion. Repeating it changes nothing
+    /// but generation and epoch, and it never walks one release further back.
+    pub(crate) fn restore(&self, to: Option<Upstream>) -> Result<Self, Refusal> {
+        let target = match to {
+            Some(named) => self.known(named),
+            None => self.previous.clone().ok_or(Refusal::NoPrevious)?,
+        };
+        let mut next = self.revert();
+        if target.deployment != self.base.deployment {
+            next.base = target;
+            next.previous = None;
+        }
+        next.canary = None;
+        next.audience = Audience::default();
+        Ok(next)
+    }
+
+    /// `named` as this router knows it, with its commit and digest, when it does.
+    fn known(&self, named: Upstream) -> Upstream {
+        [Some(&self.base), self.previous.as_ref(), self.canary.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|upstream| upstream.deployment == named.deployment)
+            .cloned()
+            .unwrap_or(named)
+    }
+
+    /// The state after an ended grant, or nothing when no grant has ended.
+    pub(crate) fn tick(&self, now: Timestamp) -> Option<Self> {
+        let held = self.grant_until.is_some_and(|until| now < until);
+        if self.weight == Weight::ZERO || held {
+            return None;
+        }
+        let mut next = self.changed();
+        next.weight = Weight::ZERO;
+        next.grant_until = None;
+        Some(next)
+    }
+}
+
+fn in_the_future(until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
+    if until > now { Ok(()) } else { Err(Refusal::GrantInThePast { until: until.rfc3339() }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn upstream(name: &str) -> Upstream {
+        Upstream {
+            deployment: name.into(),
+            url: format!("http://{name}:80"),
+            commit: None,
+            digest: None,
+        }
+    }
+
+    fn staging(name: &str) -> Staging {
+        Staging { canary: upstream(name), release: "v1".into(), audience: Audience::default() }
+    }
+
+    fn weight(bp: u32) -> Weight {
+        Weight::from_basis_points(bp).unwrap()
+    }
+
+    fn at(us: i64) -> Timestamp {
+        Timestamp::from_us(us)
+    }
+
+    fn seen(state: &RouterState) -> Expected {
+        Expected { generation: state.generation, epoch: state.epoch }
+    }
+
+    fn staged() -> RouterState {
+        let start = RouterState::all_base(upstream("one"));
+        start.stage(staging("two"), seen(&start)).unwrap()
+    }
+
+    fn raised(bp: u32) -> RouterState {
+        let state = staged();
+        state.raise(weight(bp), at(100), seen(&state), at(0)).unwrap()
+    }
+
+    #[test]
+    fn a_raise_needs_everything_at_once() {
+        let state = staged();
+        let fresh = seen(&state);
+        let older = Expected { generation: fresh.generation - 1, ..fresh };
+        let code = |r: Result<RouterState, Refusal>| r.map_or_else(|e| e.code(), |_| "ok");
+        assert_eq!(code(state.raise(weight(100), at(9), fresh, at(8))), "ok");
+        assert_eq!(code(state.raise(weight(100), at(9), fresh, at(9))), "grant_in_the_past");
+        assert_eq!(code(state.raise(weight(0), at(9), fresh, at(0))), "not_a_raise");
+        assert_eq!(code(state.raise(weight(100), at(9), older, at(0))), "stale_generation");
+        let reverted = state.revert();
+        assert_eq!(code(reverted.raise(weight(100), at(9), fresh, at(0))), "stale_epoch");
+        assert_eq!(code(reverted.raise(weight(100), at(9), seen(&reverted), at(0))), "reverted");
+        let bare = RouterState::all_base(upstream("one"));
+        assert_eq!(code(bare.raise(weight(100), at(9), seen(&bare), at(0))), "no_canary");
+        let high = raised(500);
+        assert_eq!(code(high.raise(weight(500), at(9), seen(&high), at(0))), "not_a_raise");
+        assert_eq!(code(high.stage(staging("three"), seen(&high))), "canary_active");
+        assert_eq!(code(high.promote(seen(&high), at(0))), "not_at_full_weight");
+    }
+
+    #[test]
+    fn a_grant_ends_exactly_at_its_time_and_cannot_be_renewed_after() {
+        let state = raised(500);
+        assert_eq!(state.tick(at(99)), None);
+        let fallen = state.tick(at(100)).unwrap();
+        assert_eq!((fallen.weight, fallen.grant_until), (Weight::ZERO, None));
+        assert_eq!(fallen.generation, state.generation + 1);
+        let late = state.renew_grant(state.epoch, at(200), at(100));
+        assert_eq!(late, Err(Refusal::NothingGranted));
+        let renewed = state.renew_grant(state.epoch, at(200), at(99)).unwrap();
+        assert_eq!((renewed.grant_until, renewed.generation), (Some(at(200)), state.generation));
+        let refused = renewed.revert().renew_grant(state.epoch, at(300), at(0));
+        assert!(matches!(refused, Err(Refusal::StaleEpoch { .. })));
+        let expired = state.promote(seen(&state), at(100));
+        assert_eq!(expired, Err(Refusal::NotAtFullWeight { current: Weight::ZERO }));
+    }
+
+    #[test]
+    fn promotion_keeps_the_old_base_and_restore_converges() {
+        let state = raised(10_000);
+        let promoted = state.promote(seen(&state), at(0)).unwrap();
+        assert_eq!(promoted.base, upstream("two"));
+        assert_eq!(promoted.previous, Some(upstream("one")));
+        let back = promoted.restore(None).unwrap();
+        assert_eq!((&back.base, &back.previous), (&upstream("one"), &None));
+        assert_eq!(back.restore(None), Err(Refusal::NoPrevious));
+        let again = back.restore(Some(upstream("one"))).unwrap();
+        assert_eq!(again.base, upstream("one"));
+        assert!(again.epoch > promoted.epoch);
+    }
+
+    #[test]
+    fn lowering_takes_the_next_epoch_and_zero_suspends() {
+        let state = raised(2_500);
+        let lower = state.lower(weight(500)).unwrap();
+        assert_eq!((lower.epoch, lower.suspended), (state.epoch + 1, false));
+        assert!(lower.lower(weight(500)).is_err());
+        let zero = lower.lower(Weight::ZERO).unwrap();
+        assert!(zero.suspended);
+        assert_eq!(zero.grant_until, None);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Stage,
+        Raise { bp: u32, grant: i64, generation_off: u64, epoch_off: u64 },
+        Renew { grant: i64, epoch_off: u64 },
+        Lower(u32),
+        Revert,
+        Promote,
+        Restore,
+        Pass(i64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            Just(Step::Stage),
+            (0_u32..=10_000, -5_i64..50, 0_u64..2, 0_u64..2).prop_map(|(bp, grant, g, e)| {
+                Step::Raise { bp, grant, generation_off: g, epoch_off: e }
+            }),
+            (0_i64..50, 0_u64..2).prop_map(|(grant, epoch_off)| Step::Renew { grant, epoch_off }),
+            (0_u32..=10_000).prop_map(Step::Lower),
+            Just(Step::Revert),
+            Just(Step::Promote),
+            Just(Step::Restore),
+            (0_i64..40).prop_map(Step::Pass),
+        ];
+        proptest::collection::vec(step, 0..40)
+    }
+
+    proptest! {
+        /// After any sequence a weight above zero has a grant that has not ended, and a change
+        /// that named an older generation or epoch was refused.
+        #[test]
+        fn a_weight_always_has_a_grant(steps in steps()) {
+            let mut state = RouterState::all_base(upstream("one"));
+            let mut now = 0_i64;
+            for step in steps {
+                let here = seen(&state);
+                let outcome = match step {
+                    Step::Stage => state.stage(staging("two"), here),
+                    Step::Raise { bp, grant, generation_off, epoch_off } => {
+                        let expected = Expected {
+                            generation: here.generation.saturating_sub(generation_off),
+                            epoch: here.epoch.saturating_sub(epoch_off),
+                        };
+                        let result = state.raise(weight(bp), at(now + grant), expected, at(now));
+                        prop_assert!(expected == here || result.is_err());
+                        result
+                    }
+                    Step::Renew { grant, epoch_off } => {
+                        let epoch = here.epoch.saturating_sub(epoch_off);
+                        let result = state.renew_grant(epoch, at(now + grant), at(now));
+                        prop_assert!(epoch == here.epoch || result.is_err());
+                        result
+                    }
+                    Step::Lower(bp) => state.lower(weight(bp)),
+                    Step::Revert => Ok(state.revert()),
+                    Step::Promote => state.promote(here, at(now)),
+                    Step::Restore => state.restore(None),
+                    Step::Pass(us) => {
+                        now += us;
+                        Ok(state.clone())
+                    }
+                };
+                let next = outcome.unwrap_or_else(|_| state.clone());
+                prop_assert!(next.generation >= state.generation && next.epoch >= state.epoch);
+                state = next.tick(at(now)).unwrap_or(next);
+                if state.weight > Weight::ZERO {
+                    prop_assert!(state.grant_until.is_some_and(|until| until > at(now)));
+                    prop_assert!(state.canary.is_some() && !state.suspended);
+                }
+            }
+        }
+    }
+}

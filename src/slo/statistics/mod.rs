@@ -1,0 +1,4 @@
+//! Exact statistics. Floats stay inside; what comes out is rounded outward to integers.
+
+pub(crate) mod binomial;
+pub(crate) mod quantile;

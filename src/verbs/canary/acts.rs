@@ -1,0 +1,316 @@
+//! What the machine's actions do to the world. Raising: clearance, intent, call, outcome. Going
+//! back: the call first, and nothing may delay it.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::clear::{Granted, Proof};
+use super::drive::Ending;
+use super::start::{Candidate, Started};
+use super::watch::Watch;
+use crate::base::clock::{self, Timestamp};
+use crate::base::crash_point::{CrashPoint, hit};
+use crate::base::ids::OrcaId;
+use crate::base::limits;
+use crate::base::units::Weight;
+use crate::gate::clearance::SeenLive;
+use crate::gate::phase::{GateRequirement, Phase};
+use crate::gate::ruling::Ruling;
+use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
+use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, State};
+use crate::rollout::plan::RolloutPlan;
+use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
+use crate::verbs::book::{Held, Sync};
+use crate::verbs::read_back;
+use crate::verbs::ship::{Fleet, PhaseGate};
+
+/// A canary under way.
+pub(crate) struct Acts<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) plan: &'a RolloutPlan,
+    pub(crate) candidate: &'a Candidate,
+    pub(crate) gates: &'a [PhaseGate],
+    pub(crate) ready: Vec<PhaseGate>,
+    pub(crate) started: Started,
+    pub(crate) held: Held,
+    pub(crate) watch: Watch,
+    pub(crate) granted: Option<Granted>,
+    pub(crate) decided: Vec<(GateRequirement, Ruling)>,
+    pub(crate) moved_us: Option<u64>,
+    pub(crate) lowering_since: Option<std::time::Instant>,
+    pub(crate) proof: Option<TrafficProof>,
+}
+
+impl Acts<'_> {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.fleet.ship.now()
+    }
+
+    pub(crate) fn cancel(&self) -> CancellationToken {
+        self.fleet.ship.bench.cancel.clone()
+    }
+
+    /// Does one action and says what came of it.
+    pub(crate) async fn act(&mut self, state: &State, action: Action) -> Vec<Event> {
+        match action {
+            Action::RequestClearance { stage } => self.request_clearance(stage).await,
+            Action::RaiseTo { stage, weight } => self.raise(stage, weight).await,
+            Action::RenewGrant => self.renew().await,
+            Action::LookAgain => self.look_again().await,
+            Action::JudgeStage { stage } => self.judge(stage).await,
+            Action::RecordStage { stage, next, judged } => {
+                self.record_stage(stage, next, &judged).await;
+                Vec::new()
+            }
+            Action::LowerToBase { reason } => self.lower(&reason).await,
+            Action::VerifyBase => self.verify().await,
+            Action::Say(text) => {
+                self.fleet.ship.say(text);
+                Vec::new()
+            }
+            Action::End { .. } => {
+                debug_assert!(state.is_past(), "the driver ends the run itself");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn request_clearance(&mut self, stage: usize) -> Vec<Event> {
+        let (stages, rulings): (Vec<_>, Vec<_>) = self.decided.iter().cloned().unzip();
+        let proof = Proof {
+            fleet: self.fleet,
+            candidate: self.candidate,
+            gates: self.gates,
+            ready: &self.ready,
+            stages: &stages,
+            rulings: &rulings,
+            phase: Phase::Canary,
+        };
+        match proof.ask().await {
+            Ok(granted) => {
+                self.granted = Some(granted);
+                vec![Event::ClearanceGranted { stage }]
+            }
+            Err(denied) => vec![Event::ClearanceDenied { stage, denied }],
+        }
+    }
+
+    async fn raise(&mut self, stage: usize, weight: Weight) -> Vec<Event> {
+        let refused = |refused| vec![Event::RaiseRefused { stage, refused }];
+        let ship = &self.fleet.ship;
+        let Some(Granted { clearance, at_hand, seen }) = self.granted.take() else {
+            return refused(RaiseRefused::Expired { detail: "no clearance is held".to_owned() });
+        };
+        match ship.book.renew_lease(&ship.environment, &self.held).await {
+            Ok(held) => self.held = held,
+            Err(error) => return refused(RaiseRefused::Preempted { by: error.to_string() }),
+        }
+        let step = ship.book.id("st");
+        let from = seen.weight;
+        let intent = Body::RaiseIntended {
+            step: step.clone(),
+            rollout: self.started.rollout.clone(),
+            clearance: clearance.record().id.clone(),
+            from,
+            to: weight,
+        };
+        let mut note = ship.note(intent);
+        note.epoch = Some(self.held.epoch);
+        if let Err(error) = ship.book.decide(note).await {
+            return refused(RaiseRefused::Expired { detail: error.to_string() });
+        }
+        hit(CrashPoint::StepAfterIntent);
+        let now = self.now();
+        let grants = self.fleet.platform.capabilities().holds_grant;
+        let terms = RaiseTerms {
+            canary: self.candidate.deployment.clone(),
+            from,
+            to: weight,
+            expect_generation: seen.generation,
+            epoch: self.held.epoch,
+            grant_until: grants.then(|| now.plus(limits::GRANT)),
+        };
+        let outcome = match Raise::new(clearance, &at_hand, terms, now) {
+            Ok((raise, _)) => self.fleet.platform.raise(raise).await.map_err(refusal_of),
+            Err(refusal) => Err(RaiseRefused::Expired { detail: refusal.to_string() }),
+        };
+        hit(CrashPoint::StepAfterApply);
+        let (what, detail) = match &outcome {
+            Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
+            Err(RaiseRefused::InDoubt { detail }) => (Outcome::Unknown, detail.clone()),
+            Err(other) => (Outcome::Failed, format!("{other:?}")),
+        };
+        self.keep(Body::StepEnded { step, outcome: what, detail }).await;
+        hit(CrashPoint::StepAfterOutcome);
+        match outcome {
+            Ok(_) => {
+                ship.say(format!("stage {}: the new version gets {weight}", stage + 1));
+                self.watch.begin_stage(self.fleet, stage, self.plan).await;
+                vec![Event::Raised { stage }]
+            }
+            Err(error) => refused(error),
+        }
+    }
+
+    async fn renew(&mut self) -> Vec<Event> {
+        let until = self.now().plus(limits::GRANT);
+        match self.fleet.platform.renew(until, self.held.epoch).await {
+            Ok(_) => Vec::new(),
+            Err(PlatformError::Refused {
+                refused: Refused::StaleEpoch { who, found, .. }, ..
+            }) => {
+                vec![Event::Preempted { by: format!("{who} (epoch {found})") }]
+            }
+            Err(error) => vec![Event::PlatformUncertain { detail: error.to_string() }],
+        }
+    }
+
+    async fn look_again(&mut self) -> Vec<Event> {
+        match self.fleet.platform.look().await {
+            Ok(state) => vec![Event::Looked { weight: state.weight }],
+            Err(error) => vec![Event::LookFailed { detail: error.to_string() }],
+        }
+    }
+
+    async fn judge(&mut self, stage: usize) -> Vec<Event> {
+        let gate = self.watch.stage_gate(self.fleet, stage, self.plan);
+        let subject = self.candidate.subject(&self.fleet.ship.environment);
+        let gates = [gate];
+        match self.fleet.ship.judge(&gates, &subject).await {
+            Ok(mut ruled) => {
+                let item = ruled.remove(0);
+                let judged = self.watch.stage_judgement(item.ruling.record());
+                self.decided.push((gates[0].requirement(), item.ruling));
+                vec![Event::StageJudged { stage, judged }]
+            }
+            Err(error) => {
+                let judged = Watch::unrecorded(&error.to_string());
+                vec![Event::StageJudged { stage, judged }]
+            }
+        }
+    }
+
+    async fn record_stage(
+        &mut self,
+        stage: usize,
+        next: crate::rollout::machine::StageNext,
+        judged: &crate::rollout::decision::StageJudgement,
+    ) {
+        let decided =
+            self.watch.stage_decided(&self.started.rollout, (stage, self.plan), next, judged);
+        self.fleet.ship.say(format!(
+            "stage {}: {} ({} user requests on the new version, {} failed)",
+            stage + 1,
+            judged.headline,
+            decided.canary_requests,
+            decided.canary_errors
+        ));
+        self.keep(Body::StageDecided(decided)).await;
+    }
+
+    /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
+    async fn lower(&mut self, reason: &str) -> Vec<Event> {
+        let since = *self.lowering_since.get_or_insert_with(clock::monotonic);
+        let intent = Body::LowerIntended {
+            step: self.fleet.ship.book.id("st"),
+            rollout: Some(self.started.rollout.clone()),
+            to: self.started.base.clone(),
+            reason: reason.to_owned(),
+        };
+        if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {
+            self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
+        }
+        match self.fleet.platform.lower_to_base().await {
+            Ok(_) => {
+                self.moved_us.get_or_insert(clock::elapsed_us(since));
+                vec![Event::Lowered]
+            }
+            Err(error) => {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                vec![Event::LowerFailed { detail: error.to_string() }]
+            }
+        }
+    }
+
+    async fn verify(&mut self) -> Vec<Event> {
+        let commit = self.started.base_commit.as_ref();
+        let seen = read_back::all_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
+        self.fleet.ship.say(format!("read back: {}", seen.headline));
+        self.proof = Some(seen.proof);
+        vec![Event::Verified { on_base: seen.proof == TrafficProof::Verified }]
+    }
+
+    /// What the world does by itself meanwhile.
+    pub(crate) async fn watch(&mut self, state: &State) -> Vec<Event> {
+        self.watch.look(self.fleet, state, self.plan, &self.candidate.deployment).await
+    }
+
+    /// Writes the end, gives the lease back and shares the ledger under its deadline.
+    pub(crate) async fn end(&mut self, _state: &State, ending: Ending) -> Ending {
+        let ship = &self.fleet.ship;
+        if ending.end == Some(RolloutEnd::RolledBack) {
+            let body = Body::RolledBack(self.rolled_back(&ending));
+            self.keep(body).await;
+        }
+        if let Some(end) = ending.end {
+            let rollout = self.started.rollout.clone();
+            self.keep(Body::RolloutEnded { rollout, end, reason: ending.reason.clone() }).await;
+        }
+        ship.book.release_lease(&ship.environment, &self.held).await;
+        if let Sync::Pending(why) = ship.book.share().await {
+            ship.say(format!("ledger: pending ({why}); orca ledger sync shares it later"));
+        }
+        ending
+    }
+
+    fn rolled_back(&self, ending: &Ending) -> RolledBack {
+        let verified = match (ending.exit, self.proof) {
+            (ExitKind::BackOnBase, Some(proof)) => proof,
+            (_, proof) => proof.unwrap_or(TrafficProof::Requested),
+        };
+        let verified_us = (verified == TrafficProof::Verified)
+            .then(|| self.lowering_since.map(clock::elapsed_us))
+            .flatten();
+        RolledBack {
+            release: Some(self.candidate.release.clone()),
+            commit: Some(self.candidate.commit.clone()),
+            from: Some(self.candidate.deployment.clone()),
+            to: self.started.base.clone(),
+            seen: SeenLive::Platform { platform: self.fleet.platform.capabilities().state_holder },
+            reason: ending.reason.clone(),
+            verified,
+            moved_us: self.moved_us.unwrap_or(0),
+            verified_us,
+        }
+    }
+
+    async fn keep(&self, body: Body) -> Option<OrcaId> {
+        let mut note = self.fleet.ship.note(body);
+        note.epoch = Some(self.held.epoch);
+        match self.fleet.ship.book.keep(note).await {
+            Ok(entry) => Some(entry.id),
+            Err(error) => {
+                self.fleet.ship.say(format!("ledger: {error}"));
+                None
+            }
+        }
+    }
+}
+
+fn refusal_of(error: PlatformError) -> RaiseRefused {
+    let detail = error.to_string();
+    match error {
+        PlatformError::Unavailable { .. } => RaiseRefused::Unavailable { detail },
+        PlatformError::Uncertain { .. } | PlatformError::Foreign { .. } => {
+            RaiseRefused::InDoubt { detail }
+        }
+        PlatformError::Refused { refused, .. } => match refused {
+            Refused::StaleEpoch { who, found, .. } => {
+                RaiseRefused::Preempted { by: format!("{who} (epoch {found})") }
+            }
+            Refused::StaleGeneration { .. } => RaiseRefused::InDoubt { detail },
+            Refused::Denied(_) | Refused::Unsupported(_) => RaiseRefused::Refused { detail },
+        },
+    }
+}

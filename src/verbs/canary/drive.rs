@@ -1,0 +1,54 @@
+//! The loop: feed the machine what happened, do what it says, in that order, until it ends.
+//! Everything decided here is in the machine; everything done is in [`super::acts`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::acts::Acts;
+use crate::ledger::entry::RolloutEnd;
+use crate::rollout::machine::{Action, Event, ExitKind, State};
+use crate::rollout::plan::RolloutPlan;
+use crate::rollout::step::step;
+
+/// How often the machine is told that time has passed.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How a canary ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) end: Option<RolloutEnd>,
+    pub(crate) exit: ExitKind,
+    pub(crate) reason: String,
+}
+
+/// Drives the machine from `first` to its end.
+pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event) -> Ending {
+    let mut state = State::new(acts.now());
+    let mut events = VecDeque::from([first]);
+    let mut interrupted = false;
+    loop {
+        let Some(event) = events.pop_front() else {
+            let cancel = acts.cancel();
+            tokio::select! {
+                biased;
+                () = cancel.cancelled(), if !interrupted => {
+                    interrupted = true;
+                    events.push_back(Event::Interrupted { signal: "stopped by a signal".into() });
+                }
+                () = tokio::time::sleep(TICK) => {
+                    events.extend(acts.watch(&state).await);
+                    events.push_back(Event::Tick);
+                }
+            }
+            continue;
+        };
+        let (next, actions) = step(plan, state, acts.now(), event);
+        state = next;
+        for action in actions {
+            if let Action::End { end, exit, reason } = action {
+                return acts.end(&state, Ending { end, exit, reason }).await;
+            }
+            events.extend(acts.act(&state, action).await);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! A canary, driven: the pure machine of [`crate::rollout::machine`] says what to do, and this
+//! room does it: ledger first, then the platform, then the ledger again.
+
+pub(crate) mod acts;
+pub(crate) mod clear;
+pub(crate) mod drive;
+pub(crate) mod start;
+pub(crate) mod watch;

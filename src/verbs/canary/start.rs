@@ -1,0 +1,177 @@
+//! Before the first raise: is there anything that forbids this canary, can its stages be decided
+//! with this traffic, and does the platform know the new version at weight zero?
+
+use super::acts::Acts;
+use super::drive::{Ending, drive};
+use super::watch::{Judging, Watch};
+use crate::base::digest::Digest;
+use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
+use crate::gate::ruling::Subject;
+use crate::ledger::entry::{Body, RolloutStarted};
+use crate::ledger::fold::State;
+use crate::rollout::machine::Event;
+use crate::rollout::plan::{PlanError, RolloutPlan};
+use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
+use crate::verbs::book::{BookError, Held};
+use crate::verbs::gates;
+use crate::verbs::ship::{Fleet, PhaseGate};
+use crate::verbs::standing;
+
+/// What is to be shipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    /// The artifact, where the new version says which it is.
+    pub(crate) digest: Option<Digest>,
+    pub(crate) deployment: DeploymentId,
+}
+
+impl Candidate {
+    pub(crate) fn subject(&self, environment: &Environment) -> Subject {
+        Subject {
+            commit: self.commit.clone(),
+            digest: self.digest,
+            environment: environment.clone(),
+        }
+    }
+}
+
+/// A rollout as it was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Started {
+    pub(crate) rollout: OrcaId,
+    pub(crate) base: DeploymentId,
+    pub(crate) base_commit: Option<CommitId>,
+}
+
+/// Why a canary did not start. Nothing gained exposure.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("{0}")]
+    Book(#[from] BookError),
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    #[error("{0}")]
+    Condemned(String),
+    #[error("{0} already serves as the base")]
+    AlreadyBase(DeploymentId),
+    #[error("{0}")]
+    Undecidable(String),
+}
+
+/// A canary that may begin.
+pub(crate) struct Canary<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) plan: &'a RolloutPlan,
+    pub(crate) candidate: Candidate,
+    pub(crate) gates: &'a [PhaseGate],
+    pub(crate) judging: Judging,
+    /// Go on although a stage cannot be decided: it will hold and be withdrawn.
+    pub(crate) force_undecidable: bool,
+}
+
+impl Canary<'_> {
+    /// Starts and drives the canary to its end.
+    pub(crate) async fn run(mut self) -> Result<Ending, StartError> {
+        let ship = &self.fleet.ship;
+        self.plan.validate()?;
+        self.plan.fits(&self.fleet.platform.capabilities())?;
+        let state = ship.book.synced().await?;
+        self.refuse_condemned(&state)?;
+        let seen = self.fleet.platform.look().await?;
+        if seen.base == self.candidate.deployment {
+            return Err(StartError::AlreadyBase(seen.base));
+        }
+        if !self.force_undecidable {
+            self.refuse_undecidable().await?;
+        }
+        let held = ship.book.take_lease(&ship.environment).await?;
+        match self.begin(&seen, &held).await {
+            Ok(started) => Ok(self.drive(started, held).await),
+            Err(error) => {
+                ship.book.release_lease(&ship.environment, &held).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn refuse_condemned(&self, state: &State) -> Result<(), StartError> {
+        let environment = &self.fleet.ship.environment;
+        match standing::condemned(state, environment, &self.candidate.commit) {
+            None => Ok(()),
+            Some(text) => Err(StartError::Condemned(text)),
+        }
+    }
+
+    /// Looks at real traffic for a moment and computes what each stage will get of it.
+    async fn refuse_undecidable(&self) -> Result<(), StartError> {
+        let rate = super::watch::traffic_rate(self.fleet).await?;
+        match self.judging.undecidable(self.plan, rate) {
+            None => Ok(()),
+            Some(text) => Err(StartError::Undecidable(text)),
+        }
+    }
+
+    async fn begin(&mut self, seen: &PlatformState, held: &Held) -> Result<Started, StartError> {
+        let ship = &self.fleet.ship;
+        let started = Started {
+            rollout: ship.book.id("ro"),
+            base: seen.base.clone(),
+            base_commit: seen.base_commit.clone(),
+        };
+        let mut note = ship.note(Body::RolloutStarted(RolloutStarted {
+            rollout: started.rollout.clone(),
+            release: self.candidate.release.clone(),
+            commit: self.candidate.commit.clone(),
+            digest: self.candidate.digest,
+            canary: self.candidate.deployment.clone(),
+            base: started.base.clone(),
+            base_commit: started.base_commit.clone(),
+            plan: serde_json::to_value(self.plan).expect("a plan is plain data"),
+        }));
+        note.epoch = Some(held.epoch);
+        ship.book.decide(note).await?;
+        let order = StageOrder {
+            canary: self.candidate.deployment.clone(),
+            commit: Some(self.candidate.commit.clone()),
+            salt: self.candidate.release.clone(),
+            expect_generation: seen.generation,
+            epoch: held.epoch,
+        };
+        let staged = self.fleet.platform.stage(&order).await;
+        if let Err(error) = staged {
+            let end = Body::RolloutEnded {
+                rollout: started.rollout,
+                end: crate::ledger::entry::RolloutEnd::Aborted,
+                reason: error.to_string(),
+            };
+            ship.book.keep(ship.note(end)).await?;
+            return Err(error.into());
+        }
+        Ok(started)
+    }
+
+    async fn drive(self, started: Started, held: Held) -> Ending {
+        let platform = &self.fleet.platform;
+        let ready = vec![gates::ready(platform, &self.candidate, &started.base)];
+        let mut acts = Acts {
+            fleet: self.fleet,
+            plan: self.plan,
+            candidate: &self.candidate,
+            gates: self.gates,
+            ready,
+            started,
+            held,
+            watch: Watch::new(self.judging),
+            granted: None,
+            decided: Vec::new(),
+            moved_us: None,
+            lowering_since: None,
+            proof: None,
+        };
+        drive(self.plan, &mut acts, Event::Started).await
+    }
+}

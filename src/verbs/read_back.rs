@@ -1,0 +1,93 @@
+//! Verifying by reading traffic back: requests of many different sticky keys through the front
+//! door, and who answered each. The judgement is pure.
+
+use crate::base::ids::CommitId;
+use crate::ledger::entry::TrafficProof;
+use crate::rollout::ports::{Arm, Platform, PlatformError, ProbeAnswer};
+
+/// How many different keys are asked.
+pub(crate) const KEYS: u32 = 200;
+
+/// What reading back showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReadBack {
+    pub(crate) proof: TrafficProof,
+    /// One sentence.
+    pub(crate) headline: String,
+}
+
+/// Asks who serves and judges the answers.
+pub(crate) async fn all_on(
+    platform: &dyn Platform,
+    wanted: Arm,
+    commit: Option<&CommitId>,
+) -> ReadBack {
+    match platform.probe_keys(KEYS).await {
+        Ok(answers) => judge(&answers, wanted, commit),
+        Err(PlatformError::Refused { platform, refused }) => ReadBack {
+            proof: TrafficProof::Requested,
+            headline: format!("{platform} could not be asked: {refused}"),
+        },
+        Err(error) => ReadBack { proof: TrafficProof::Requested, headline: error.to_string() },
+    }
+}
+
+/// Every answer must come from the wanted arm, by the platform's mark or by the commit. An answer
+/// that says neither proves nothing.
+pub(crate) fn judge(answers: &[ProbeAnswer], wanted: Arm, commit: Option<&CommitId>) -> ReadBack {
+    let is_wrong = |answer: &&ProbeAnswer| {
+        answer.arm.is_some_and(|arm| arm != wanted)
+            || matches!((&answer.commit, commit), (Some(said), Some(known)) if said != known)
+    };
+    let is_silent = |answer: &&ProbeAnswer| {
+        answer.arm.is_none() && (answer.commit.is_none() || commit.is_none())
+    };
+    let name = match wanted {
+        Arm::Base => "base",
+        Arm::Canary => "the new version",
+    };
+    let asked = answers.len();
+    let wrong = answers.iter().filter(is_wrong).count();
+    let silent = answers.iter().filter(is_silent).count();
+    if wrong > 0 {
+        let key = answers.iter().find(is_wrong).map_or("", |a| a.key.as_str());
+        let headline = format!("{wrong} of {asked} keys are not on {name}, such as {key}");
+        return ReadBack { proof: TrafficProof::Failed, headline };
+    }
+    if asked == 0 || silent > 0 {
+        let headline = format!("{silent} of {asked} answers do not say which version they are");
+        return ReadBack { proof: TrafficProof::Requested, headline };
+    }
+    let headline = format!("{asked} of {asked} keys are on {name}");
+    ReadBack { proof: TrafficProof::Verified, headline }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_answers_that_say_so_prove_anything() {
+        let commit = |c: &str| CommitId::new(c.repeat(40)).unwrap();
+        let answer =
+            |arm, by: Option<&str>| ProbeAnswer { key: "k".into(), arm, commit: by.map(commit) };
+        let base = commit("a");
+        for (answers, known, proof) in [
+            (vec![], Some(&base), TrafficProof::Requested),
+            (vec![answer(Some(Arm::Base), None)], None, TrafficProof::Verified),
+            (vec![answer(None, Some("a"))], Some(&base), TrafficProof::Verified),
+            (vec![answer(None, Some("a"))], None, TrafficProof::Requested),
+            (vec![answer(None, None)], Some(&base), TrafficProof::Requested),
+            (vec![answer(None, Some("b"))], Some(&base), TrafficProof::Failed),
+            (vec![answer(Some(Arm::Base), Some("b"))], Some(&base), TrafficProof::Failed),
+            (
+                vec![answer(Some(Arm::Base), None), answer(Some(Arm::Canary), None)],
+                None,
+                TrafficProof::Failed,
+            ),
+        ] {
+            let seen = judge(&answers, Arm::Base, known);
+            assert_eq!(seen.proof, proof, "{answers:?}: {}", seen.headline);
+        }
+    }
+}
