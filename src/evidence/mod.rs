@@ -1,1 +1,14 @@
 //! Proving: a signed pack that anyone can verify and judge again, offline.
+
+pub(crate) mod bundle;
+pub(crate) mod chart;
+pub(crate) mod manifest;
+pub(crate) mod pack;
+pub(crate) mod report;
+pub(crate) mod statement;
+pub(crate) mod summary;
+pub(crate) mod verify;
+pub(crate) mod zip;
+
+#[cfg(test)]
+mod fixture;
