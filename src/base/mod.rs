@@ -6,6 +6,7 @@ pub(crate) mod bucket;
 pub(crate) mod clock;
 pub(crate) mod crash_point;
 pub(crate) mod digest;
+pub(crate) mod dsse;
 pub(crate) mod histogram;
 pub(crate) mod ids;
 pub(crate) mod limits;

@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Split traffic between two upstreams
-    Router(router::Args),
+    Router(Box<router::Args>),
     /// Explain an error code or a check
     Explain(explain::Args),
     /// Print completions for a shell
@@ -66,7 +66,7 @@ impl Command {
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
-            Self::Router(args) => router::run(args, context).await,
+            Self::Router(args) => router::run(*args, context).await,
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),

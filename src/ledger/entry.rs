@@ -272,6 +272,85 @@ pub(crate) enum Outcome {
 }
 
 impl Body {
+    /// Every kind this orca knows, as `kind` is written.
+    pub(crate) const KINDS: [&str; 20] = [
+        "rc_tagged",
+        "frozen",
+        "unfrozen",
+        "waived",
+        "cleared",
+        "rollout_started",
+        "raise_intended",
+        "promote_intended",
+        "final_tagged",
+        "step_intended",
+        "ruled",
+        "lower_intended",
+        "step_ended",
+        "stage_decided",
+        "rollout_ended",
+        "rolled_back",
+        "promoted",
+        "stable",
+        "pack_written",
+        "reconciled",
+    ];
+
+    /// How `kind` is written.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::RcTagged(_) => "rc_tagged",
+            Self::Frozen { .. } => "frozen",
+            Self::Unfrozen { .. } => "unfrozen",
+            Self::Waived { .. } => "waived",
+            Self::Cleared { .. } => "cleared",
+            Self::RolloutStarted(_) => "rollout_started",
+            Self::RaiseIntended { .. } => "raise_intended",
+            Self::PromoteIntended { .. } => "promote_intended",
+            Self::FinalTagged { .. } => "final_tagged",
+            Self::StepIntended { .. } => "step_intended",
+            Self::Ruled { .. } => "ruled",
+            Self::LowerIntended { .. } => "lower_intended",
+            Self::StepEnded { .. } => "step_ended",
+            Self::StageDecided(_) => "stage_decided",
+            Self::RolloutEnded { .. } => "rollout_ended",
+            Self::RolledBack(_) => "rolled_back",
+            Self::Promoted(_) => "promoted",
+            Self::Stable { .. } => "stable",
+            Self::PackWritten { .. } => "pack_written",
+            Self::Reconciled { .. } => "reconciled",
+        }
+    }
+
+    /// Whether it permits or announces more exposure: what an unsure ledger must refuse.
+    pub(crate) const fn raises(&self) -> bool {
+        matches!(
+            self,
+            Self::Cleared { .. }
+                | Self::RolloutStarted(_)
+                | Self::RaiseIntended { .. }
+                | Self::PromoteIntended { .. }
+                | Self::FinalTagged { .. }
+        )
+    }
+
+    /// Whether it says something about one environment and means nothing without it.
+    pub(crate) const fn needs_environment(&self) -> bool {
+        matches!(
+            self,
+            Self::Cleared { .. }
+                | Self::RolloutStarted(_)
+                | Self::RaiseIntended { .. }
+                | Self::PromoteIntended { .. }
+                | Self::LowerIntended { .. }
+                | Self::StageDecided(_)
+                | Self::RolloutEnded { .. }
+                | Self::RolledBack(_)
+                | Self::Promoted(_)
+                | Self::Stable { .. }
+        )
+    }
+
     /// Facts have happened: they are kept even when they lose a race.
     pub(crate) const fn is_fact(&self) -> bool {
         match self {

@@ -1,3 +1,16 @@
 //! Remembering: an append-only, hash-chained record that lives in the git repository itself.
 
+pub(crate) mod back;
+pub(crate) mod chain;
 pub(crate) mod entry;
+pub(crate) mod environment;
+pub(crate) mod fold;
+pub(crate) mod lease;
+pub(crate) mod ports;
+pub(crate) mod reconcile;
+pub(crate) mod sign;
+pub(crate) mod store;
+pub(crate) mod validate;
+
+#[cfg(test)]
+pub(crate) mod fixture;

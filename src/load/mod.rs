@@ -1,1 +1,13 @@
 //! Load with a truthful clock: an open model, latency from the intended start.
+
+pub(crate) mod collector;
+pub(crate) mod driver;
+pub(crate) mod http1;
+pub(crate) mod machine;
+pub(crate) mod plan;
+pub(crate) mod recorder;
+pub(crate) mod response;
+pub(crate) mod result;
+pub(crate) mod sample_service;
+pub(crate) mod schedule;
+pub(crate) mod timer;

@@ -1,1 +1,8 @@
-//! Versions, changelog and notes from conventional commits.
+//! Releases: the next version, its changelog and notes, and the plan of its tag.
+//! Knows commits and tags through its port; knows no git, no platform and no ledger.
+
+pub(crate) mod candidate;
+pub(crate) mod commits;
+pub(crate) mod conventional;
+pub(crate) mod ports;
+pub(crate) mod version;

@@ -19,7 +19,9 @@ use super::split::{Arm, Source};
 /// The schema id of a snapshot.
 pub(crate) const SCHEMA: &str = "orca.router-metrics/v1";
 
-const BITSET_WORDS: usize = (BUCKETS as usize).div_ceil(64);
+/// One bit for each bucket.
+const BITSET_WORDS: usize = 157;
+const _: () = assert!(BUCKETS.div_ceil(64) == 157, "the bitset covers all buckets");
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Why an upstream gave no whole answer.

@@ -5,6 +5,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod api;
+pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod headers;
 pub(crate) mod health;
@@ -16,6 +17,4 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod state;
-#[cfg(test)]
-mod tests;
 pub(crate) mod upgrade;

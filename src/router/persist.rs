@@ -49,10 +49,9 @@ fn read(bytes: &[u8]) -> Result<RouterState, String> {
     if state.schema != SCHEMA {
         return Err(format!("schema is '{}', this orca reads '{SCHEMA}'", state.schema));
     }
-    for upstream in [Some(&state.base), state.canary.as_ref(), state.previous.as_ref()] {
-        if let Some(upstream) = upstream {
-            super::pool::Address::parse(&upstream.url).map_err(|e| e.to_string())?;
-        }
+    let others = [&state.canary, &state.previous];
+    for upstream in others.into_iter().flatten().chain([&state.base]) {
+        super::pool::Address::parse(&upstream.url).map_err(|e| e.to_string())?;
     }
     let weighted = state.weight.basis_points() > 0;
     if weighted && (state.canary.is_none() || state.grant_until.is_none()) {

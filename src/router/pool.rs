@@ -47,8 +47,12 @@ impl Address {
         if uri.scheme_str() != Some("http") || authority.as_str().contains('@') || !bare {
             return Err(error());
         }
+        let port = if authority.as_str() == authority.host() {
+            80
+        } else {
+            authority.port_u16().ok_or_else(error)?
+        };
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = authority.port_u16().unwrap_or(80);
         if host.is_empty() || port == 0 {
             return Err(error());
         }

@@ -178,10 +178,10 @@ fn warn_about(origin: &Origin, path: &std::path::Path) {
     match origin {
         Origin::Stored => {}
         Origin::Missing => {
-            tracing::warn!(%path, "no state file: all traffic to the configured base")
+            tracing::warn!(%path, "no state file: all traffic to the configured base");
         }
         Origin::GrantEnded => {
-            tracing::warn!(%path, "the stored grant has ended: all users on base")
+            tracing::warn!(%path, "the stored grant has ended: all users on base");
         }
         Origin::Corrupt(reason) => {
             tracing::error!(%path, %reason, "STATE FILE UNUSABLE: all traffic to the configured base");

@@ -366,12 +366,12 @@ mod tests {
     fn a_raise_needs_everything_at_once() {
         let state = staged();
         let fresh = seen(&state);
-        let stale = Expected { generation: fresh.generation - 1, ..fresh };
+        let older = Expected { generation: fresh.generation - 1, ..fresh };
         let code = |r: Result<RouterState, Refusal>| r.map_or_else(|e| e.code(), |_| "ok");
         assert_eq!(code(state.raise(weight(100), at(9), fresh, at(8))), "ok");
         assert_eq!(code(state.raise(weight(100), at(9), fresh, at(9))), "grant_in_the_past");
         assert_eq!(code(state.raise(weight(0), at(9), fresh, at(0))), "not_a_raise");
-        assert_eq!(code(state.raise(weight(100), at(9), stale, at(0))), "stale_generation");
+        assert_eq!(code(state.raise(weight(100), at(9), older, at(0))), "stale_generation");
         let reverted = state.revert();
         assert_eq!(code(reverted.raise(weight(100), at(9), fresh, at(0))), "stale_epoch");
         assert_eq!(code(reverted.raise(weight(100), at(9), seen(&reverted), at(0))), "reverted");
@@ -394,8 +394,8 @@ mod tests {
         assert_eq!(late, Err(Refusal::NothingGranted));
         let renewed = state.renew_grant(state.epoch, at(200), at(99)).unwrap();
         assert_eq!((renewed.grant_until, renewed.generation), (Some(at(200)), state.generation));
-        let stale = renewed.revert().renew_grant(state.epoch, at(300), at(0));
-        assert!(matches!(stale, Err(Refusal::StaleEpoch { .. })));
+        let refused = renewed.revert().renew_grant(state.epoch, at(300), at(0));
+        assert!(matches!(refused, Err(Refusal::StaleEpoch { .. })));
         let expired = state.promote(seen(&state), at(100));
         assert_eq!(expired, Err(Refusal::NotAtFullWeight { current: Weight::ZERO }));
     }

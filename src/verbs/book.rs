@@ -121,6 +121,9 @@ pub(crate) trait Book: Send + std::marker::Sync {
     /// Takes the lease whoever holds it, for going back.
     async fn preempt_lease(&self, environment: &Environment) -> Result<Held, BookError>;
 
+    /// The digest of the newest entry.
+    async fn head(&self) -> Result<Option<Digest>, BookError>;
+
     /// A new id.
     fn id(&self, kind: &str) -> OrcaId;
 }

@@ -1,4 +1,13 @@
 //! One use case a file: ports in, events out.
 
+pub(crate) mod book;
+pub(crate) mod canary;
+pub(crate) mod gates;
 pub(crate) mod init;
+pub(crate) mod ledger_book;
+pub(crate) mod promote;
 pub(crate) mod read_back;
+pub(crate) mod rollback;
+pub(crate) mod ship;
+pub(crate) mod standing;
+pub(crate) mod tag_rc;

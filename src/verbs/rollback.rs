@@ -5,8 +5,9 @@
 use crate::base::clock;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::gate::clearance::{SeenLive, Warrant};
+use crate::ledger::back::{Because, NoWayBack, WayBack};
 use crate::ledger::entry::{Body, RolledBack, TrafficProof};
-use crate::ledger::fold::{NoWayBack, WayBack};
+use crate::ledger::fold::State;
 use crate::rollout::ports::{Arm, Known, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back;
@@ -77,28 +78,53 @@ impl Rollback {
             },
             None => None,
         };
-        let known = state.map(|s| s.way_back(&self.environment, self.to.as_ref()));
-        match known {
-            Some(Ok(way)) => Ok(Target::of_ledger(way)),
-            Some(Err(NoWayBack::NeverServed(deployment))) => {
-                Err(BackError::NeverServed(deployment))
+        let Some(state) = state else { return self.ask_platform(None).await };
+        match (&self.to, state.way_back(&self.environment)) {
+            (Some(wanted), way) => self.named(&state, wanted, way.ok().as_ref()),
+            (None, Ok(way)) => Ok(Target::of_ledger(&state, &self.environment, &way)),
+            (None, Err(error @ NoWayBack::NoHistory(_))) => {
+                self.ask_platform(Some(error.to_string())).await
             }
-            Some(Err(NoWayBack::NoEarlier(text))) => self.ask_platform(Some(text)).await,
-            None => self.ask_platform(None).await,
+            (None, Err(error @ NoWayBack::NothingEarlier(_))) => {
+                self.ask_platform(Some(error.to_string())).await
+            }
         }
+    }
+
+    /// `--to`: only a deployment that the ledger saw serving here.
+    fn named(
+        &self,
+        state: &State,
+        wanted: &DeploymentId,
+        way: Option<&WayBack>,
+    ) -> Result<Target, BackError> {
+        if let Some(way) = way.filter(|way| way.deployment == *wanted) {
+            return Ok(Target::of_ledger(state, &self.environment, way));
+        }
+        let served = state
+            .environment(&self.environment)
+            .and_then(|e| e.served().find(|base| base.deployment == *wanted));
+        let base = served.ok_or_else(|| BackError::NeverServed(wanted.clone()))?;
+        let way = WayBack {
+            deployment: base.deployment.clone(),
+            commit: base.commit.clone(),
+            release: base.release.clone(),
+            seen: base.by.entry.clone(),
+            because: Because::NewestStable,
+        };
+        Ok(Target::of_ledger(state, &self.environment, &way))
     }
 
     async fn ask_platform(&self, ledger_said: Option<String>) -> Result<Target, BackError> {
         let seen = self.platform.look().await.map_err(BackError::Platform)?;
         let way = self.platform.previous().await.map_err(BackError::Platform)?;
         let platform = self.platform.capabilities().state_holder;
-        Target::of_platform(&seen, way, self.to.as_ref(), &platform)
-            .map_err(|error| match (error, ledger_said) {
-                (BackError::NoWay(text), Some(said)) => {
-                    BackError::NoWay(format!("{said}; {text}"))
-                }
+        Target::of_platform(&seen, way, self.to.as_ref(), &platform).map_err(|error| {
+            match (error, ledger_said) {
+                (BackError::NoWay(text), Some(said)) => BackError::NoWay(format!("{said}; {text}")),
                 (error, _) => error,
-            })
+            }
+        })
     }
 
     /// Goes back to `target`.
@@ -123,10 +149,8 @@ impl Rollback {
             }
             Err(error) => self.look_after(&target, &error).await,
         };
-        let verified_us =
-            (proof == TrafficProof::Verified).then(|| clock::elapsed_us(started));
-        let back =
-            Back { target, proof, headline, moved_us, verified_us, ledger: Sync::NoRemote };
+        let verified_us = (proof == TrafficProof::Verified).then(|| clock::elapsed_us(started));
+        let back = Back { target, proof, headline, moved_us, verified_us, ledger: Sync::NoRemote };
         let ledger = self.record(&back).await;
         Ok(Back { ledger, ..back })
     }
@@ -164,9 +188,7 @@ impl Rollback {
                         .await;
                 (seen.proof, seen.headline)
             }
-            Ok(state) => {
-                (TrafficProof::Failed, format!("{error}; {} serves", state.base))
-            }
+            Ok(state) => (TrafficProof::Failed, format!("{error}; {} serves", state.base)),
             Err(second) => (TrafficProof::Requested, format!("{error}; then {second}")),
         }
     }
@@ -195,15 +217,30 @@ impl Rollback {
 }
 
 impl Target {
-    fn of_ledger(way: WayBack) -> Self {
+    fn of_ledger(state: &State, environment: &Environment, way: &WayBack) -> Self {
+        let known = state.environment(environment);
+        let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started);
+        let base = known.and_then(|e| e.base.as_ref());
+        let already = way.because == Because::AlreadyBack;
+        let (release, condemned, from) = match (rollout, base) {
+            (Some(canary), _) => (
+                Some(canary.release.clone()),
+                Some(canary.commit.clone()),
+                Some(canary.canary.clone()),
+            ),
+            (None, Some(base)) if !already && base.deployment != way.deployment => {
+                (base.release.clone(), base.commit.clone(), Some(base.deployment.clone()))
+            }
+            _ => (None, None, None),
+        };
         Self {
-            deployment: way.deployment,
-            commit: way.commit,
-            seen: SeenLive::Ledger { entry: way.entry },
-            release: way.taken_back,
-            condemned: way.condemns,
-            from: way.from,
-            lowers: way.during_rollout,
+            deployment: way.deployment.clone(),
+            commit: way.commit.clone(),
+            seen: SeenLive::Ledger { entry: way.seen.clone() },
+            release,
+            condemned,
+            from,
+            lowers: way.because == Because::RolloutBase,
         }
     }
 
@@ -254,7 +291,7 @@ impl Target {
 mod tests {
     use super::*;
     use crate::base::units::Weight;
-    
+
     fn id(name: &str) -> DeploymentId {
         DeploymentId::new(name).unwrap()
     }

@@ -73,7 +73,8 @@ impl Ship {
         for (gate, item) in gates.iter().zip(&ruled) {
             let ruling = Box::new(item.ruling.record().clone());
             let mut note = self.note(Body::Ruled { phase: gate.phase, ruling });
-            note.exhibits = item.exhibits.iter().map(crate::gate::exhibit::Exhibit::bytes).collect();
+            note.exhibits =
+                item.exhibits.iter().map(crate::gate::exhibit::Exhibit::bytes).collect();
             self.book.keep(note).await?;
         }
         Ok(ruled)
@@ -81,10 +82,13 @@ impl Ship {
 
     /// The ledger's rulings about `subject`, judged again from their exhibits.
     pub(crate) async fn recall(&self, state: &State, subject: &Subject) -> Vec<Ruling> {
-        let records: Vec<_> = state.rulings_about(subject).cloned().collect();
+        let records: Vec<_> = state
+            .rulings_of(&subject.commit, &subject.environment)
+            .map(|kept| Arc::clone(&kept.record))
+            .collect();
         let wanted = records.iter().flat_map(|r| r.checks.iter().map(|c| c.exhibit)).collect();
         let exhibits = self.book.exhibits(wanted).await;
-        let waivers = state.waivers();
+        let waivers = state.waivers_at(self.now());
         records
             .iter()
             .map(|record| {

@@ -6,4 +6,5 @@
 mod support;
 
 mod command_line;
+mod router;
 mod world;

@@ -1,5 +1,8 @@
 //! A report or a failure as people, machines and GitHub Actions read it.
 
+pub(crate) mod gates;
 pub(crate) mod github;
 pub(crate) mod human;
+pub(crate) mod ledger;
+pub(crate) mod plan;
 pub(crate) mod table;

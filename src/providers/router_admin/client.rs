@@ -140,6 +140,3 @@ impl RouterAdmin {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

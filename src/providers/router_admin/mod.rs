@@ -5,3 +5,6 @@ mod platform;
 
 pub(crate) use client::{RouterAdmin, RouterAdminError};
 pub(crate) use platform::RouterPlatform;
+
+#[cfg(test)]
+mod tests;

@@ -157,7 +157,9 @@ impl Acts<'_> {
         let until = self.now().plus(limits::GRANT);
         match self.fleet.platform.renew(until, self.held.epoch).await {
             Ok(_) => Vec::new(),
-            Err(PlatformError::Refused { refused: Refused::StaleEpoch { who, found, .. }, .. }) => {
+            Err(PlatformError::Refused {
+                refused: Refused::StaleEpoch { who, found, .. }, ..
+            }) => {
                 vec![Event::Preempted { by: format!("{who} (epoch {found})") }]
             }
             Err(error) => vec![Event::PlatformUncertain { detail: error.to_string() }],
@@ -195,7 +197,8 @@ impl Acts<'_> {
         next: crate::rollout::machine::StageNext,
         judged: &crate::rollout::decision::StageJudgement,
     ) {
-        let decided = self.watch.stage_decided(&self.started.rollout, (stage, self.plan), next, judged);
+        let decided =
+            self.watch.stage_decided(&self.started.rollout, (stage, self.plan), next, judged);
         self.fleet.ship.say(format!(
             "stage {}: {} ({} user requests on the new version, {} failed)",
             stage + 1,
@@ -274,9 +277,7 @@ impl Acts<'_> {
             commit: Some(self.candidate.commit.clone()),
             from: Some(self.candidate.deployment.clone()),
             to: self.started.base.clone(),
-            seen: SeenLive::Platform {
-                platform: self.fleet.platform.capabilities().state_holder,
-            },
+            seen: SeenLive::Platform { platform: self.fleet.platform.capabilities().state_holder },
             reason: ending.reason.clone(),
             verified,
             moved_us: self.moved_us.unwrap_or(0),

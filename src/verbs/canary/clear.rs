@@ -11,6 +11,7 @@ use crate::rollout::machine::Denied;
 use crate::rollout::ports::PlatformState;
 use crate::verbs::book::BookError;
 use crate::verbs::ship::{Fleet, PhaseGate};
+use crate::verbs::standing;
 
 /// A granted clearance and what it was granted for.
 #[derive(Debug)]
@@ -41,12 +42,7 @@ impl Proof<'_> {
         let ship = &self.fleet.ship;
         let state = ship.book.synced().await.map_err(|error| denied_by_book(&error))?;
         let subject = self.candidate.subject(&ship.environment);
-        if let Some(entry) = state.condemned(&ship.environment, &subject.commit) {
-            let detail = format!(
-                "commit {} was rolled back in {} (entry {entry}); only another commit ships",
-                subject.commit.short(),
-                ship.environment
-            );
+        if let Some(detail) = standing::condemned(&state, &ship.environment, &subject.commit) {
             return Err(Denied::Closed { detail });
         }
         let ready = ship.judge(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
@@ -65,8 +61,7 @@ impl Proof<'_> {
             serving: seen.base.clone(),
         };
         let clearance = self.clear(&subject, &requirements, &rulings, &state, &at_hand)?;
-        let cleared =
-            Body::Cleared { clearance: clearance.record().clone(), phase: self.phase };
+        let cleared = Body::Cleared { clearance: clearance.record().clone(), phase: self.phase };
         ship.book.decide(ship.note(cleared)).await.map_err(|error| denied_by_book(&error))?;
         Ok(Granted { clearance, at_hand, seen })
     }
@@ -80,7 +75,7 @@ impl Proof<'_> {
         at_hand: &RaiseSubject,
     ) -> Result<Clearance, Denied> {
         let ship = &self.fleet.ship;
-        let before = state.gates_applied_before(&ship.environment);
+        let before = standing::applied_before(state, &ship.environment);
         let phase = |p| ship.phase((p, subject), requirements, rulings, &before);
         let mut standing = phase(self.phase);
         for earlier in [Phase::Canary, Phase::Load, Phase::Preflight] {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::acts::Acts;
 use crate::ledger::entry::RolloutEnd;
-use crate::rollout::machine::{Action, Event, ExitKind, State, step};
+use crate::rollout::machine::{Action, Event, ExitKind, State};
 use crate::rollout::plan::RolloutPlan;
+use crate::rollout::step::step;
 
 /// How often the machine is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);

@@ -15,6 +15,7 @@ use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
 use crate::verbs::ship::{Fleet, PhaseGate};
+use crate::verbs::standing;
 
 /// What is to be shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,12 +100,9 @@ impl Canary<'_> {
 
     fn refuse_condemned(&self, state: &State) -> Result<(), StartError> {
         let environment = &self.fleet.ship.environment;
-        match state.condemned(environment, &self.candidate.commit) {
+        match standing::condemned(state, environment, &self.candidate.commit) {
             None => Ok(()),
-            Some(entry) => Err(StartError::Condemned(format!(
-                "commit {} was rolled back in {environment} (entry {entry})",
-                self.candidate.commit.short(),
-            ))),
+            Some(text) => Err(StartError::Condemned(text)),
         }
     }
 

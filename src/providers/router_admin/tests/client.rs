@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use super::*;
-use crate::router::state::Audience;
-use crate::router::tests::support::{Bench, upstream};
+use super::support::{Bench, upstream};
+use crate::base::clock::{Entropy, Timestamp};
+use crate::base::redact::Secret;
+use crate::base::units::Weight;
+use crate::providers::http::HttpError;
+use crate::providers::router_admin::{RouterAdmin, RouterAdminError};
+use crate::router::api::{StageRequest, StateAnswer};
+use crate::router::state::{Audience, Expected};
 
 fn later(secs: u64) -> Timestamp {
     crate::base::clock::Clock::System.now().plus(Duration::from_secs(secs))

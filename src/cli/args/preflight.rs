@@ -1,0 +1,88 @@
+//! `orca preflight`: every gate before anything is deployed, judged and kept in the ledger.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::render::gates::{self, GateDocument};
+use crate::cli::render::ledger;
+use crate::cli::report::Report;
+use crate::cli::{wire_fleet, wire_gates};
+use crate::gate::phase::Phase;
+use crate::gate::ruling::{Ruling, Subject};
+use crate::gate::verdict::Verdict;
+use crate::verbs::ship::PhaseGate;
+use crate::verbs::standing;
+use crate::verbs::tag_rc::on_repository;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Run only this gate; may be given several times
+    #[arg(long, value_name = "GATE")]
+    only: Vec<String>,
+
+    /// Leave this gate out; it then has no ruling, and nothing ships without one
+    #[arg(long, value_name = "GATE", conflicts_with = "only")]
+    skip: Vec<String>,
+}
+
+/// What the gates before a deployment decided.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Preflight {
+    /// The commit that was judged.
+    commit: String,
+    verdict: Verdict,
+    headline: String,
+    gates: Vec<GateDocument>,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    let config = wire_fleet::config_or_default(context)?;
+    let repository = wire_fleet::repository(context)?;
+    let ship = wire_fleet::ship(context, &config)?;
+    let head = on_repository(&repository, |found| found.head()).await?;
+    let subject = Subject {
+        commit: head.commit.clone(),
+        digest: None,
+        environment: ship.environment.clone(),
+    };
+    let all = wire_gates::preflight(&repository, &config).await?;
+    let chosen: Vec<PhaseGate> = all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
+    let ruled = ship.judge(&chosen, &subject).await?;
+    let state = ship.book.state().await?;
+    let before = standing::applied_before(&state, &ship.environment);
+    let requirements: Vec<_> = chosen.iter().map(PhaseGate::requirement).collect();
+    let rulings: Vec<Ruling> = ruled.iter().map(|r| r.ruling.clone()).collect();
+    let phase = ship.phase((Phase::Preflight, &subject), &requirements, &rulings, &before);
+    let documents: Vec<GateDocument> =
+        rulings.iter().map(|ruling| gates::document(ruling.record())).collect();
+    let sync = ship.book.share().await;
+    let human = format!(
+        "{}: {}\n\n{}{}",
+        phase.verdict().label(),
+        phase.headline(),
+        gates::human(&documents, context.columns),
+        ledger::line(&sync),
+    );
+    let annotations = gates::annotations(&documents);
+    let document = Preflight {
+        commit: head.commit.to_string(),
+        verdict: phase.verdict(),
+        headline: phase.headline().to_owned(),
+        gates: documents,
+    };
+    let exit = Exit::from(phase.verdict());
+    let mut report = Report::new(exit, "orca.preflight/v1", &document, human)
+        .output("verdict", phase.verdict().as_str());
+    report.annotations = annotations;
+    Ok(if exit == Exit::Done { report.next("orca load") } else { report })
+}
+
+impl Args {
+    fn chooses(&self, gate: &str) -> bool {
+        let named = |list: &[String]| list.iter().any(|name| name == gate);
+        (self.only.is_empty() || named(&self.only)) && !named(&self.skip)
+    }
+}

@@ -1,0 +1,159 @@
+//! What verbs could not do, with its code, its exit and the next command to type. One match an
+//! error type, exhaustive, so that a new variant cannot go without a code.
+
+use super::exit::Exit;
+use super::explain::Code;
+use super::failure::Failure;
+use crate::rollout::machine::Denied;
+use crate::rollout::ports::{PlatformError, Refused};
+use crate::verbs::book::{BookError, Unsound, Unwritten};
+use crate::verbs::canary::start::StartError;
+use crate::verbs::promote::PromoteError;
+use crate::verbs::rollback::BackError;
+use crate::verbs::tag_rc::TagError;
+
+impl From<BookError> for Failure {
+    fn from(error: BookError) -> Self {
+        let text = error.to_string();
+        match error {
+            BookError::Refused(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
+                .hint("orca release status shows who did what"),
+            BookError::Unsound(unsound) => match unsound {
+                Unsound::Rewound(_) => Self::new(Code::LedgerRewound, Exit::Closed, text)
+                    .hint("git push REMOTE refs/orca/high-water:refs/orca/ledger heals it"),
+                Unsound::Corrupt(_) => Self::new(Code::LedgerCorrupt, Exit::Closed, text).hint(
+                    "git fetch REMOTE +refs/orca/ledger:refs/orca/ledger, from a whole clone",
+                ),
+                Unsound::Newer(_) => Self::new(Code::LedgerNewer, Exit::Closed, text)
+                    .hint("use the orca version that the team uses"),
+            },
+            BookError::Unsynced(_) => Self::new(Code::LedgerUnsynced, Exit::Unavailable, text)
+                .hint("see whether the remote answers: git ls-remote"),
+            BookError::Unwritten(unwritten) => match unwritten {
+                Unwritten::Locked(_) => Self::new(Code::LedgerLocked, Exit::Unavailable, text)
+                    .hint("let the other orca end, then run this again"),
+                Unwritten::Unsupported(_) => Self::new(Code::LedgerUnsupported, Exit::Usage, text)
+                    .hint("run orca inside the git repository of the service"),
+                Unwritten::Disk(_) => Self::new(Code::LedgerWrite, Exit::Unavailable, text)
+                    .hint("free space or correct the permissions, then run this again"),
+            },
+        }
+    }
+}
+
+impl From<PlatformError> for Failure {
+    fn from(error: PlatformError) -> Self {
+        let text = error.to_string();
+        match error {
+            PlatformError::Unavailable { .. } => {
+                Self::new(Code::PlatformUnavailable, Exit::Unavailable, text)
+                    .hint("see whether the platform runs, then run this again")
+            }
+            PlatformError::Refused { refused: Refused::Denied(_), .. } => {
+                Self::new(Code::AdminToken, Exit::Unavailable, text)
+                    .hint("export ORCA_ROUTER_TOKEN with the token the router was started with")
+            }
+            PlatformError::Refused { .. } | PlatformError::Foreign { .. } => {
+                Self::new(Code::PlatformRefused, Exit::Closed, text).hint("orca release status")
+            }
+            PlatformError::Uncertain { .. } => {
+                Self::new(Code::TrafficUnverified, Exit::TrafficWrong, text)
+                    .hint("orca release status shows what serves now")
+            }
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let text = error.to_string();
+        match error {
+            StartError::Book(error) => error.into(),
+            StartError::Platform(error) => error.into(),
+            StartError::Plan(_) => {
+                Self::new(Code::Input, Exit::Usage, text).hint("correct canary.stages in orca.yaml")
+            }
+            StartError::Condemned(_) => {
+                Self::new(Code::Condemned, Exit::Closed, text).hint("orca release tag --rc")
+            }
+            StartError::AlreadyBase(_) => Self::new(Code::PlatformRefused, Exit::Closed, text)
+                .hint("give --deployment-url of the new version"),
+            StartError::Undecidable(_) => Self::new(Code::Undecidable, Exit::Inconclusive, text)
+                .hint("give the stage that weight or time, or decide_by: paired, in orca.yaml"),
+        }
+    }
+}
+
+/// What to type when a proof is missing.
+pub(crate) fn of_denied(denied: &Denied) -> Failure {
+    match denied {
+        Denied::Closed { detail } => Failure::new(Code::GateClosed, Exit::Closed, detail.clone())
+            .hint("orca preflight and orca load run the gates again"),
+        Denied::Expired { detail } => {
+            Failure::new(Code::NotCleared, Exit::Inconclusive, detail.clone())
+                .hint("orca preflight and orca load run the gates again")
+        }
+        Denied::Undecided { detail } => {
+            Failure::new(Code::NotCleared, Exit::Inconclusive, detail.clone())
+                .hint("orca release status shows what is missing")
+        }
+    }
+}
+
+impl From<PromoteError> for Failure {
+    fn from(error: PromoteError) -> Self {
+        let text = error.to_string();
+        match error {
+            PromoteError::Book(error) => error.into(),
+            PromoteError::Platform(error) => error.into(),
+            PromoteError::Condemned(_) => {
+                Self::new(Code::Condemned, Exit::Closed, text).hint("orca release tag --rc")
+            }
+            PromoteError::NotComplete(..) => Self::new(Code::NotCleared, Exit::Closed, text)
+                .hint("orca canary start --deployment-url URL"),
+            PromoteError::Denied(denied) => of_denied(&denied),
+        }
+    }
+}
+
+impl From<BackError> for Failure {
+    fn from(error: BackError) -> Self {
+        let text = error.to_string();
+        match error {
+            BackError::NoWay(_) => Self::new(Code::NoWayBack, Exit::TrafficWrong, text)
+                .hint("orca rollback --to DEPLOYMENT --reason R, or put up a maintenance page"),
+            BackError::NeverServed(_) => Self::new(Code::NoWayBack, Exit::Closed, text)
+                .hint("orca release status lists what served here"),
+            BackError::Platform(error) => {
+                let mut failure = Self::from(error);
+                failure.exit = Exit::TrafficWrong;
+                failure.hint("run the rollback again: it is safe to repeat")
+            }
+        }
+    }
+}
+
+impl From<TagError> for Failure {
+    fn from(error: TagError) -> Self {
+        let text = error.to_string();
+        match error {
+            TagError::Problems(problems) => {
+                let elsewhere = problems.iter().any(|p| p.text.starts_with("tag "));
+                let code = if elsewhere { Code::TagElsewhere } else { Code::TreeNotReady };
+                problems
+                    .into_iter()
+                    .fold(Self::new(code, Exit::Usage, text), |f, problem| f.hint(problem.fix))
+            }
+            TagError::Repository(error) => error.into(),
+            TagError::Book(error) => error.into(),
+            TagError::Name(_) => Self::new(Code::Input, Exit::Usage, text)
+                .hint("correct release.tag_prefix in orca.yaml"),
+        }
+    }
+}
+
+impl From<crate::release::ports::RepositoryError> for Failure {
+    fn from(error: crate::release::ports::RepositoryError) -> Self {
+        Self::new(Code::Git, Exit::Unavailable, error.to_string()).hint(error.next)
+    }
+}

@@ -1,0 +1,11 @@
+//! Every rule this orca can judge by, and judge again by. A check that is not listed here does not
+//! exist: its exhibits would be Inconclusive.
+
+use crate::gate::rules::Rules;
+use crate::release::commits::ConventionalCommits;
+use crate::rollout::identity::IdentityCheck;
+use crate::rollout::ready::ReadyCheck;
+
+pub(crate) fn all() -> Rules {
+    Rules::default().with::<ConventionalCommits>().with::<IdentityCheck>().with::<ReadyCheck>()
+}

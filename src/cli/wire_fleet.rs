@@ -1,0 +1,166 @@
+//! Puts ledger, repository, platform and gates together for the verbs that judge and move.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use super::config::resolve::{self, Config};
+use super::context::Context;
+use super::exit::Exit;
+use super::explain::Code;
+use super::failure::Failure;
+use super::rules;
+use crate::base::dsse::SigningKey;
+use crate::base::redact::Secret;
+use crate::base::{atomic_file, limits};
+use crate::gate::engine::{Bench, Event};
+use crate::ledger::entry::Actor;
+use crate::ledger::store::{Ledger, Writer};
+use crate::providers::git::objects::GitStorage;
+use crate::providers::git::release::GitRepository;
+use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
+use crate::rollout::ports::Platform;
+use crate::verbs::book::Book;
+use crate::verbs::ledger_book::LedgerBook;
+use crate::verbs::ship::{Fleet, Ship, Tell};
+use crate::verbs::tag_rc::SharedRepository;
+
+/// `orca.yaml`, which this verb needs.
+pub(crate) fn config(context: &Context) -> Result<Config, Failure> {
+    let file = config_file(context);
+    if !file.is_file() {
+        let text = format!("there is no {}", file.display());
+        return Err(Failure::new(Code::NoConfig, Exit::Usage, text)
+            .hint("orca init writes one to start from")
+            .hint("--config FILE names another"));
+    }
+    Ok(resolve::read(&file, &context.env)?)
+}
+
+/// `orca.yaml`, or the defaults where there is none.
+pub(crate) fn config_or_default(context: &Context) -> Result<Config, Failure> {
+    let file = config_file(context);
+    if context.config.is_none() && !file.is_file() {
+        return Ok(resolve::parse("version: 1\n", Path::new(resolve::FILE), &context.env)?);
+    }
+    config(context)
+}
+
+fn config_file(context: &Context) -> PathBuf {
+    match &context.config {
+        Some(file) => file.clone(),
+        None => context.folder.join(resolve::FILE),
+    }
+}
+
+/// The repository around the folder.
+pub(crate) fn repository(context: &Context) -> Result<SharedRepository, Failure> {
+    let opened = GitRepository::open(&context.folder).map_err(|error| {
+        Failure::new(Code::NoRepository, Exit::Usage, error.to_string()).hint(error.next)
+    })?;
+    Ok(Arc::new(Mutex::new(opened)))
+}
+
+/// Reads the signing key that configuration or environment name.
+pub(crate) fn signing_key(
+    context: &Context,
+    config: &Config,
+) -> Result<Option<SigningKey>, Failure> {
+    let Some(name) = &config.trust.signing_key.value else { return Ok(None) };
+    let path = context.folder.join(name);
+    let unusable = |why: String| {
+        let origin = &config.trust.signing_key.origin;
+        let text = format!("the signing key {} ({origin}) cannot be used: {why}", path.display());
+        Failure::new(Code::Key, Exit::Usage, text)
+            .hint("openssl genpkey -algorithm ed25519 -out orca.key")
+    };
+    let pem = atomic_file::read_text(&path, limits::INPUT_FILE_BYTES_MAX)
+        .map_err(|error| unusable(error.to_string()))?;
+    SigningKey::from_pkcs8_pem(&pem).map(Some).map_err(|error| unusable(error.to_string()))
+}
+
+/// The ledger of the repository around the folder.
+pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, Failure> {
+    let writer = Writer {
+        clock: context.clock.clone(),
+        entropy: context.entropy.clone(),
+        actor: Actor { name: context.env.actor(), role: None },
+        redactor: context.redactor.clone(),
+        key: signing_key(context, config)?,
+        orca: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let folder = context.folder.clone();
+    let open = move || Ok(Ledger::open(Box::new(GitStorage::open(&folder)?), writer));
+    Ok(Arc::new(LedgerBook::start(open, context.entropy.clone())?))
+}
+
+/// Says lines as a verb says them.
+pub(crate) fn tell(context: &Context) -> Tell {
+    let context = context.clone();
+    Arc::new(move |text: &str| context.say(text))
+}
+
+/// What running gates needs; every check's beginning and end is said.
+pub(crate) fn bench(context: &Context) -> Bench {
+    let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel::<Event>();
+    let own = context.clone();
+    tokio::spawn(async move {
+        while let Some(event) = inbox.recv().await {
+            match event {
+                Event::Started { check, .. } => own.say(format!("{check}: looking")),
+                Event::Progressed { check, text } => own.say(format!("{check}: {text}")),
+                Event::Ended { check, verdict, headline, .. } => {
+                    own.say(format!("{check}: {}: {headline}", verdict.label()));
+                }
+            }
+        }
+    });
+    Bench {
+        clock: context.clock.clone(),
+        rules: Arc::new(rules::all()),
+        redactor: context.redactor.clone(),
+        waivers: Vec::new(),
+        cancel: context.cancel.clone(),
+        events: Some(events),
+    }
+}
+
+pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> {
+    Ok(Ship {
+        book: book(context, config)?,
+        bench: bench(context),
+        entropy: context.entropy.clone(),
+        environment: config.environment.value.clone(),
+        tell: tell(context),
+    })
+}
+
+/// The platform that serves the environment.
+pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
+    let needed = |value: &Option<String>, key: &str, variable: &str| {
+        value.clone().ok_or_else(|| {
+            let text = format!("platform.{key} is not set");
+            Failure::new(Code::Input, Exit::Usage, text)
+                .hint(format!("set platform.{key} in orca.yaml, or {variable}"))
+        })
+    };
+    let admin_url = needed(&config.platform.admin.value, "admin", "ORCA_ROUTER_ADMIN")?;
+    let url = needed(&config.platform.url.value, "url", "ORCA_ROUTER_URL")?;
+    let token: Secret = context.env.secret(&config.platform.token_env).ok_or_else(|| {
+        let name = &config.platform.token_env;
+        Failure::new(Code::AdminToken, Exit::Usage, format!("the variable {name} is not set"))
+            .hint(format!("export {name}=... with the token the router was started with"))
+    })?;
+    let client = |error: &dyn std::fmt::Display| {
+        Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
+    };
+    let entropy = context.entropy.clone();
+    let admin =
+        RouterAdmin::new(&admin_url, token, entropy.clone()).map_err(|error| client(&error))?;
+    let platform =
+        RouterPlatform::new(&admin_url, &url, admin, entropy).map_err(|error| client(&error))?;
+    Ok(Arc::new(platform))
+}
+
+pub(crate) fn fleet(context: &Context, config: &Config) -> Result<Fleet, Failure> {
+    Ok(Fleet { ship: ship(context, config)?, platform: platform(context, config)? })
+}

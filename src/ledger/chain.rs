@@ -1,0 +1,281 @@
+//! Verifies a sequence of raw entries: every link, schema, kind and size. Pure.
+//!
+//! What does not fit is named by its position and id. An entry of a newer orca (another schema
+//! version, another kind) is kept unread: it is part of the chain, and whoever folds it must not
+//! raise exposure. A reconciled fact is unwrapped to the entry that it was.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::entry::{Body, Entry, SCHEMA};
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::ids::OrcaId;
+use crate::base::limits;
+
+/// Largest stored `entry.json`: a reconciled entry holds another one, and its signature, as text.
+pub(crate) const STORED_BYTES_MAX: usize = 4 * limits::ENTRY_BYTES_MAX;
+
+/// Where a chain stands: what the next entry links to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Link {
+    /// How many entries there are.
+    pub(crate) count: u64,
+    /// SHA-256 of the newest `entry.json`.
+    pub(crate) newest: Option<Digest>,
+}
+
+/// One verified entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// 1-based.
+    pub(crate) position: u64,
+    /// SHA-256 of its bytes.
+    pub(crate) digest: Digest,
+    pub(crate) said: Said,
+}
+
+/// What an entry says, as far as this orca can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    Known(Box<Entry>),
+    /// A fact that lost a race: the entry that carries it, and the fact as it was first written.
+    Reconciled {
+        carrier: Box<Entry>,
+        original: Box<Entry>,
+    },
+    Unknown(UnknownEntry),
+}
+
+/// An entry that a newer orca wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnknownEntry {
+    pub(crate) id: OrcaId,
+    pub(crate) schema: String,
+    pub(crate) kind: String,
+    pub(crate) at: Timestamp,
+}
+
+impl Record {
+    /// The id under which other entries refer to it.
+    pub(crate) fn id(&self) -> &OrcaId {
+        match &self.said {
+            Said::Known(entry) | Said::Reconciled { original: entry, .. } => &entry.id,
+            Said::Unknown(unknown) => &unknown.id,
+        }
+    }
+
+    /// The entry it stands for; nothing when a newer orca wrote it.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        match &self.said {
+            Said::Known(entry) | Said::Reconciled { original: entry, .. } => Some(entry),
+            Said::Unknown(_) => None,
+        }
+    }
+}
+
+/// An entry that does not fit the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("ledger entry {position} ({}) is corrupted: {fault}", id.as_deref().unwrap_or("id unreadable"))]
+pub(crate) struct Corrupted {
+    /// 1-based.
+    pub(crate) position: u64,
+    pub(crate) id: Option<String>,
+    pub(crate) fault: Fault,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("{bytes} bytes are more than {max}")]
+    TooLarge { bytes: usize, max: usize },
+    #[error("not an entry: {0}")]
+    Unreadable(String),
+    #[error("it links to {found}, and the entry before it is {expected}")]
+    Link { found: String, expected: String },
+    #[error("unknown schema '{0}'")]
+    Schema(String),
+    #[error("what it carries is not an entry: {0}")]
+    Carried(String),
+}
+
+/// As much of an entry as every version has.
+#[derive(Deserialize)]
+struct Outline {
+    schema: String,
+    id: OrcaId,
+    prev_sha256: Option<Digest>,
+    at: Timestamp,
+    body: Kind,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+/// Verifies the next entry after `link` and moves `link` onto it.
+pub(crate) fn verify_next(link: &mut Link, bytes: &[u8]) -> Result<Record, Corrupted> {
+    let position = link.count + 1;
+    let corrupted = |id: Option<String>, fault| Corrupted { position, id, fault };
+    if bytes.len() > STORED_BYTES_MAX {
+        let fault = Fault::TooLarge { bytes: bytes.len(), max: STORED_BYTES_MAX };
+        return Err(corrupted(None, fault));
+    }
+    let outline: Outline = serde_json::from_slice(bytes)
+        .map_err(|e| corrupted(id_in(bytes), Fault::Unreadable(e.to_string())))?;
+    let named = |fault| corrupted(Some(outline.id.to_string()), fault);
+    if outline.prev_sha256 != link.newest {
+        return Err(named(Fault::Link {
+            found: show(outline.prev_sha256),
+            expected: show(link.newest),
+        }));
+    }
+    let said = read(&outline, bytes).map_err(named)?;
+    let digest = Digest::of(bytes);
+    *link = Link { count: position, newest: Some(digest) };
+    Ok(Record { position, digest, said })
+}
+
+/// Verifies a whole sequence, oldest first.
+pub(crate) fn verify<'a>(
+    link: &mut Link,
+    entries: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<Record>, Corrupted> {
+    entries.into_iter().map(|bytes| verify_next(link, bytes)).collect()
+}
+
+fn read(outline: &Outline, bytes: &[u8]) -> Result<Said, Fault> {
+    let newer = || {
+        Said::Unknown(UnknownEntry {
+            id: outline.id.clone(),
+            schema: outline.schema.clone(),
+            kind: outline.body.kind.clone(),
+            at: outline.at,
+        })
+    };
+    if outline.schema != SCHEMA {
+        let version = outline.schema.strip_prefix("orca.entry/v");
+        let is_newer = version.and_then(|v| v.parse::<u32>().ok()).is_some_and(|v| v > 1);
+        return if is_newer { Ok(newer()) } else { Err(Fault::Schema(outline.schema.clone())) };
+    }
+    if !Body::KINDS.contains(&outline.body.kind.as_str()) {
+        return Ok(newer());
+    }
+    let entry: Entry =
+        serde_json::from_slice(bytes).map_err(|e| Fault::Unreadable(e.to_string()))?;
+    match &entry.body {
+        Body::Reconciled { entry_base64, .. } => {
+            let original = Box::new(unwrap_carried(entry_base64)?);
+            Ok(Said::Reconciled { carrier: Box::new(entry), original })
+        }
+        _ => Ok(Said::Known(Box::new(entry))),
+    }
+}
+
+/// The entry inside a `reconciled` one. Only facts are carried, and never another carrier.
+pub(crate) fn unwrap_carried(entry_base64: &str) -> Result<Entry, Fault> {
+    let bytes = STANDARD.decode(entry_base64).map_err(|e| Fault::Carried(e.to_string()))?;
+    let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| Fault::Carried(e.to_string()))?;
+    if entry.schema != SCHEMA {
+        return Err(Fault::Carried(format!("unknown schema '{}'", entry.schema)));
+    }
+    if !entry.body.is_fact() || matches!(entry.body, Body::Reconciled { .. }) {
+        return Err(Fault::Carried(format!("{} is not a fact to carry", entry.body.kind())));
+    }
+    Ok(entry)
+}
+
+/// The id of an entry that is otherwise unreadable, where its JSON still holds.
+fn id_in(bytes: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let id = value.get("id")?.as_str()?;
+    OrcaId::new(id).ok().map(String::from)
+}
+
+fn show(digest: Option<Digest>) -> String {
+    digest.map_or_else(|| "nothing".to_owned(), |d| d.short())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Told, environment};
+    use super::*;
+
+    fn three() -> Vec<Vec<u8>> {
+        let mut told = Told::new();
+        for reason in ["one", "two", "three"] {
+            told.tell(Some("production"), Told::frozen("v1.4.0-rc.1", reason));
+        }
+        told.bytes()
+    }
+
+    fn check(entries: &[Vec<u8>]) -> Result<Vec<Record>, Corrupted> {
+        verify(&mut Link::default(), entries.iter().map(Vec::as_slice))
+    }
+
+    fn rewritten(entry: &[u8], change: impl FnOnce(&mut serde_json::Value)) -> Vec<u8> {
+        let mut value = serde_json::from_slice(entry).unwrap();
+        change(&mut value);
+        crate::base::digest::canonical_json(&value).unwrap()
+    }
+
+    #[test]
+    fn a_whole_chain_verifies_and_goes_on() {
+        let entries = three();
+        let records = check(&entries).unwrap();
+        assert_eq!(records.iter().map(|r| r.position).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(records[0].entry().unwrap().environment, Some(environment("production")));
+        let mut link = Link { count: 2, newest: Some(records[1].digest) };
+        assert_eq!(verify_next(&mut link, &entries[2]).unwrap(), records[2]);
+    }
+
+    #[test]
+    fn every_fault_is_named_by_position_and_id() {
+        let whole = three();
+        let id = check(&whole).unwrap()[1].id().to_string();
+        let with_second =
+            |bytes: Vec<u8>| check(&[whole[0].clone(), bytes, whole[2].clone()]).unwrap_err();
+        let removed = check(&[whole[0].clone(), whole[2].clone()]).unwrap_err();
+        assert!(matches!((removed.position, removed.fault), (2, Fault::Link { .. })));
+        // A changed word keeps its own entry readable, and breaks the next link.
+        let changed = with_second(rewritten(&whole[1], |v| v["actor"]["name"] = "eve".into()));
+        assert!(matches!((changed.position, changed.fault), (3, Fault::Link { .. })));
+        let torn = with_second(whole[1][..40].to_vec());
+        assert_eq!((torn.position, torn.id.as_deref()), (2, None));
+        let extra = with_second(rewritten(&whole[1], |v| v["extra"] = 1.into()));
+        assert_eq!((extra.position, extra.id.as_ref()), (2, Some(&id)));
+        let shown = extra.to_string();
+        assert!(shown.starts_with(&format!("ledger entry 2 ({id}) is corrupted")), "{shown}");
+        let no_time = with_second(rewritten(&whole[1], |v| v["at"] = "noon".into()));
+        assert_eq!((no_time.position, no_time.id), (2, Some(id)));
+        let schema = with_second(rewritten(&whole[1], |v| v["schema"] = "else/v1".into()));
+        assert_eq!(schema.fault, Fault::Schema("else/v1".into()));
+        let large = with_second(vec![b' '; STORED_BYTES_MAX + 1]);
+        assert!(matches!(large.fault, Fault::TooLarge { .. }));
+        let at_limit = with_second(vec![b' '; STORED_BYTES_MAX]);
+        assert!(matches!(at_limit.fault, Fault::Unreadable(_)));
+    }
+
+    #[test]
+    fn what_a_newer_orca_wrote_is_kept_unread() {
+        let whole = three();
+        let kind = rewritten(&whole[2], |v| v["body"]["kind"] = "teleported".into());
+        let schema = rewritten(&whole[2], |v| v["schema"] = "orca.entry/v2".into());
+        for (newest, wanted) in [(kind, "teleported"), (schema, "frozen")] {
+            let records = check(&[whole[0].clone(), whole[1].clone(), newest]).unwrap();
+            assert!(records[2].entry().is_none());
+            assert!(matches!(&records[2].said, Said::Unknown(u) if u.kind == wanted));
+        }
+    }
+
+    #[test]
+    fn only_facts_are_carried() {
+        let mut told = Told::new();
+        let decision = told.tell(None, Told::frozen("v1.4.0-rc.1", "x"));
+        let carried = STANDARD.encode(decision.bytes());
+        told.tell(None, Body::Reconciled { entry_base64: carried, dsse_base64: None });
+        let error = check(&told.bytes()).unwrap_err();
+        assert!(matches!((error.position, error.fault), (2, Fault::Carried(_))));
+    }
+}

@@ -1,0 +1,337 @@
+//! The state that a chain of entries tells, entry by entry. Pure, and total: a fact is taken as it
+//! is, whatever the state; what may be decided on it is [`super::validate`]'s to say.
+//!
+//! A reconciled fact is folded as the entry that it was. One that is older than the base it speaks
+//! of condemns, and does not move that base. The same fact told twice counts once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::chain::{Record, Said, UnknownEntry};
+use super::entry::{Body, Entry, ExhibitRef, Outcome};
+use super::environment::EnvironmentState;
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::ids::{CommitId, Environment, OrcaId, ReleaseName};
+use crate::gate::clearance::ClearanceRecord;
+use crate::gate::phase::Phase;
+use crate::gate::ruling::RulingRecord;
+use crate::gate::verdict::Verdict;
+use crate::gate::waiver::Waiver;
+
+/// Who said something, in which entry, when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Author {
+    pub(crate) entry: OrcaId,
+    pub(crate) name: String,
+    pub(crate) at: Timestamp,
+}
+
+impl std::fmt::Display for Author {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {} (ledger entry {})", self.name, self.at.rfc3339(), self.entry)
+    }
+}
+
+/// A tag that orca made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tagged {
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    /// The final version; for a final tag, that of its candidate.
+    pub(crate) version: Option<semver::Version>,
+    pub(crate) by: Author,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Freeze {
+    pub(crate) release: ReleaseName,
+    pub(crate) until: Timestamp,
+    pub(crate) reason: String,
+    pub(crate) by: Author,
+}
+
+/// A clearance and the raise that used it up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptClearance {
+    pub(crate) record: ClearanceRecord,
+    pub(crate) phase: Phase,
+    pub(crate) by: Author,
+    pub(crate) spent: Option<Author>,
+    /// The rollback that voided it.
+    pub(crate) voided: Option<Author>,
+}
+
+/// An intent whose outcome nobody wrote yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Dangling {
+    pub(crate) environment: Option<Environment>,
+    pub(crate) intent: Body,
+    pub(crate) by: Author,
+}
+
+/// The newest ruling of a gate about a commit in an environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptRuling {
+    pub(crate) phase: Phase,
+    pub(crate) record: Arc<RulingRecord>,
+    pub(crate) exhibits: Vec<ExhibitRef>,
+    pub(crate) by: Author,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pack {
+    pub(crate) release: ReleaseName,
+    pub(crate) digest: Digest,
+    pub(crate) verdict: Verdict,
+    pub(crate) by: Author,
+}
+
+/// Everything the ledger knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) environments: BTreeMap<Environment, EnvironmentState>,
+    pub(crate) rcs: BTreeMap<ReleaseName, Tagged>,
+    pub(crate) finals: BTreeMap<ReleaseName, Tagged>,
+    /// The newest freeze that nobody lifted; ask [`State::freeze_at`] whether it still holds.
+    pub(crate) freeze: Option<Freeze>,
+    pub(crate) waivers: Vec<(Waiver, Author)>,
+    pub(crate) clearances: BTreeMap<OrcaId, KeptClearance>,
+    pub(crate) dangling: BTreeMap<OrcaId, Dangling>,
+    pub(crate) rulings: BTreeMap<(CommitId, Environment, String), KeptRuling>,
+    pub(crate) packs: Vec<Pack>,
+    /// Entries of a newer orca: while there are any, this one raises nothing.
+    pub(crate) unknown_entries: Vec<UnknownEntry>,
+    entries: BTreeSet<OrcaId>,
+}
+
+impl State {
+    /// Goes on by one verified entry.
+    pub(crate) fn apply(&mut self, record: &Record) {
+        if !self.entries.insert(record.id().clone()) {
+            return;
+        }
+        match &record.said {
+            Said::Known(entry) => self.apply_entry(entry),
+            Said::Reconciled { carrier, original } => {
+                self.entries.insert(carrier.id.clone());
+                self.apply_entry(original);
+            }
+            Said::Unknown(unknown) => self.unknown_entries.push(unknown.clone()),
+        }
+    }
+
+    /// Whether an entry of this id is in the chain. A head that is not was rewound away.
+    pub(crate) fn contains(&self, entry: &OrcaId) -> bool {
+        self.entries.contains(entry)
+    }
+
+    pub(crate) fn environment(&self, environment: &Environment) -> Option<&EnvironmentState> {
+        self.environments.get(environment)
+    }
+
+    /// The freeze that holds at `now`.
+    pub(crate) fn freeze_at(&self, now: Timestamp) -> Option<&Freeze> {
+        self.freeze.as_ref().filter(|freeze| now < freeze.until)
+    }
+
+    /// Waivers that hold at `now`.
+    pub(crate) fn waivers_at(&self, now: Timestamp) -> Vec<Waiver> {
+        let holds = |w: &&(Waiver, Author)| w.0.validate(now).is_ok();
+        self.waivers.iter().filter(holds).map(|(waiver, _)| waiver.clone()).collect()
+    }
+
+    /// The newest ruling of every gate about `commit` in `environment`.
+    pub(crate) fn rulings_of<'a>(
+        &'a self,
+        commit: &CommitId,
+        environment: &Environment,
+    ) -> impl Iterator<Item = &'a KeptRuling> {
+        let key = (commit.clone(), environment.clone());
+        self.rulings
+            .range((key.0.clone(), key.1.clone(), String::new())..)
+            .take_while(move |((c, e, _), _)| (c, e) == (&key.0, &key.1))
+            .map(|(_, kept)| kept)
+    }
+
+    fn apply_entry(&mut self, entry: &Entry) {
+        let by = Author { entry: entry.id.clone(), name: entry.actor.name.clone(), at: entry.at };
+        match &entry.body {
+            Body::RcTagged(rc) => {
+                let version = Some(rc.version.clone());
+                let (release, commit) = (rc.release.clone(), rc.commit.clone());
+                self.rcs.insert(release.clone(), Tagged { release, commit, version, by });
+            }
+            Body::FinalTagged { release, rc, commit } => {
+                let version = self.rcs.get(rc).and_then(|t| t.version.clone());
+                let (release, commit) = (release.clone(), commit.clone());
+                self.thaw(rc);
+                self.finals.insert(release.clone(), Tagged { release, commit, version, by });
+            }
+            Body::Frozen { release, until, reason } => {
+                let (release, reason) = (release.clone(), reason.clone());
+                self.freeze = Some(Freeze { release, until: *until, reason, by });
+            }
+            Body::Unfrozen { .. } => self.freeze = None,
+            Body::Waived { waiver } => self.waivers.push((waiver.clone(), by)),
+            Body::Cleared { clearance, phase } => {
+                let record = clearance.clone();
+                let kept = KeptClearance { record, phase: *phase, by, spent: None, voided: None };
+                self.clearances.insert(clearance.id.clone(), kept);
+            }
+            Body::Ruled { phase, ruling } => self.keep_ruling(entry, *phase, ruling, by),
+            Body::PackWritten { release, pack, verdict } => {
+                let release = release.clone();
+                self.packs.push(Pack { release, digest: *pack, verdict: *verdict, by });
+            }
+            Body::RaiseIntended { step, clearance, .. }
+            | Body::PromoteIntended { step, clearance, .. } => {
+                if let Some(kept) = self.clearances.get_mut(clearance) {
+                    kept.spent.get_or_insert(by.clone());
+                }
+                self.intend(entry, step, &by);
+                self.in_environment(entry, &by);
+            }
+            Body::StepIntended { step, .. } => self.intend(entry, step, &by),
+            Body::LowerIntended { step, .. } => {
+                self.intend(entry, step, &by);
+                self.in_environment(entry, &by);
+            }
+            Body::StepEnded { step, outcome, .. } => self.end_step(step, *outcome),
+            Body::RolledBack(_) | Body::RolloutEnded { .. } | Body::Promoted(_) => {
+                self.void_and_thaw(entry, &by);
+                self.in_environment(entry, &by);
+            }
+            Body::RolloutStarted(_) | Body::StageDecided(_) | Body::Stable { .. } => {
+                self.in_environment(entry, &by);
+            }
+            // The chain unwraps these before they are folded.
+            Body::Reconciled { .. } => {}
+        }
+    }
+
+    fn intend(&mut self, entry: &Entry, step: &OrcaId, by: &Author) {
+        let (environment, intent) = (entry.environment.clone(), entry.body.clone());
+        self.dangling.insert(step.clone(), Dangling { environment, intent, by: by.clone() });
+    }
+
+    fn end_step(&mut self, step: &OrcaId, outcome: Outcome) {
+        let Some(ended) = self.dangling.remove(step) else { return };
+        let environment = ended.environment.and_then(|e| self.environments.get_mut(&e));
+        if let Some(environment) = environment {
+            environment.end_step(step, &ended.intent, outcome);
+        }
+    }
+
+    fn in_environment(&mut self, entry: &Entry, by: &Author) {
+        let Some(name) = &entry.environment else { return };
+        let applied: Option<BTreeSet<String>> = match &entry.body {
+            Body::Promoted(promoted) => Some(
+                self.rulings_of(&promoted.commit, name)
+                    .filter(|r| r.record.verdict != Verdict::NotApplicable)
+                    .map(|r| r.record.gate.clone())
+                    .collect(),
+            ),
+            _ => None,
+        };
+        let environment = self.environments.entry(name.clone()).or_default();
+        if let Some(applied) = applied {
+            environment.applied_gates = applied;
+        }
+        environment.apply(entry, by);
+    }
+
+    fn keep_ruling(&mut self, entry: &Entry, phase: Phase, ruling: &RulingRecord, by: Author) {
+        let seen = |r: &RulingRecord| r.checks.iter().map(|c| c.observed_at).max();
+        let subject = &ruling.subject;
+        let key = (subject.commit.clone(), subject.environment.clone(), ruling.gate.clone());
+        if self.rulings.get(&key).is_some_and(|kept| seen(&kept.record) > seen(ruling)) {
+            return;
+        }
+        let (record, exhibits) = (Arc::new(ruling.clone()), entry.exhibits.clone());
+        self.rulings.insert(key, KeptRuling { phase, record, exhibits, by });
+    }
+
+    /// A rollback voids every clearance of its environment; it and a promotion lift their freeze.
+    fn void_and_thaw(&mut self, entry: &Entry, by: &Author) {
+        use super::entry::RolloutEnd;
+        let environment = entry.environment.as_ref().and_then(|e| self.environments.get(e));
+        let running = environment.and_then(|e| e.rollout.as_ref()).map(|r| r.started.clone());
+        let (is_rollback, release) = match &entry.body {
+            Body::RolledBack(back) => {
+                let of_rollout = running.as_ref().map(|r| &r.release);
+                (true, back.release.as_ref().or(of_rollout))
+            }
+            Body::RolloutEnded { rollout, end: RolloutEnd::RolledBack, .. } => {
+                let mine = running.as_ref().filter(|r| r.rollout == *rollout);
+                (true, mine.map(|r| &r.release))
+            }
+            Body::Promoted(promoted) => (false, Some(&promoted.release)),
+            _ => return,
+        };
+        if let Some(release) = release.cloned() {
+            self.thaw(&release);
+        }
+        if is_rollback {
+            for kept in self.clearances.values_mut() {
+                if Some(&kept.record.subject.subject.environment) == entry.environment.as_ref() {
+                    kept.voided.get_or_insert(by.clone());
+                }
+            }
+        }
+    }
+
+    fn thaw(&mut self, release: &ReleaseName) {
+        if self.freeze.as_ref().is_some_and(|f| is_same_line(&f.release, release)) {
+            self.freeze = None;
+        }
+    }
+}
+
+/// Whether two release names are candidates, or the final, of one version.
+pub(crate) fn is_same_line(a: &ReleaseName, b: &ReleaseName) -> bool {
+    fn line(name: &ReleaseName) -> &str {
+        name.as_str().split_once("-rc.").map_or(name.as_str(), |(line, _)| line)
+    }
+    line(a) == line(b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::*;
+    use super::*;
+
+    #[test]
+    fn an_intent_dangles_until_its_outcome() {
+        let mut told = Told::new();
+        told.live(step_intended("st_1"));
+        assert!(told.state().dangling.contains_key(&id("st_1")));
+        told.live(step_ended("st_1", Outcome::Done));
+        assert!(told.state().dangling.is_empty());
+    }
+
+    #[test]
+    fn freezes_end_by_time_and_by_their_own_release() {
+        let mut told = Told::new();
+        told.tell(None, Told::frozen("v1.4.0-rc.1", "x"));
+        assert!(told.state().freeze_at(at(999)).is_some());
+        assert!(told.state().freeze_at(at(1_000)).is_none());
+        told.live(promoted("v1.3.1-rc.1", '3', "d0"));
+        assert!(told.state().freeze.is_some(), "another release does not lift it");
+        told.live(promoted("v1.4.0-rc.2", '4', "d3"));
+        assert!(told.state().freeze.is_none());
+    }
+
+    #[test]
+    fn gates_that_applied_at_the_last_promotion_are_known() {
+        let mut told = Told::new();
+        told.tell(None, ruled("db", '4', Verdict::Pass));
+        told.tell(None, ruled("ui", '4', Verdict::NotApplicable));
+        told.live(promoted("v1.4.0-rc.1", '4', "d0"));
+        told.tell(None, ruled("ui", '4', Verdict::Pass));
+        let state = told.state();
+        let gates = &state.environments[&environment("production")].applied_gates;
+        assert_eq!(gates.iter().collect::<Vec<_>>(), ["db"]);
+        assert_eq!(state.rulings_of(&commit('4'), &environment("production")).count(), 2);
+    }
+}

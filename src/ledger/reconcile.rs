@@ -1,0 +1,333 @@
+//! One history with the remote, and one lease over all clones.
+//!
+//! After a lost race the remote's chain stands. My facts go onto it unchanged, inside carriers; my
+//! decisions are validated again, rebuilt and signed anew, or refused with the name of whoever was
+//! first. The chain that lost stays reachable. A remote that does not go on from what was seen
+//! before is never taken, nor written to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::chain::{Said, verify_next};
+use super::entry::{Body, Entry, ExhibitRef};
+use super::lease::{self, Lease, LeaseError};
+use super::ports::{Remote, Side, Stored, Swap, Tip, ToStore};
+use super::store::{Draft, Fold, Kin, Ledger, LedgerError, TRIES};
+use super::validate::{Proposal, Refused};
+use crate::base::crash_point::{self, CrashPoint};
+use crate::base::ids::{Environment, OrcaId};
+use crate::base::limits;
+
+/// How this ledger stands to the remote's, as far as is known without asking it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Synced {
+    /// Nothing is waiting to be pushed.
+    Synced,
+    Pending,
+    NoRemote,
+    Rewound,
+}
+
+impl Synced {
+    /// A repository without a remote counts as synced.
+    pub(crate) const fn may_raise(self) -> bool {
+        matches!(self, Self::Synced | Self::NoRemote)
+    }
+}
+
+type Lost = Vec<(OrcaId, Refused)>;
+
+impl Ledger {
+    /// Makes one history with the remote: fetch, verify, reconcile, push.
+    pub(crate) fn sync(&mut self) -> Result<Synced, LedgerError> {
+        if !self.storage.has_remote() {
+            return Ok(Synced::NoRemote);
+        }
+        let mut lost = Lost::new();
+        for _ in 0..TRIES {
+            let remote = self.storage.fetch()?;
+            self.check_high_water(&remote)?;
+            let push = {
+                let _held = self.storage.lock(limits::LEDGER_LOCK)?;
+                self.meet(&remote, &mut lost)?
+            };
+            let Some(tip) = push else { return self.settled(lost) };
+            if self.storage.push(&tip)? == Swap::Done {
+                crash_point::hit(CrashPoint::LedgerAfterPush);
+                self.storage.set_high_water(&tip)?;
+                return self.settled(lost);
+            }
+        }
+        Err(LedgerError::Contended)
+    }
+
+    /// How things stand, without asking the remote.
+    pub(crate) fn synced(&self) -> Result<Synced, LedgerError> {
+        if !self.storage.has_remote() {
+            return Ok(Synced::NoRemote);
+        }
+        let (tip, seen) = (self.storage.tip()?, self.storage.high_water()?);
+        let waiting = !self.storage.pending()?.is_empty();
+        Ok(match (tip, seen) {
+            (None, None) if !waiting => Synced::Synced,
+            (Some(tip), Some(seen)) if tip == seen && !waiting => Synced::Synced,
+            (None, Some(_)) => Synced::Rewound,
+            (Some(tip), Some(seen)) if !self.storage.descends(&tip, &seen)? => Synced::Rewound,
+            _ => Synced::Pending,
+        })
+    }
+
+    fn settled(&mut self, lost: Lost) -> Result<Synced, LedgerError> {
+        self.push_leases()?;
+        self.refresh()?;
+        if lost.is_empty() { self.synced() } else { Err(LedgerError::Lost(lost)) }
+    }
+
+    fn check_high_water(&self, remote: &Remote) -> Result<(), LedgerError> {
+        let Some(seen) = self.storage.high_water()? else { return Ok(()) };
+        let found = match remote {
+            Remote::At(tip) if self.storage.descends(tip, &seen)? => return Ok(()),
+            Remote::At(tip) => tip.0.clone(),
+            Remote::Empty | Remote::None => "an empty remote".to_owned(),
+        };
+        Err(LedgerError::Rewound { seen: seen.0, found })
+    }
+
+    /// What raises exposure needs a chain that goes on from what was seen before.
+    pub(super) fn refuse_rewound(&self) -> Result<(), LedgerError> {
+        let Some(seen) = self.storage.high_water()? else { return Ok(()) };
+        let is_whole = match &self.fold.tip {
+            Some(tip) => *tip == seen || self.storage.descends(tip, &seen)?,
+            None => false,
+        };
+        if is_whole {
+            return Ok(());
+        }
+        let found = self.fold.tip.as_ref().map_or("an empty ledger".to_owned(), |t| t.0.clone());
+        Err(LedgerError::Rewound { seen: seen.0, found })
+    }
+
+    /// Brings this chain onto the remote's; the tip to push, where there is something to push.
+    fn meet(&mut self, remote: &Remote, lost: &mut Lost) -> Result<Option<Tip>, LedgerError> {
+        let here = self.storage.tip()?;
+        let Remote::At(there) = remote else { return Ok(here) };
+        let Some(here) = here else { return self.follow(None, there) };
+        if here == *there || self.storage.descends(there, &here)? {
+            return self.follow(Some(&here), there);
+        }
+        if self.storage.descends(&here, there)? {
+            return Ok(Some(here));
+        }
+        self.reconcile(&here, there, lost)
+    }
+
+    /// Takes the remote's chain, once it is verified.
+    fn follow(&mut self, here: Option<&Tip>, there: &Tip) -> Result<Option<Tip>, LedgerError> {
+        let fold = self.fold_at(Some(there))?;
+        if here != Some(there) && self.storage.advance(here, there)? == Swap::Lost {
+            return Err(LedgerError::Contended);
+        }
+        self.fold = fold;
+        self.storage.set_high_water(there)?;
+        Ok(None)
+    }
+
+    fn reconcile(
+        &mut self,
+        here: &Tip,
+        there: &Tip,
+        lost: &mut Lost,
+    ) -> Result<Option<Tip>, LedgerError> {
+        let base = self.storage.common(here, there)?;
+        let mut link = self.fold_at(base.as_ref())?.link;
+        let mut mine = Vec::new();
+        for stored in self.storage.read(here, base.as_ref())? {
+            let record = verify_next(&mut link, &stored.entry)?;
+            mine.push(Kin { record, stored });
+        }
+        let mut fold = self.fold_at(Some(there))?;
+        for kin in &mine {
+            if let Err(refused) = self.carry_over(kin, &mut fold)? {
+                lost.push((kin.record.id().clone(), refused));
+            }
+        }
+        self.storage.keep_lost(here)?;
+        let tip = fold.tip.clone().unwrap_or_else(|| there.clone());
+        if self.storage.advance(Some(here), &tip)? == Swap::Lost {
+            return Err(LedgerError::Contended);
+        }
+        self.fold = fold;
+        if tip == *there {
+            self.storage.set_high_water(there)?;
+            return Ok(None);
+        }
+        Ok(Some(tip))
+    }
+
+    /// Puts one of my entries onto the chain of `fold`, or says why a decision cannot go there.
+    fn carry_over(&self, kin: &Kin, fold: &mut Fold) -> Result<Result<(), Refused>, LedgerError> {
+        if fold.state.contains(kin.record.id()) {
+            return Ok(Ok(()));
+        }
+        let entry = match &kin.record.said {
+            Said::Known(entry) if entry.body.is_fact() => self.carrier(entry, &kin.stored, fold),
+            Said::Known(entry) => {
+                // Judged as of its own time: what changed is the state, not the clock.
+                if let Err(refused) = fold.state.validate(Proposal::from(entry.as_ref()), entry.at)
+                {
+                    return Ok(Err(refused));
+                }
+                Entry { prev_sha256: fold.link.newest, ..entry.as_ref().clone() }
+            }
+            Said::Reconciled { carrier, .. } => {
+                Entry { prev_sha256: fold.link.newest, ..carrier.as_ref().clone() }
+            }
+            Said::Unknown(unknown) => {
+                let (entry, kind) = (unknown.id.clone(), unknown.kind.clone());
+                return Ok(Err(Refused::NewerOrca { entry, kind }));
+            }
+        };
+        let exhibits = self.exhibits_of(&entry, &kin.stored.tip)?;
+        let bytes = entry.bytes();
+        let dsse = self.sign(&bytes);
+        let to_store = ToStore {
+            id: &entry.id,
+            kind: entry.body.kind(),
+            at: entry.at,
+            entry: &bytes,
+            dsse: dsse.as_deref(),
+            exhibits: &exhibits,
+        };
+        let tip = self.storage.write(fold.tip.as_ref(), &to_store)?;
+        fold.go_on(&Stored { tip, entry: bytes, dsse })?;
+        Ok(Ok(()))
+    }
+
+    fn carrier(&self, fact: &Entry, stored: &Stored, fold: &Fold) -> Entry {
+        let body = Body::Reconciled {
+            entry_base64: STANDARD.encode(&stored.entry),
+            dsse_base64: stored.dsse.as_ref().map(|dsse| STANDARD.encode(dsse)),
+        };
+        let mut draft = Draft::new(fact.environment.clone(), body.clone());
+        draft.epoch = fact.epoch;
+        self.build(&draft, body, fact.exhibits.clone(), fold.link.newest)
+    }
+
+    fn exhibits_of(
+        &self,
+        entry: &Entry,
+        at: &Tip,
+    ) -> Result<Vec<(ExhibitRef, Vec<u8>)>, LedgerError> {
+        let mut exhibits = Vec::new();
+        for reference in &entry.exhibits {
+            if let Some(bytes) = self.storage.exhibit(at, reference)? {
+                exhibits.push((reference.clone(), bytes));
+            }
+        }
+        Ok(exhibits)
+    }
+
+    /// Takes the lease of `environment`, over all clones where there is a remote.
+    pub(crate) fn acquire_lease(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<Lease, LedgerError> {
+        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        self.swap_lease(environment, |current| lease::acquire(current, &me, now))
+    }
+
+    /// Prolongs a lease that is still mine.
+    pub(crate) fn renew_lease(
+        &mut self,
+        environment: &Environment,
+        epoch: u64,
+    ) -> Result<Lease, LedgerError> {
+        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        self.swap_lease(environment, |current| lease::renew(current, (&me, epoch), now))
+    }
+
+    /// Gives a lease back that is still mine.
+    pub(crate) fn release_lease(
+        &mut self,
+        environment: &Environment,
+        epoch: u64,
+    ) -> Result<Lease, LedgerError> {
+        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        self.swap_lease(environment, |current| lease::release(current, (&me, epoch), now))
+    }
+
+    /// Takes the lease from whoever holds it, here and at once; the next sync pushes it.
+    pub(crate) fn preempt_lease(
+        &mut self,
+        environment: &Environment,
+    ) -> Result<Lease, LedgerError> {
+        let (me, now) = (self.writer.actor.name.clone(), self.writer.clock.now());
+        for _ in 0..TRIES {
+            let here = self.storage.lease(environment, Side::Here)?;
+            let there = self.storage.lease(environment, Side::There)?;
+            // A lease that cannot be read stops no rollback.
+            let known =
+                [&here, &there].map(|side| side.as_ref().and_then(|s| Lease::parse(&s.bytes).ok()));
+            let taken = lease::preempt(&known, &me, now);
+            let expected = here.as_ref().map(|s| s.version.as_str());
+            let bytes = taken.bytes();
+            if self.storage.swap_lease(environment, Side::Here, expected, &bytes)? == Swap::Done {
+                return Ok(taken);
+            }
+        }
+        Err(LedgerError::Contended)
+    }
+
+    fn swap_lease(
+        &mut self,
+        environment: &Environment,
+        next: impl Fn(Option<&Lease>) -> Result<Lease, LeaseError>,
+    ) -> Result<Lease, LedgerError> {
+        let shared = self.storage.has_remote();
+        for _ in 0..TRIES {
+            if shared {
+                self.storage.fetch()?;
+                self.push_leases()?;
+            }
+            let here = self.storage.lease(environment, Side::Here)?;
+            let there = self.storage.lease(environment, Side::There)?;
+            let read = |s: &Option<super::ports::StoredLease>| {
+                s.as_ref().map(|s| Lease::parse(&s.bytes)).transpose()
+            };
+            let current = read(if shared { &there } else { &here })?;
+            let lease = next(current.as_ref())?;
+            let bytes = lease.bytes();
+            if shared {
+                let expected = there.as_ref().map(|s| s.version.as_str());
+                let swap = self.storage.swap_lease(environment, Side::There, expected, &bytes)?;
+                if swap == Swap::Lost {
+                    continue;
+                }
+            }
+            let expected = here.as_ref().map(|s| s.version.as_str());
+            let swap = self.storage.swap_lease(environment, Side::Here, expected, &bytes)?;
+            if swap == Swap::Done || shared {
+                return Ok(lease);
+            }
+        }
+        Err(LedgerError::Contended)
+    }
+
+    /// Pushes leases that a rollback took here while the remote was away.
+    fn push_leases(&mut self) -> Result<(), LedgerError> {
+        for environment in self.storage.leases()? {
+            let here = self.storage.lease(&environment, Side::Here)?;
+            let there = self.storage.lease(&environment, Side::There)?;
+            let epoch = |s: &Option<super::ports::StoredLease>| {
+                s.as_ref().and_then(|s| Lease::parse(&s.bytes).ok()).map(|lease| lease.epoch)
+            };
+            if let Some(ours) = here.as_ref().filter(|_| epoch(&here) > epoch(&there)) {
+                let expected = there.as_ref().map(|s| s.version.as_str());
+                // Lost means that somebody else moved it on: the next sync sees which is newer.
+                let _ =
+                    self.storage.swap_lease(&environment, Side::There, expected, &ours.bytes)?;
+            }
+        }
+        Ok(())
+    }
+}

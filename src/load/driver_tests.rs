@@ -1,0 +1,175 @@
+//! Real sockets on loopback: each way a target can misbehave is counted by its kind, the schedule
+//! is kept, and nothing is lost between due, sent and ended. No test asserts a time.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::{LoadResult, run};
+use crate::base::histogram::Histogram;
+use crate::base::units::{BasisPoints, Micros};
+use crate::load::plan::tests::draft;
+use crate::load::plan::{Bounds, Draft, Endpoint, LoadPlan, Shape};
+use crate::load::sample_service::{Faults, SampleService, tests::settings};
+
+async fn load(draft: Draft) -> LoadResult {
+    let plan = LoadPlan::new(draft, &Bounds::default()).unwrap();
+    run(&plan, None, &CancellationToken::new()).await.unwrap()
+}
+
+/// A target that gives every connection to `behave`.
+async fn target<F, W>(behave: F) -> u16
+where
+    F: Fn(TcpStream) -> W + Send + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(behave(stream));
+        }
+    });
+    port
+}
+
+async fn says(stream: &mut TcpStream, answer: &[u8]) {
+    let mut buffer = [0; 1_024];
+    if stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+        let _ = stream.write_all(answer).await;
+    }
+}
+
+async fn sample(faults: Faults) -> u16 {
+    let address = "127.0.0.1:0".parse().unwrap();
+    let service = SampleService::bind(address, settings(faults)).await.unwrap();
+    let port = service.address().unwrap().port();
+    tokio::spawn(async move { service.run(&CancellationToken::new()).await });
+    port
+}
+
+fn only(result: &LoadResult, kind: &str) -> bool {
+    result.requests == 20
+        && result.errors == 20
+        && result.errors_by_kind.get(kind) == Some(&20)
+        && result.dropped == 0
+        && result.cut_off == 0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hyper_server_answers_every_due_request_by_weight() {
+    let port = sample(Faults::default()).await;
+    let checkout =
+        Endpoint { method: "POST".into(), body: b"{}".to_vec(), ..Endpoint::get("/checkout") };
+    let head = Endpoint { method: "HEAD".into(), ..Endpoint::get("/missing") };
+    let root = Endpoint { weight: 8, ..Endpoint::get("/") };
+    let result = load(Draft { endpoints: vec![root, checkout, head], ..draft(port) }).await;
+    assert_eq!((result.requests, result.dropped), (20, 0));
+    let each: Vec<_> = result.endpoints.iter().map(|e| (e.requests, e.errors)).collect();
+    assert_eq!(each, [(16, 0), (2, 0), (2, 2)]);
+    assert_eq!(result.rate_per_s, 100);
+    assert_eq!(result.seconds.iter().map(|s| s.requests).sum::<u64>(), 20);
+    let histogram = Histogram::try_from(&result.latency_histogram).unwrap();
+    assert_eq!(histogram.count(), 18);
+    let bytes = serde_json::to_vec(&result).unwrap();
+    assert_eq!(LoadResult::parse(&bytes), Ok(result));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_keep_alive_every_request_has_its_own_connection() {
+    let port = sample(Faults::default()).await;
+    let result = load(Draft { keep_alive: false, ..draft(port) }).await;
+    assert_eq!((result.requests, result.errors), (20, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn error_answers_are_counted_by_kind() {
+    let port = sample(Faults { errors: BasisPoints::ALL, ..Faults::default() }).await;
+    assert!(only(&load(draft(port)).await, "status_5xx"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_refuses_does_not_stall_the_schedule() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    assert!(only(&load(draft(port)).await, "connect"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_hangs_times_out_and_the_unsent_are_dropped() {
+    let port = target(|mut stream| async move {
+        let mut buffer = [0; 1_024];
+        while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
+    })
+    .await;
+    let result = load(Draft { timeout: Micros::from_secs(1), ..draft(port) }).await;
+    // Four connections send one request each; nobody is free for the others.
+    assert_eq!((result.requests, result.dropped), (4, 16));
+    assert_eq!(result.errors_by_kind.get("timeout"), Some(&4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_body_no_http_and_endless_headers_are_told_apart() {
+    let half = target(|mut stream| async move {
+        says(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await;
+    });
+    assert!(only(&load(draft(half.await)).await, "closed_early"));
+    let strange = target(|mut stream| async move { says(&mut stream, b"SSH-2.0-x\r\n\r\n").await });
+    assert!(only(&load(draft(strange.await)).await, "malformed"));
+    let endless = target(|mut stream| async move {
+        says(&mut stream, b"HTTP/1.1 200 OK\r\n").await;
+        while stream.write_all(b"X: y\r\n").await.is_ok() {}
+    });
+    assert!(only(&load(draft(endless.await)).await, "too_large"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_is_counted_as_one() {
+    let port = target(|mut stream| async move {
+        let mut buffer = [0; 8];
+        // Closing with unread bytes makes the kernel send a reset.
+        let _ = stream.read(&mut buffer).await;
+        let _ = stream.set_zero_linger();
+    })
+    .await;
+    let result = load(draft(port)).await;
+    assert!(only(&result, "reset"), "{:?}", result.errors_by_kind);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_closed_loop_drops_nothing() {
+    let port = sample(Faults::default()).await;
+    let shape = Shape::Closed { duration: Micros::from_millis(100) };
+    let result = load(Draft { shape, ..draft(port) }).await;
+    assert!(result.requests > 0);
+    assert_eq!((result.errors, result.dropped, result.asked_milli_per_s), (0, 0, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_says_so_and_loses_no_request() {
+    let (sender, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let port = target(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let mut buffer = [0; 1_024];
+            let _ = stream.read(&mut buffer).await;
+            let _ = sender.send(());
+            let _ = stream.read(&mut buffer).await;
+        }
+    })
+    .await;
+    let shape = Shape::constant(crate::base::units::Rate::per_second(100), Micros::from_secs(600));
+    let plan = LoadPlan::new(Draft { shape, ..draft(port) }, &Bounds::default()).unwrap();
+    let cancel = CancellationToken::new();
+    let stopper = async {
+        for _ in 0..4 {
+            asked.recv().await;
+        }
+        cancel.cancel();
+    };
+    let (result, ()) = tokio::join!(run(&plan, None, &cancel), stopper);
+    let result = result.unwrap();
+    assert!(result.partial);
+    assert_eq!((result.requests, result.cut_off, result.errors), (4, 4, 0));
+}

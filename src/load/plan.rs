@@ -1,0 +1,403 @@
+//! What a run will do, checked before the first packet leaves: where to, which requests, how fast,
+//! how long. Pure; a plan that exists is one that this machine can run.
+
+use crate::base::units::{Micros, Rate};
+
+/// No run is asked for more than this: beyond it one machine measures itself.
+pub(crate) const RATE_MAX: Rate = Rate::per_second(200_000);
+/// Longest run.
+pub(crate) const DURATION_MAX: Micros = Micros::from_secs(7 * 24 * 3_600);
+/// Files that orca needs beside its connections.
+const FILES_RESERVED: u64 = 64;
+/// Largest sum of endpoint weights once their common divisor is taken out.
+const WEIGHT_SUM_MAX: u64 = 10_000;
+/// Most endpoints; each keeps its own histograms.
+const ENDPOINTS_MAX: usize = 64;
+
+/// A plan that cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlanError {
+    #[error("'{0}' is not an address that load can reach")]
+    Target(String),
+    #[error("load speaks HTTP/1.1 in the clear, and '{0}' asks for TLS")]
+    Tls(String),
+    #[error("{0} is the rate asked for")]
+    RateZero(Rate),
+    #[error("{0} is above the ceiling of {RATE_MAX}")]
+    RateTooHigh(Rate),
+    #[error("a run of {0} is not between 100 ms and {DURATION_MAX}")]
+    Duration(Micros),
+    #[error("a timeout of {0} is not between 1 ms and 60 s")]
+    Timeout(Micros),
+    #[error("there is no endpoint to ask")]
+    NoEndpoints,
+    #[error("{0} endpoints are more than {ENDPOINTS_MAX}")]
+    TooManyEndpoints(usize),
+    #[error("endpoint '{name}': {what}")]
+    Endpoint { name: String, what: String },
+    #[error("{asked} connections need more open files than this process may have ({limit})")]
+    Connections { asked: u32, limit: u64 },
+    #[error("0 connections can send nothing")]
+    NoConnections,
+    #[error("{host} belongs to the environment '{environment}', which is marked production")]
+    Production { host: String, environment: String },
+}
+
+impl PlanError {
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Self::Target(_) => "write http://HOST:PORT/path".into(),
+            Self::Tls(_) => "aim at the plain HTTP port behind the TLS terminator".into(),
+            Self::RateZero(_) => "ask for a rate such as --rate 100/s".into(),
+            Self::RateTooHigh(_) => "lower --rate, or use more machines".into(),
+            Self::Duration(_) => "give a duration such as --duration 20s".into(),
+            Self::Timeout(_) => "give a timeout such as --timeout 10s".into(),
+            Self::NoEndpoints => "give --target with a path, or endpoints in the manifest".into(),
+            Self::TooManyEndpoints(_) => "join endpoints that share an objective".into(),
+            Self::Endpoint { .. } => "correct this endpoint in the manifest".into(),
+            Self::Connections { limit, .. } => {
+                format!(
+                    "use --connections {} or raise `ulimit -n`",
+                    limit.saturating_sub(FILES_RESERVED)
+                )
+            }
+            Self::NoConnections => "use --connections 64".into(),
+            Self::Production { .. } => "add --allow-production if that is what you mean".into(),
+        }
+    }
+}
+
+/// Where requests go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Target {
+    /// Reads `http://host:port/path` into the target and the path.
+    pub(crate) fn parse(url: &str) -> Result<(Self, String), PlanError> {
+        let wrong = || PlanError::Target(url.to_owned());
+        let uri: http::Uri = url.parse().map_err(|_| wrong())?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(PlanError::Tls(url.to_owned())),
+            _ => return Err(wrong()),
+        }
+        let authority = uri.authority().ok_or_else(wrong)?;
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(wrong());
+        }
+        // What follows the last colon must be a port: `http::Uri` drops a wrong one silently.
+        let tail = authority.as_str().strip_prefix(authority.host()).ok_or_else(wrong)?;
+        let port = match tail.strip_prefix(':') {
+            Some(text) => text.parse().ok().filter(|p| *p > 0).ok_or_else(wrong)?,
+            None => 80,
+        };
+        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        Ok((Self { host: authority.host().to_owned(), port }, path.to_owned()))
+    }
+
+    /// As it stands in the `Host` header.
+    pub(crate) fn host_header(&self) -> String {
+        match self.port {
+            80 => self.host.clone(),
+            port => format!("{}:{port}", self.host),
+        }
+    }
+}
+
+/// One kind of request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) name: String,
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    /// Its share of all requests, relative to the others.
+    pub(crate) weight: u32,
+    /// Whether asking it twice changes nothing for users; paired load touches only such ones.
+    pub(crate) safe: bool,
+}
+
+impl Endpoint {
+    /// A plain GET of `path`.
+    pub(crate) fn get(path: &str) -> Self {
+        Self {
+            name: format!("GET {path}"),
+            method: "GET".into(),
+            path: path.into(),
+            headers: Vec::new(),
+            body: Vec::new(),
+            weight: 1,
+            safe: true,
+        }
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        let wrong = |what: &str| {
+            Err(PlanError::Endpoint { name: self.name.clone(), what: what.to_owned() })
+        };
+        if self.name.is_empty() || self.name.chars().any(char::is_control) {
+            return wrong("its name is empty or holds control characters");
+        }
+        if http::Method::from_bytes(self.method.as_bytes()).is_err() || self.method == "CONNECT" {
+            return wrong("its method is not one of HTTP's that load can send");
+        }
+        if !self.path.starts_with('/') || !self.path.bytes().all(|b| b.is_ascii_graphic()) {
+            return wrong("its path must start with / and hold no spaces");
+        }
+        for (name, value) in &self.headers {
+            let Ok(name) = http::HeaderName::from_bytes(name.as_bytes()) else {
+                return wrong("a header name is not one");
+            };
+            if http::HeaderValue::from_str(value).is_err() {
+                return wrong("a header value holds control characters");
+            }
+            if [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING].contains(&name) {
+                return wrong("load itself sets Content-Length and Transfer-Encoding");
+            }
+        }
+        if self.weight == 0 { wrong("a weight of 0 would never be asked") } else { Ok(()) }
+    }
+}
+
+/// A part of the run: from one rate to another, in a straight line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stage {
+    pub(crate) from: Rate,
+    pub(crate) to: Rate,
+    pub(crate) duration: Micros,
+}
+
+/// How requests come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Arrivals follow the schedule, whatever the target does.
+    Open(Vec<Stage>),
+    /// Each connection asks again as soon as it is answered.
+    Closed { duration: Micros },
+}
+
+impl Shape {
+    pub(crate) fn constant(rate: Rate, duration: Micros) -> Self {
+        Self::Open(vec![Stage { from: rate, to: rate, duration }])
+    }
+
+    pub(crate) fn duration(&self) -> Micros {
+        match self {
+            Self::Closed { duration } => *duration,
+            Self::Open(stages) => {
+                Micros(stages.iter().fold(0, |sum, s| sum.saturating_add(s.duration.0)))
+            }
+        }
+    }
+
+    /// The mean rate asked for; nothing for a closed loop.
+    pub(crate) fn mean_rate(&self) -> Option<Rate> {
+        let Self::Open(stages) = self else { return None };
+        let area: u128 = stages
+            .iter()
+            .map(|s| {
+                (u128::from(s.from.milli_per_s) + u128::from(s.to.milli_per_s))
+                    * u128::from(s.duration.0)
+            })
+            .sum();
+        let mean = area.checked_div(2 * u128::from(self.duration().0))?;
+        Some(Rate { milli_per_s: u64::try_from(mean).unwrap_or(u64::MAX) })
+    }
+
+    fn check(&self) -> Result<(), PlanError> {
+        let duration = self.duration();
+        if duration < Micros::from_millis(100) || duration > DURATION_MAX {
+            return Err(PlanError::Duration(duration));
+        }
+        let Self::Open(stages) = self else { return Ok(()) };
+        for stage in stages {
+            if stage.duration.0 == 0 {
+                return Err(PlanError::Duration(stage.duration));
+            }
+            let high = stage.from.max(stage.to);
+            if high > RATE_MAX {
+                return Err(PlanError::RateTooHigh(high));
+            }
+            if high.milli_per_s == 0 {
+                return Err(PlanError::RateZero(high));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is asked for, before it is checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) target: Target,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) shape: Shape,
+    pub(crate) connections: u32,
+    /// For one request, from its sending to the last byte.
+    pub(crate) timeout: Micros,
+    pub(crate) keep_alive: bool,
+}
+
+/// What this run may touch and use.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bounds<'a> {
+    /// Host and name of every environment marked production.
+    pub(crate) production: &'a [(String, String)],
+    pub(crate) allow_production: bool,
+    /// How many files this process may open; nothing when unlimited.
+    pub(crate) file_limit: Option<u64>,
+}
+
+/// A checked [`Draft`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoadPlan(Draft);
+
+impl std::ops::Deref for LoadPlan {
+    type Target = Draft;
+    fn deref(&self) -> &Draft {
+        &self.0
+    }
+}
+
+impl LoadPlan {
+    pub(crate) fn new(draft: Draft, bounds: &Bounds<'_>) -> Result<Self, PlanError> {
+        draft.shape.check()?;
+        if draft.timeout < Micros::from_millis(1) || draft.timeout > Micros::from_secs(60) {
+            return Err(PlanError::Timeout(draft.timeout));
+        }
+        match draft.endpoints.len() {
+            0 => return Err(PlanError::NoEndpoints),
+            1..=ENDPOINTS_MAX => {}
+            more => return Err(PlanError::TooManyEndpoints(more)),
+        }
+        draft.endpoints.iter().try_for_each(Endpoint::check)?;
+        check_weights(&draft.endpoints)?;
+        if draft.connections == 0 {
+            return Err(PlanError::NoConnections);
+        }
+        if let Some(limit) = bounds.file_limit
+            && u64::from(draft.connections) + FILES_RESERVED > limit
+        {
+            return Err(PlanError::Connections { asked: draft.connections, limit });
+        }
+        let host = draft.target.host.to_ascii_lowercase();
+        let production = bounds.production.iter().find(|(h, _)| h.to_ascii_lowercase() == host);
+        if let (Some((_, environment)), false) = (production, bounds.allow_production) {
+            return Err(PlanError::Production { host, environment: environment.clone() });
+        }
+        Ok(Self(draft))
+    }
+}
+
+/// The weights without their common divisor.
+pub(crate) fn reduced_weights(endpoints: &[Endpoint]) -> Vec<u64> {
+    let divisor = endpoints.iter().fold(0, |d, e| gcd(d, u64::from(e.weight))).max(1);
+    endpoints.iter().map(|e| u64::from(e.weight) / divisor).collect()
+}
+
+fn check_weights(endpoints: &[Endpoint]) -> Result<(), PlanError> {
+    let sum: u64 = reduced_weights(endpoints).iter().sum();
+    if sum <= WEIGHT_SUM_MAX {
+        return Ok(());
+    }
+    let heaviest = endpoints.iter().max_by_key(|e| e.weight).map(|e| e.name.clone());
+    Err(PlanError::Endpoint {
+        name: heaviest.unwrap_or_default(),
+        what: format!("the weights add up to {sum}, more than {WEIGHT_SUM_MAX}"),
+    })
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn draft(port: u16) -> Draft {
+        Draft {
+            target: Target { host: "127.0.0.1".into(), port },
+            endpoints: vec![Endpoint::get("/")],
+            shape: Shape::constant(Rate::per_second(100), Micros::from_millis(200)),
+            connections: 4,
+            timeout: Micros::from_secs(10),
+            keep_alive: true,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut Draft)) -> PlanError {
+        let mut draft = draft(1);
+        change(&mut draft);
+        let production = [("shop.example".to_owned(), "production".to_owned())];
+        let bounds =
+            Bounds { production: &production, allow_production: false, file_limit: Some(1_024) };
+        let error = LoadPlan::new(draft, &bounds).unwrap_err();
+        assert!(!error.hint().is_empty());
+        error
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused_with_its_value() {
+        let rate = |n| Shape::constant(Rate::per_second(n), Micros::from_secs(1));
+        assert!(matches!(refused(|d| d.shape = rate(0)), PlanError::RateZero(_)));
+        assert!(matches!(refused(|d| d.shape = rate(200_001)), PlanError::RateTooHigh(_)));
+        assert!(matches!(refused(|d| d.shape = Shape::Open(vec![])), PlanError::Duration(_)));
+        assert!(matches!(refused(|d| d.timeout = Micros(0)), PlanError::Timeout(_)));
+        assert_eq!(refused(|d| d.endpoints.clear()), PlanError::NoEndpoints);
+        assert_eq!(refused(|d| d.connections = 0), PlanError::NoConnections);
+        let many = refused(|d| d.connections = 100_000);
+        assert_eq!(many, PlanError::Connections { asked: 100_000, limit: 1_024 });
+        assert!(many.hint().contains("--connections 960"));
+        assert_eq!(
+            refused(|d| d.connections = 961),
+            PlanError::Connections { asked: 961, limit: 1_024 }
+        );
+        assert!(matches!(
+            refused(|d| d.endpoints[0].path = "/a b".into()),
+            PlanError::Endpoint { .. }
+        ));
+        assert!(matches!(
+            refused(|d| d.endpoints[0].headers = vec![("x".into(), "a\r\nb: c".into())]),
+            PlanError::Endpoint { .. }
+        ));
+        assert!(matches!(
+            refused(|d| {
+                d.endpoints.push(Endpoint { weight: 10_000, ..Endpoint::get("/b") });
+            }),
+            PlanError::Endpoint { .. }
+        ));
+        let production = refused(|d| d.target.host = "Shop.Example".into());
+        assert!(matches!(production, PlanError::Production { .. }));
+    }
+
+    #[test]
+    fn bounds_are_inclusive_and_production_can_be_allowed() {
+        let production = [("127.0.0.1".to_owned(), "production".to_owned())];
+        let bounds =
+            Bounds { production: &production, allow_production: true, file_limit: Some(1_024) };
+        let edge = Draft {
+            connections: 960,
+            shape: Shape::constant(RATE_MAX, Micros::from_secs(1)),
+            ..draft(1)
+        };
+        assert!(LoadPlan::new(edge, &bounds).is_ok());
+    }
+
+    #[test]
+    fn targets() {
+        let (target, path) = Target::parse("http://localhost:8080/a?b=1").unwrap();
+        assert_eq!((target.host_header().as_str(), path.as_str()), ("localhost:8080", "/a?b=1"));
+        assert_eq!(Target::parse("http://[::1]:90").unwrap().0.host, "[::1]");
+        assert_eq!(Target::parse("http://h").unwrap().1, "/");
+        assert!(matches!(Target::parse("https://h"), Err(PlanError::Tls(_))));
+        for bad in ["h", "ftp://h", "http://", "http://u:p@h", "http://h:0", "http://h:99999", ""] {
+            assert!(matches!(Target::parse(bad), Err(PlanError::Target(_))), "{bad}");
+        }
+    }
+}

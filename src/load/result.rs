@@ -1,0 +1,211 @@
+//! `orca.load/v1`: what a run found, for people, judges and later readers. Integers with units;
+//! histograms inside, so that runs can be judged again and merged exactly.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::plan::{LoadPlan, Shape};
+use super::recorder::{Counts, Interval};
+use crate::base::histogram::{EncodedHistogram, Histogram};
+use crate::base::units::{Micros, Rate};
+use crate::gate::verdict::{Judgement, Verdict};
+
+pub(crate) const SCHEMA: &str = "orca.load/v1";
+
+/// How requests came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Model {
+    /// By schedule, whatever the target did; latency counts from the due time.
+    Open,
+    /// As fast as answers came; latency counts from the sending.
+    Closed,
+}
+
+/// Points of a latency distribution, in microseconds; all zero when nothing was timed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Percentiles {
+    pub(crate) p50: u64,
+    pub(crate) p90: u64,
+    pub(crate) p95: u64,
+    pub(crate) p99: u64,
+    pub(crate) p999: u64,
+    pub(crate) max: u64,
+    pub(crate) mean: u64,
+}
+
+impl From<&Histogram> for Percentiles {
+    fn from(histogram: &Histogram) -> Self {
+        Self {
+            p50: histogram.quantile_us(5_000),
+            p90: histogram.quantile_us(9_000),
+            p95: histogram.quantile_us(9_500),
+            p99: histogram.quantile_us(9_900),
+            p999: histogram.quantile_us(9_990),
+            max: histogram.max_us(),
+            mean: histogram.mean_us(),
+        }
+    }
+}
+
+/// One endpoint's share of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct EndpointResult {
+    pub(crate) name: String,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
+    pub(crate) dropped: u64,
+    pub(crate) latency_us: Percentiles,
+    pub(crate) service_time_us: Percentiles,
+    /// Latencies from the due time.
+    pub(crate) histogram: EncodedHistogram,
+}
+
+/// What ended within one second of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Second {
+    /// Seconds since the start; 0 is the first.
+    pub(crate) t: u64,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) p50: u64,
+    pub(crate) p95: u64,
+}
+
+impl Second {
+    pub(crate) fn of(t: u64, interval: &Interval) -> Self {
+        Self {
+            t,
+            requests: interval.requests,
+            errors: interval.errors,
+            p50: interval.latency.quantile_us(5_000),
+            p95: interval.latency.quantile_us(9_500),
+        }
+    }
+}
+
+/// The result of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoadResult {
+    pub(crate) schema: String,
+    /// Host and port that were asked.
+    pub(crate) target: String,
+    pub(crate) model: Model,
+    /// Mean rate that was asked for, in thousandths of a request per second; absent when closed.
+    pub(crate) asked_milli_per_s: Option<u64>,
+    pub(crate) connections: u32,
+    /// Sent.
+    pub(crate) requests: u64,
+    /// Failed of those sent.
+    pub(crate) errors: u64,
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
+    /// Due but never sent: as bad as failed.
+    pub(crate) dropped: u64,
+    /// Sent, and unanswered when the run was cancelled; only a partial run has any.
+    pub(crate) cut_off: u64,
+    /// Achieved: sent in the planned time, rounded; exact in `rate_milli_per_s`.
+    pub(crate) rate_per_s: u64,
+    pub(crate) rate_milli_per_s: u64,
+    /// From when a request was due (open) or sent (closed) to its last byte.
+    pub(crate) latency_us: Percentiles,
+    /// From when a request was sent to its last byte.
+    pub(crate) service_time_us: Percentiles,
+    pub(crate) latency_histogram: EncodedHistogram,
+    pub(crate) endpoints: Vec<EndpointResult>,
+    pub(crate) seconds: Vec<Second>,
+    /// How long requests were sent, in microseconds.
+    pub(crate) duration_us: u64,
+    /// CPU time that this process used meanwhile.
+    pub(crate) cpu_us: u64,
+    /// Requests that this machine itself sent over 10 ms after they were due.
+    pub(crate) late_starts: u64,
+    /// Resolution of the clock that wakes senders.
+    pub(crate) timer: String,
+    /// Stopped before its time.
+    pub(crate) partial: bool,
+    /// `not_applicable` without objectives.
+    pub(crate) verdict: Verdict,
+    /// Absent without objectives.
+    pub(crate) judgement: Option<Judgement>,
+}
+
+/// What the driver brings back, before it is put in order.
+#[derive(Debug, Default)]
+pub(crate) struct Raw {
+    pub(crate) endpoints: Vec<Counts>,
+    pub(crate) seconds: Vec<Second>,
+    pub(crate) sending_us: u64,
+    pub(crate) cpu_us: u64,
+    pub(crate) late_starts: u64,
+    pub(crate) timer: &'static str,
+    pub(crate) partial: bool,
+}
+
+impl LoadResult {
+    pub(crate) fn new(plan: &LoadPlan, raw: Raw) -> Self {
+        let mut whole = Counts::default();
+        raw.endpoints.iter().for_each(|counts| whole.merge(counts));
+        let rate = Rate::of(whole.requests, Micros(raw.sending_us));
+        let endpoints =
+            plan.endpoints.iter().zip(&raw.endpoints).map(|(endpoint, counts)| EndpointResult {
+                name: endpoint.name.clone(),
+                requests: counts.requests,
+                errors: counts.failures.total(),
+                errors_by_kind: counts.failures.by_kind(),
+                dropped: counts.dropped,
+                latency_us: (&counts.latency).into(),
+                service_time_us: (&counts.service).into(),
+                histogram: (&counts.latency).into(),
+            });
+        Self {
+            schema: SCHEMA.to_owned(),
+            target: format!("{}:{}", plan.target.host, plan.target.port),
+            model: match plan.shape {
+                Shape::Open(_) => Model::Open,
+                Shape::Closed { .. } => Model::Closed,
+            },
+            asked_milli_per_s: plan.shape.mean_rate().map(|rate| rate.milli_per_s),
+            connections: plan.connections,
+            requests: whole.requests,
+            errors: whole.failures.total(),
+            errors_by_kind: whole.failures.by_kind(),
+            dropped: whole.dropped,
+            cut_off: whole.cut_off,
+            rate_per_s: rate.milli_per_s.saturating_add(500) / 1_000,
+            rate_milli_per_s: rate.milli_per_s,
+            latency_us: (&whole.latency).into(),
+            service_time_us: (&whole.service).into(),
+            latency_histogram: (&whole.latency).into(),
+            endpoints: endpoints.collect(),
+            seconds: raw.seconds,
+            duration_us: raw.sending_us,
+            cpu_us: raw.cpu_us,
+            late_starts: raw.late_starts,
+            timer: raw.timer.to_owned(),
+            partial: raw.partial,
+            verdict: Verdict::NotApplicable,
+            judgement: None,
+        }
+    }
+
+    /// Reads a result from its JSON. The error is one sentence.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let result: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+        if result.schema == SCHEMA {
+            Ok(result)
+        } else {
+            Err(format!("unknown schema '{}'; this orca reads {SCHEMA}", result.schema))
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn judged(mut self, judgement: Judgement) -> Self {
+        self.verdict = judgement.verdict;
+        self.judgement = Some(judgement);
+        self
+    }
+}

@@ -1,0 +1,278 @@
+//! The ledger on real repositories: clones, a bare remote, races, rewinding, damage.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::command::Git;
+use super::objects::GitStorage;
+use crate::base::clock::{Clock, Entropy};
+use crate::base::digest::Digest;
+use crate::base::dsse::SigningKey;
+use crate::base::ids::OrcaId;
+use crate::base::limits;
+use crate::base::redact::{Redactor, Secret};
+use crate::ledger::entry::{Actor, Body, TrafficProof};
+use crate::ledger::fixture::*;
+use crate::ledger::lease::LeaseError;
+use crate::ledger::ports::StorageError;
+use crate::ledger::reconcile::Synced;
+use crate::ledger::sign::{Signed, Trust, TrustedKey};
+use crate::ledger::store::{Draft, Kept, Ledger, LedgerError, Writer};
+use crate::ledger::validate::Refused;
+
+fn git(folder: &Path, args: &[&str]) -> String {
+    Git::in_folder(folder).run(args, limits::GIT_LOCAL).unwrap().text()
+}
+
+fn repository() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "-q"]);
+    folder
+}
+
+/// A bare remote and clones of it, in one folder.
+fn world(clones: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "-q", "--bare", "remote.git"]);
+    for name in clones {
+        git(folder.path(), &["clone", "-q", "remote.git", name]);
+    }
+    folder
+}
+
+fn open_as(folder: &Path, who: &str, key: Option<SigningKey>) -> Ledger {
+    let seed = who.bytes().map(u64::from).sum();
+    let writer = Writer {
+        clock: Clock::Frozen(at(50)),
+        entropy: Entropy::seeded(seed),
+        actor: Actor { name: who.into(), role: None },
+        redactor: Redactor::new([Secret::new("hunter22")]),
+        key,
+        orca: "0.1.0".into(),
+    };
+    Ledger::open(Box::new(GitStorage::open(folder).unwrap()), writer)
+}
+
+fn open(folder: &Path, who: &str) -> Ledger {
+    open_as(folder, who, None)
+}
+
+fn live(body: Body) -> Draft {
+    Draft::new(Some(environment("production")), body)
+}
+
+fn ids(ledger: &Ledger) -> Vec<OrcaId> {
+    ledger.entries().unwrap().iter().map(|k| k.record.id().clone()).collect()
+}
+
+#[test]
+fn appends_reopens_and_keeps_exhibits() {
+    let folder = repository();
+    let mut ledger = open(folder.path(), "ana");
+    let (small, large) = (b"{}\n".to_vec(), vec![b'x'; limits::EXHIBIT_BLOB_BYTES_MAX + 1]);
+    let draft =
+        live(rollout("v1.4.0-rc.1", '4', "d3")).with_exhibits(vec![small.clone(), large.clone()]);
+    let first = ledger.append(draft).unwrap();
+    let body = Told::frozen("v1.4.0-rc.1", "the key is hunter22");
+    let second = ledger.append(Draft::new(None, body)).unwrap();
+    assert_eq!(second.prev_sha256, Some(Digest::of(&first.bytes())));
+    assert!(!String::from_utf8(second.bytes()).unwrap().contains("hunter22"));
+
+    let mut again = open(folder.path(), "bo");
+    assert_eq!(again.state().unwrap(), ledger.state().unwrap());
+    assert_eq!(again.head().unwrap().count, 2);
+    assert_eq!(again.exhibit(&Digest::of(&small)).unwrap(), Some(small));
+    assert_eq!(again.exhibit(&Digest::of(&large)).unwrap(), Some(large.clone()));
+    assert_eq!(again.exhibit(&Digest::of(b"else")).unwrap(), None);
+    let beside = folder.path().join(format!(".orca/exhibits/{}.json", Digest::of(&large).hex()));
+    std::fs::remove_file(beside).unwrap();
+    assert_eq!(again.exhibit(&Digest::of(&large)).unwrap(), None);
+    assert_eq!(git(folder.path(), &["status", "--porcelain"]), "");
+    assert_eq!(again.sync().unwrap(), Synced::NoRemote);
+}
+
+#[test]
+fn a_decision_is_refused_on_a_newer_state_and_a_fact_never() {
+    let folder = repository();
+    let mut ledger = open(folder.path(), "ana");
+    ledger.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
+    // Another process writes meanwhile: the next append sees it.
+    let mut other = open(folder.path(), "bo");
+    let back = other.append(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+    let error = ledger.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap_err();
+    assert!(matches!(&error, LedgerError::Refused(r) if r.entry() == Some(&back.id)), "{error}");
+    ledger.append(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+}
+
+#[test]
+fn signed_entries_verify_against_the_trust_list() {
+    let folder = repository();
+    let key = SigningKey::from_seed(&[7; 32]);
+    let mut ledger = open_as(folder.path(), "ci", Some(key.clone()));
+    ledger.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "x"))).unwrap();
+    let trust = Trust {
+        keys: vec![TrustedKey {
+            name: "ci".into(),
+            key: key.public(),
+            role: crate::gate::waiver::Role::Ci,
+            valid_from: at(0),
+            valid_until: None,
+            revoked_at: None,
+        }],
+    };
+    let kin = &ledger.entries().unwrap()[0];
+    let signed = trust.verify(&kin.stored.entry, kin.stored.dsse.as_deref(), at(50)).unwrap();
+    assert!(matches!(signed, Signed::By { name, .. } if name == "ci"));
+}
+
+#[test]
+fn two_clones_racing_end_in_one_history() {
+    let folder = world(&["a", "b"]);
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let (mut ana, mut bo) = (open(&a, "ana"), open(&b, "bo"));
+    ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
+    assert_eq!(ana.synced().unwrap(), Synced::Pending);
+    assert_eq!(ana.sync().unwrap(), Synced::Synced);
+    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+
+    let cleared = ana.append(live(cleared("cl_1", '4', 100))).unwrap();
+    let rc = ana.append(Draft::new(None, rc("v1.5.0-rc.1", '6', "1.5.0"))).unwrap();
+    let decided = ana
+        .append(Draft::new(None, step_ended("st_9", crate::ledger::entry::Outcome::Done)))
+        .unwrap();
+    let back = bo.append(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+
+    // Ana's clearance is for a commit that bo rolled back; her tag and her fact are fine.
+    let error = ana.sync().unwrap_err();
+    let LedgerError::Lost(lost) = &error else { panic!("{error}") };
+    assert_eq!(lost.len(), 1);
+    assert_eq!(lost[0].0, cleared.id);
+    assert!(matches!(&lost[0].1, Refused::Condemned { by, .. } if by.entry == back.id));
+    assert_eq!(ana.synced().unwrap(), Synced::Synced);
+    let expected = [back.id.clone(), rc.id.clone(), decided.id.clone()];
+    assert_eq!(ids(&ana)[1..], expected);
+    assert_eq!(bo.sync().unwrap(), Synced::Synced);
+    assert_eq!(ids(&bo), ids(&ana));
+    assert!(bo.state().unwrap().contains(&decided.id));
+    let carried = &ana.entries().unwrap()[3].record;
+    assert_eq!(carried.entry(), Some(&decided), "the fact is unchanged");
+}
+
+#[test]
+fn a_rewound_remote_is_refused_and_a_rollback_still_works() {
+    let folder = world(&["a"]);
+    let a = folder.path().join("a");
+    let mut ana = open(&a, "ana");
+    ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
+    ana.sync().unwrap();
+    let remote = folder.path().join("remote.git");
+    git(&remote, &["update-ref", "-d", "refs/orca/ledger"]);
+    assert!(matches!(ana.sync(), Err(LedgerError::Rewound { .. })));
+    git(&a, &["update-ref", "-d", "refs/orca/ledger"]);
+    assert_eq!(ana.synced().unwrap(), Synced::Rewound);
+    let raise = ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap_err();
+    assert!(matches!(raise, LedgerError::Rewound { .. }), "{raise}");
+    let kept = ana.append_rollback(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+    assert!(matches!(kept, Kept::Appended(_)));
+}
+
+#[test]
+fn a_remote_that_is_away_is_named() {
+    let folder = world(&["a"]);
+    let mut ana = open(&folder.path().join("a"), "ana");
+    ana.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
+    std::fs::rename(folder.path().join("remote.git"), folder.path().join("gone")).unwrap();
+    let error = ana.sync().unwrap_err();
+    let unavailable =
+        StorageError::RemoteUnavailable { remote: "origin".into(), detail: String::new() };
+    let LedgerError::Storage(error) = error else { panic!("{error}") };
+    assert_eq!(std::mem::discriminant(&error), std::mem::discriminant(&unavailable), "{error}");
+    assert_eq!(ana.synced().unwrap(), Synced::Pending);
+}
+
+#[test]
+fn one_lease_over_all_clones_and_a_rollback_takes_it() {
+    let folder = world(&["a", "b"]);
+    let (mut ci, mut bo) =
+        (open(&folder.path().join("a"), "ci"), open(&folder.path().join("b"), "bo"));
+    let production = environment("production");
+    let held = ci.acquire_lease(&production).unwrap();
+    assert_eq!(held.epoch, 1);
+    let error = bo.acquire_lease(&production).unwrap_err();
+    assert!(matches!(error, LedgerError::Lease(LeaseError::Held { .. })), "{error}");
+    assert_eq!(ci.renew_lease(&production, 1).unwrap().epoch, 1);
+    let taken = bo.preempt_lease(&production).unwrap();
+    assert_eq!(taken.epoch, 2);
+    bo.sync().unwrap();
+    let error = ci.renew_lease(&production, 1).unwrap_err();
+    assert!(matches!(error, LedgerError::Lease(LeaseError::Lost { newest: 2, .. })), "{error}");
+    bo.release_lease(&production, 2).unwrap();
+    assert_eq!(ci.acquire_lease(&production).unwrap().epoch, 3);
+}
+
+#[test]
+fn a_rollback_under_a_held_lock_waits_in_a_file_and_comes_in_once() {
+    let folder = repository();
+    let mut ledger = open(folder.path(), "ana");
+    ledger.append(live(rollout("v1.4.0-rc.1", '4', "d3"))).unwrap();
+    let storage = GitStorage::open(folder.path()).unwrap();
+    let held = crate::ledger::ports::Storage::lock(&storage, limits::LEDGER_LOCK).unwrap();
+    let kept =
+        ledger.append_rollback(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+    let Kept::Pending { file, because } = kept else { panic!("{kept:?}") };
+    assert!(matches!(because, LedgerError::Storage(StorageError::Locked { .. })));
+    let bytes = std::fs::read(&file).unwrap();
+    drop(held);
+    ledger.append(Draft::new(None, Told::frozen("v1.5.0-rc.1", "x"))).unwrap();
+    assert!(!file.exists());
+    assert!(
+        ledger.state().unwrap().environments[&environment("production")]
+            .condemned
+            .contains_key(&commit('4'))
+    );
+    // The process died before the file was removed: it does not come in twice.
+    crate::base::atomic_file::write(&file, &bytes).unwrap();
+    let count = ledger.head().unwrap().count;
+    ledger.append(Draft::new(None, Told::frozen("v1.5.0-rc.1", "y"))).unwrap();
+    assert_eq!(ledger.head().unwrap().count, count + 1);
+}
+
+#[test]
+fn a_corrupted_object_is_named_and_a_leftover_lock_file_is_removed() {
+    let folder = repository();
+    let mut ledger = open(folder.path(), "ana");
+    let entry = ledger.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "x"))).unwrap();
+    let leftover = folder.path().join(".git/refs/orca/ledger.lock");
+    crate::base::atomic_file::write(&leftover, b"").unwrap();
+    ledger.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "y"))).unwrap();
+    let blob = git(folder.path(), &["rev-parse", "refs/orca/ledger~1:entry.json"]);
+    let file = folder.path().join(format!(".git/objects/{}/{}", &blob[..2], &blob[2..]));
+    std::fs::remove_file(&file).unwrap();
+    crate::base::atomic_file::write(&file, b"not zlib").unwrap();
+    let mut again = open(folder.path(), "bo");
+    let error = again.state().unwrap_err();
+    assert!(error.to_string().contains(entry.id.as_str()), "{error}");
+    let kept = again.append_rollback(live(rolled_back('4', "d3", TrafficProof::Verified))).unwrap();
+    assert!(matches!(kept, Kept::Pending { .. }));
+}
+
+#[test]
+fn unsupported_repositories_are_refused_with_the_fix() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, feature) in [
+        (["init", "-q", "--ref-format=reftable", "r"], "reftable refs"),
+        (["init", "-q", "--object-format=sha256", "s"], "SHA-256 objects"),
+    ] {
+        git(folder.path(), &args);
+        let error = GitStorage::open(&folder.path().join(args[3])).err().unwrap();
+        assert!(
+            matches!(&error, StorageError::Unsupported { feature: f, .. } if *f == feature),
+            "{error}"
+        );
+    }
+    let nowhere = tempfile::tempdir().unwrap();
+    let error = GitStorage::open(nowhere.path()).err().unwrap();
+    assert!(matches!(error, StorageError::NoRepository { .. }), "{error}");
+}

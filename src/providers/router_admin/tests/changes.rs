@@ -1,0 +1,136 @@
+//! What changes while requests are open: weights, grants, restarts, the end.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use super::support::{Bench, Client, config};
+use crate::base::atomic_file;
+use crate::base::clock::Clock;
+use crate::base::units::Weight;
+use crate::router::persist::Origin;
+use crate::router::server::{self, RouterError};
+use crate::router::state::Expected;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_change_under_load_without_a_failed_request() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    let mut loads = Vec::new();
+    for number in 0..8 {
+        let mut client = bench.client().await;
+        loads.push(tokio::spawn(async move {
+            let mut failed = 0;
+            for request in 0..100 {
+                let user = format!("x-user-id: {number}-{request}\r\n");
+                failed += u32::from(client.get("/", &user).await.status != 200);
+            }
+            failed
+        }));
+    }
+    for bp in [100, 500, 2_500, 10_000] {
+        bench.raise(bp).await;
+    }
+    bench.admin().revert().await.unwrap();
+    for load in loads {
+        assert_eq!(load.await.unwrap(), 0);
+    }
+    let total: u64 = bench.router.control.metrics().total.iter().map(|row| row.requests).sum();
+    assert_eq!(total, 800);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_grant_brings_everyone_to_base_without_a_call() {
+    let bench = Bench::start().await;
+    let staged = bench.stage(bench.two).await;
+    let expected = Expected { generation: staged.state.generation, epoch: staged.state.epoch };
+    let until = Clock::System.now().plus(Duration::from_millis(400));
+    bench.admin().raise(Weight::FULL, until, expected).await.unwrap();
+    let mut client = bench.client().await;
+    let both = async {
+        while client.get("/", "x-user-id: a\r\n").await.name() != "one" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+    assert_eq!(bench.router.control.state().weight, Weight::ZERO);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_a_grant_and_a_corrupt_file_means_base() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    let raised = bench.raise(10_000).await.state;
+    let path = bench.folder.path().join("state.json");
+    let again = server::start(config(bench.one, path.clone())).unwrap();
+    assert_eq!((&again.origin, again.control.state()), (&Origin::Stored, raised));
+    again.stop_now();
+    atomic_file::write(&path, b"{ \"weight\": 10000").unwrap();
+    let mut fallen = server::start(config(bench.one, path)).unwrap();
+    assert!(matches!(fallen.origin, Origin::Corrupt(_)));
+    let mut client = Client(TcpStream::connect(fallen.public).await.unwrap());
+    assert_eq!(client.get("/", "x-user-id: a\r\n").await.name(), "one");
+    fallen.stop_now();
+    fallen.ended().await;
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_fails_health_finishes_what_is_open_and_closes_the_rest() {
+    let mut bench = Bench::start().await;
+    let mut idle = bench.client().await;
+    assert_eq!(idle.get("/.orca/health", "").await.status, 200);
+    let mut open = bench.client().await;
+    let mut slow = bench.client().await;
+    assert_eq!(open.get("/", "").await.status, 200);
+    let answer = tokio::spawn(async move { slow.get("/slow", "").await });
+    bench.slow.arrived.notified().await;
+    let drain = bench.router.drain();
+    assert_eq!(idle.get("/.orca/health", "").await.status, 503);
+    let public = bench.router.public;
+    let ended = async {
+        drain.await;
+        bench.router.ended().await;
+        TcpStream::connect(public).await.is_err()
+    };
+    bench.slow.go.notify_one();
+    assert!(ended.await, "the listener is closed");
+    assert_eq!(answer.await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_what_hangs() {
+    let bench = Bench::start().await;
+    let mut socket = bench.client().await;
+    socket.send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+    let _drain = bench.router.drain();
+    bench.stop().await;
+    let mut rest = Vec::new();
+    let _ = tokio::io::AsyncReadExt::read_to_end(&mut socket.0, &mut rest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_api_is_closed_to_others() {
+    let bench = Bench::start().await;
+    let mut admin = Client(TcpStream::connect(bench.router.admin).await.unwrap());
+    for headers in ["", "authorization: Bearer x\r\n", "authorization: Basic t\r\n"] {
+        let seen = admin.get("/state", headers).await;
+        assert_eq!(seen.status, 401);
+        assert!(seen.body.contains("\"state\":null"), "{}", seen.body);
+    }
+    let token = "authorization: Bearer t\r\n";
+    assert_eq!(admin.get("/health", token).await.body, "ok");
+    assert_eq!(admin.get("/nothing", token).await.status, 404);
+    let prometheus = admin.get("/metrics", token).await;
+    assert!(prometheus.body.contains("orca_router_weight_basis_points 0"));
+    let bad = admin
+        .send(&format!("POST /raise HTTP/1.1\r\nhost: a\r\n{token}content-length: 2\r\n\r\n{{}}"))
+        .await;
+    assert_eq!(bad.status, 400, "{}", bad.body);
+    let mut open = config(bench.one, bench.folder.path().join("other.json"));
+    open.admin = "0.0.0.0:0".parse().unwrap();
+    assert!(matches!(server::start(open), Err(RouterError::AdminNotLoopback(_))));
+    bench.stop().await;
+}

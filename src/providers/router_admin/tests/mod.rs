@@ -1,0 +1,6 @@
+//! The router with real sockets on loopback, driven by its client.
+
+mod changes;
+mod client;
+mod requests;
+mod support;

@@ -1,0 +1,176 @@
+//! What happens to a request.
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::support::{Bench, read_head};
+use crate::router::metrics::ArmMetrics;
+use crate::router::split::{Arm, Source};
+
+fn row(bench: &Bench, arm: Arm, source: Source) -> ArmMetrics {
+    bench.router.control.metrics().in_window(arm, source).unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_stick_and_users_stay_in_while_the_weight_grows() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    let mut client = bench.client().await;
+    let mut before = vec![false; 400];
+    for (bp, least, most) in [(100, 0, 20), (500, 5, 40), (2_500, 60, 140), (10_000, 400, 400)] {
+        bench.raise(bp).await;
+        let mut inside = Vec::new();
+        for user in 0..400 {
+            let seen = client.get("/", &format!("x-user-id: u{user}\r\n")).await;
+            assert!(!seen.head.contains("set-cookie"), "a user needs no cookie");
+            inside.push(seen.name() == "two");
+        }
+        assert!(before.iter().zip(&inside).all(|(was, is)| is >= was), "someone left at {bp}");
+        let count = inside.iter().filter(|is| **is).count();
+        assert!((least..=most).contains(&count), "{count} of 400 at {bp}");
+        let window = row(&bench, Arm::Canary, Source::Users);
+        assert_eq!(window.requests, count as u64, "a raise begins a window");
+        before = inside;
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_without_a_key_gets_its_bucket_and_keeps_its_arm() {
+    let bench = Bench::start().await;
+    let mut client = bench.client().await;
+    assert!(!client.get("/", "").await.head.contains("set-cookie"), "nothing is staged");
+    bench.stage(bench.two).await;
+    bench.raise(5_000).await;
+    let first = client.get("/", "").await;
+    let cookie = first.head.lines().find_map(|l| l.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.ends_with("; path=/; httponly; samesite=lax"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    for _ in 0..5 {
+        let again = client.get("/", &format!("cookie: {pair}\r\n")).await;
+        assert_eq!(again.name(), first.name());
+        assert!(!again.head.contains("set-cookie"));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn testers_choose_are_counted_apart_and_their_header_stays_here() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    let mut client = bench.client().await;
+    let forced = client.get("/", "x-orca-arm: canary\r\n").await;
+    assert_eq!(forced.name(), "two");
+    assert!(forced.head.contains("x-orca-served-by: canary"));
+    assert!(!forced.body.contains("x-orca-arm"), "{}", forced.body);
+    assert_eq!(client.get("/", "x-orca-probe: 1\r\n").await.name(), "one");
+    assert_eq!(client.get("/", "").await.name(), "one");
+    assert_eq!(row(&bench, Arm::Canary, Source::Probes).requests, 1);
+    assert_eq!(row(&bench, Arm::Base, Source::Probes).requests, 1);
+    assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 1);
+    assert_eq!(row(&bench, Arm::Canary, Source::Users).requests, 0);
+    bench.admin().revert().await.unwrap();
+    assert_eq!(client.get("/", "x-orca-arm: canary\r\n").await.name(), "one");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_cleaned_both_ways() {
+    let bench = Bench::start().await;
+    let mut client = bench.client().await;
+    let seen =
+        client.get("/a?b=c", "connection: keep-alive, x-hop\r\nx-hop: 1\r\nte: gzip\r\n").await;
+    let upstream_saw = seen.body.to_ascii_lowercase();
+    assert!(upstream_saw.contains("get /a?b=c http/1.1"), "{upstream_saw}");
+    for expected in ["host: shop", "x-forwarded-for: 127.0.0.1", "x-forwarded-host: shop"] {
+        assert!(upstream_saw.contains(expected), "{expected} in {upstream_saw}");
+    }
+    for gone in ["x-hop", "\nte:", "connection:"] {
+        assert!(!upstream_saw.contains(gone), "{gone} in {upstream_saw}");
+    }
+    assert!(!seen.head.contains("keep-alive: 5"), "{}", seen.head);
+    let absolute = client.send("GET http://other/x HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+    let upstream_saw = absolute.body.to_ascii_lowercase();
+    assert!(upstream_saw.contains("get /x http/1.1"), "{upstream_saw}");
+    assert!(upstream_saw.contains("host: other"), "{upstream_saw}");
+    bench.stop().await;
+}
+
+/// What two servers could read differently is refused, or framed anew as one request and the
+/// connection closed, so that hidden bytes never become a second request.
+#[tokio::test(flavor = "multi_thread")]
+async fn smuggled_requests_do_not_pass() {
+    let bench = Bench::start().await;
+    let hidden = "GET /hidden HTTP/1.1\r\nhost: shop\r\n\r\n";
+    for head in [
+        "content-length: 3\r\ncontent-length: 4\r\n",
+        "transfer-encoding: xchunked\r\n",
+        "transfer-encoding: chunked, identity\r\n",
+        "content-length: +3\r\n",
+        "host: two\r\n",
+        "x: a\r\n continued\r\n",
+        "bad name: 1\r\n",
+    ] {
+        let mut client = bench.client().await;
+        let seen = client.send(&format!("POST / HTTP/1.1\r\nhost: shop\r\n{head}\r\n")).await;
+        assert_eq!(seen.status, 400, "{head}");
+    }
+    let mut client = bench.client().await;
+    let both = "content-length: 4\r\ntransfer-encoding: chunked\r\n";
+    let raw = format!("POST / HTTP/1.1\r\nhost: shop\r\n{both}\r\n0\r\n\r\n{hidden}");
+    let seen = client.send(&raw).await;
+    assert!(!seen.body.to_ascii_lowercase().contains("content-length"), "{}", seen.body);
+    let mut rest = String::new();
+    let _ = client.0.read_to_string(&mut rest).await;
+    assert!(!rest.contains("hidden"), "{rest}");
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_the_upstream_have_an_answer_and_a_count() {
+    let bench = Bench::start().await;
+    for (path, status, kind) in [("/hang", 504, "timeout"), ("/reset", 502, "reset")] {
+        let seen = bench.client().await.get(path, "").await;
+        assert_eq!(seen.status, status, "{path}");
+        assert_eq!(row(&bench, Arm::Base, Source::Users).faults[kind], 1, "{path}");
+    }
+    assert_eq!(bench.client().await.get("/fail", "").await.status, 500);
+    assert_eq!(bench.client().await.get("/cut", "").await.body, "CUT");
+    let base = row(&bench, Arm::Base, Source::Users);
+    assert_eq!((base.requests, base.failed, base.status["5xx"]), (4, 4, 1));
+    assert_eq!(base.faults["body"], 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_repeatable_request_falls_back_and_stays_a_canary_error() {
+    let bench = Bench::start().await;
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    bench.stage(nobody).await;
+    bench.raise(10_000).await;
+    let mut client = bench.client().await;
+    assert_eq!(client.get("/", "").await.name(), "one");
+    let post = "POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(client.send(post).await.status, 502);
+    let canary = row(&bench, Arm::Canary, Source::Users);
+    assert_eq!((canary.requests, canary.failed, canary.faults["connect"]), (2, 2, 2));
+    assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 1);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_passes_through() {
+    let bench = Bench::start().await;
+    let mut client = bench.client().await;
+    let head =
+        "GET /ws HTTP/1.1\r\nhost: shop\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+    client.0.write_all(head.as_bytes()).await.unwrap();
+    let answer = read_head(&mut client.0).await.unwrap().to_ascii_lowercase();
+    assert!(answer.starts_with("http/1.1 101"), "{answer}");
+    assert!(answer.contains("upgrade: websocket"), "{answer}");
+    client.0.write_all(b"ping").await.unwrap();
+    let mut echo = [0; 4];
+    client.0.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"ping");
+    bench.stop().await;
+}

@@ -1,0 +1,307 @@
+//! `promote`: the tested commit and artifact become the base, byte for byte, and then get their
+//! final tag. Traffic first, with a clearance; the tag after it, so that a failed tag is part done
+//! and never a wrong version.
+
+use super::book::{BookError, Held};
+use super::canary::clear::{Granted, Proof};
+use super::canary::start::Candidate;
+use super::read_back::{self, ReadBack};
+use super::ship::{Fleet, PhaseGate};
+use super::tag_rc::{SharedRepository, on_repository};
+use super::{gates, standing};
+use crate::base::crash_point::{CrashPoint, hit};
+use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::gate::phase::{GateRequirement, Phase};
+use crate::gate::ruling::RulingRecord;
+use crate::ledger::entry::{Body, Outcome, Promoted, TrafficProof};
+use crate::ledger::fold::State;
+use crate::release::ports::{Pushed, RepositoryError};
+use crate::rollout::machine::Denied;
+use crate::rollout::ports::{Arm, PlatformError, PlatformState, PromoteOrder, PromoteTerms};
+
+/// What is to be promoted.
+pub(crate) struct Promotion<'a> {
+    pub(crate) fleet: &'a Fleet,
+    pub(crate) candidate: Candidate,
+    pub(crate) gates: &'a [PhaseGate],
+    pub(crate) repository: SharedRepository,
+    /// The final tag, such as `v1.4.0`.
+    pub(crate) tag: ReleaseName,
+    pub(crate) remote: String,
+    pub(crate) notes: String,
+}
+
+/// A promotion that reached traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Done {
+    pub(crate) seen: ReadBack,
+    /// Whether the final tag stands; otherwise why not.
+    pub(crate) tagged: Result<(), String>,
+    /// Whether this run moved traffic, or found it moved.
+    pub(crate) moved: bool,
+}
+
+/// Why nothing was promoted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PromoteError {
+    #[error("{0}")]
+    Book(#[from] BookError),
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
+    #[error("{0}")]
+    Condemned(String),
+    #[error("{0} has not been through a canary in {1}: no rollout of it is complete")]
+    NotComplete(ReleaseName, String),
+    #[error("{}", denied_text(.0))]
+    Denied(Denied),
+}
+
+fn denied_text(denied: &Denied) -> &str {
+    match denied {
+        Denied::Expired { detail } | Denied::Undecided { detail } | Denied::Closed { detail } => {
+            detail
+        }
+    }
+}
+
+impl Promotion<'_> {
+    pub(crate) async fn run(&self) -> Result<Done, PromoteError> {
+        let ship = &self.fleet.ship;
+        let state = ship.book.synced().await?;
+        if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
+            return Err(PromoteError::Condemned(text));
+        }
+        let seen = self.fleet.platform.look().await?;
+        let mut moved = false;
+        if seen.base == self.candidate.deployment {
+            self.record_if_missing(&state, &seen).await?;
+        } else {
+            self.move_traffic(&state).await?;
+            moved = true;
+        }
+        let commit = Some(&self.candidate.commit);
+        let read = read_back::all_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
+        if read.proof == TrafficProof::Failed {
+            return Ok(Done { seen: read, tagged: Err("traffic is not on it".into()), moved });
+        }
+        let tagged = self.tag().await;
+        ship.book.share().await;
+        Ok(Done { seen: read, tagged, moved })
+    }
+
+    async fn move_traffic(&self, state: &State) -> Result<(), PromoteError> {
+        let ship = &self.fleet.ship;
+        let complete = state
+            .environment(&ship.environment)
+            .and_then(|e| e.rollout.as_ref())
+            .filter(|r| r.complete && r.started.commit == self.candidate.commit);
+        let Some(rollout) = complete else {
+            let (release, environment) =
+                (self.candidate.release.clone(), ship.environment.to_string());
+            return Err(PromoteError::NotComplete(release, environment));
+        };
+        let base = rollout.started.base.clone();
+        let base_commit = rollout.started.base_commit.clone();
+        let held = ship.book.take_lease(&ship.environment).await?;
+        let result = self.cleared_promotion(state, &held, &base, base_commit).await;
+        ship.book.release_lease(&ship.environment, &held).await;
+        result
+    }
+
+    async fn cleared_promotion(
+        &self,
+        state: &State,
+        held: &Held,
+        base: &DeploymentId,
+        base_commit: Option<CommitId>,
+    ) -> Result<(), PromoteError> {
+        let ship = &self.fleet.ship;
+        let mut ready = gates::ready(&self.fleet.platform, &self.candidate, base);
+        ready.phase = Phase::Promote;
+        let (stages, rulings) = self.last_stage(state).await;
+        let proof = Proof {
+            fleet: self.fleet,
+            candidate: &self.candidate,
+            gates: self.gates,
+            ready: std::slice::from_ref(&ready),
+            stages: &stages,
+            rulings: &rulings,
+            phase: Phase::Promote,
+        };
+        let granted = proof.ask().await.map_err(PromoteError::Denied)?;
+        self.promote_cleared(granted, held, base_commit).await
+    }
+
+    /// The ruling of the canary's last stage, from the ledger, judged again.
+    async fn last_stage(
+        &self,
+        state: &State,
+    ) -> (Vec<GateRequirement>, Vec<crate::gate::ruling::Ruling>) {
+        let ship = &self.fleet.ship;
+        let subject = self.candidate.subject(&ship.environment);
+        let last = state
+            .rulings_of(&subject.commit, &subject.environment)
+            .filter(|kept| kept.phase == Phase::Canary && kept.record.gate.starts_with("stage-"))
+            .max_by_key(|kept| kept.by.at)
+            .map(|kept| requirement_of(&kept.record));
+        (last.into_iter().collect(), Vec::new())
+    }
+
+    async fn promote_cleared(
+        &self,
+        granted: Granted,
+        held: &Held,
+        base_commit: Option<CommitId>,
+    ) -> Result<(), PromoteError> {
+        let ship = &self.fleet.ship;
+        let Granted { clearance, at_hand, seen } = granted;
+        let step = ship.book.id("st");
+        let mut note = ship.note(Body::PromoteIntended {
+            step: step.clone(),
+            release: self.tag.clone(),
+            clearance: clearance.record().id.clone(),
+            to: self.candidate.deployment.clone(),
+        });
+        note.epoch = Some(held.epoch);
+        ship.book.decide(note).await?;
+        hit(CrashPoint::StepAfterIntent);
+        let terms = PromoteTerms {
+            to: self.candidate.deployment.clone(),
+            expect_generation: seen.generation,
+            epoch: held.epoch,
+        };
+        let (order, _) =
+            PromoteOrder::new(clearance, &at_hand, terms, ship.now()).map_err(|refusal| {
+                PromoteError::Denied(Denied::Expired { detail: refusal.to_string() })
+            })?;
+        let answer = self.fleet.platform.promote(order).await;
+        hit(CrashPoint::StepAfterApply);
+        let (outcome, detail) = match &answer {
+            Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
+            Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
+            Err(error) => (Outcome::Failed, error.to_string()),
+        };
+        ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await?;
+        answer?;
+        ship.book.keep(ship.note(self.promoted(&seen, base_commit))).await?;
+        hit(CrashPoint::StepAfterOutcome);
+        Ok(())
+    }
+
+    fn promoted(&self, before: &PlatformState, base_commit: Option<CommitId>) -> Body {
+        Body::Promoted(Promoted {
+            release: self.tag.clone(),
+            commit: self.candidate.commit.clone(),
+            digest: self.candidate.digest,
+            deployment: self.candidate.deployment.clone(),
+            previous: before.base.clone(),
+            previous_commit: base_commit.or_else(|| before.base_commit.clone()),
+        })
+    }
+
+    /// An earlier run moved traffic and died before it could say so.
+    async fn record_if_missing(
+        &self,
+        state: &State,
+        seen: &PlatformState,
+    ) -> Result<(), PromoteError> {
+        let ship = &self.fleet.ship;
+        let known = state.environment(&ship.environment);
+        let recorded = known
+            .and_then(|e| e.base.as_ref())
+            .is_some_and(|base| base.deployment == self.candidate.deployment);
+        if recorded {
+            return Ok(());
+        }
+        let Some(rollout) = known.and_then(|e| e.rollout.as_ref()) else {
+            let (release, environment) =
+                (self.candidate.release.clone(), ship.environment.to_string());
+            return Err(PromoteError::NotComplete(release, environment));
+        };
+        let before = PlatformState { base: rollout.started.base.clone(), ..seen.clone() };
+        let body = self.promoted(&before, rollout.started.base_commit.clone());
+        ship.book.keep(ship.note(body)).await?;
+        Ok(())
+    }
+
+    /// The final tag on the tested commit, pushed; done already counts.
+    async fn tag(&self) -> Result<(), String> {
+        let ship = &self.fleet.ship;
+        let head = ship.book.head().await.map_err(|error| error.to_string())?;
+        let ledger = head.map(|d| format!("\nOrca-Ledger: {d}\n")).unwrap_or_default();
+        let message = format!("{}\n\n{}\n{ledger}", self.tag, self.notes.trim());
+        let (tag, commit) = (self.tag.clone(), self.candidate.commit.clone());
+        let remote = self.remote.clone();
+        let pushed = on_repository(&self.repository, move |repository| {
+            let tags = repository.tags()?;
+            match tags.iter().find(|t| t.name == tag.as_str()) {
+                Some(there) if there.commit != commit => {
+                    return Err(RepositoryError {
+                        action: format!("tag {tag}"),
+                        detail: format!("it stands at {}", there.commit.short()),
+                        next: "a tag is never moved; see who made it".to_owned(),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    repository.create_tag(tag.as_str(), &commit, &message)?;
+                }
+            }
+            hit(CrashPoint::TagCreated);
+            repository.push_tag(&remote, tag.as_str())
+        })
+        .await;
+        hit(CrashPoint::TagPushed);
+        match pushed {
+            Ok(Pushed::Done) => {}
+            Ok(Pushed::Refused { why }) => return Err(why),
+            Err(error) => return Err(error.to_string()),
+        }
+        let state = ship.book.state().await.map_err(|error| error.to_string())?;
+        if state.finals.contains_key(&self.tag) {
+            return Ok(());
+        }
+        let body = Body::FinalTagged {
+            release: self.tag.clone(),
+            rc: self.candidate.release.clone(),
+            commit: self.candidate.commit.clone(),
+        };
+        ship.book.decide(ship.note(body)).await.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// A recorded ruling as what its phase required.
+fn requirement_of(record: &RulingRecord) -> GateRequirement {
+    let mut checks: Vec<_> = record
+        .checks
+        .iter()
+        .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.exhibit))
+        .collect();
+    checks.sort();
+    GateRequirement {
+        phase: Phase::Canary,
+        gate: record.gate.clone(),
+        required: true,
+        mode: record.mode,
+        checks,
+    }
+}
+
+/// The candidate that the ledger's rollout names.
+pub(crate) fn rolled_out(state: &State, fleet: &Fleet, release: &ReleaseName) -> Option<Candidate> {
+    let environment = state.environment(&fleet.ship.environment)?;
+    let running = environment.rollout.as_ref().map(|r| &r.started);
+    let started = running.filter(|started| started.release == *release)?;
+    Some(Candidate {
+        release: release.clone(),
+        commit: started.commit.clone(),
+        digest: started.digest,
+        deployment: started.canary.clone(),
+    })
+}
+
+/// `v1.4.0-rc.2` becomes `v1.4.0`.
+pub(crate) fn final_name(release: &ReleaseName) -> Option<ReleaseName> {
+    let (line, _) = release.as_str().split_once("-rc.")?;
+    ReleaseName::new(line).ok()
+}
