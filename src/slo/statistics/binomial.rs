@@ -68,8 +68,18 @@ fn ratio(ppm: u32) -> f64 {
     f64::from(ppm) / f64::from(PPM)
 }
 
+/// A probability in whole ppm, rounded up: no p-value looks smaller than it is.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and 1,000,000 by the clamp"
+)]
+pub(crate) fn round_up_ppm(probability: f64) -> u32 {
+    libm::ceil(probability.clamp(0.0, 1.0) * f64::from(PPM)) as u32
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-fn float(count: u64) -> f64 {
+pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
@@ -126,5 +136,30 @@ mod tests {
         assert_eq!((lower_ppm(0, 10, 0.025), upper(10, 10), upper(0, 0)), (0, PPM, PPM));
         // 1 of 1: the lower bound is alpha itself.
         assert!((24_999..=25_000).contains(&lower_ppm(1, 1, 0.025)));
+    }
+
+    /// scipy 1.17.1: `binomtest(k, n).proportion_ci(confidence, "exact")`, rounded outward.
+    #[test]
+    fn as_scipy() {
+        for (k, n, confidence_bp, lower, upper) in [
+            (0, 368, 9_500, 0, 9_975),
+            (5, 1_000, 9_500, 1_625, 11_630),
+            (10, 2_000, 9_500, 2_400, 9_176),
+            (1, 10, 9_500, 2_528, 445_017),
+            (9, 10, 9_500, 554_983, 997_472),
+            (50, 100, 9_900, 368_861, 631_139),
+            (123, 98_765, 9_900, 975, 1_565),
+            (3, 7, 9_000, 128_756, 774_679),
+        ] {
+            let alpha = tail(confidence_bp);
+            let seen = (lower_ppm(k, n, alpha), upper_ppm(k, n, alpha));
+            assert_eq!(seen, (lower, upper), "{k}/{n}");
+        }
+    }
+
+    #[test]
+    fn a_p_value_is_never_rounded_down() {
+        let table = [(0.0, 0), (1e-12, 1), (0.5, 500_000), (1.0, PPM), (2.0, PPM)];
+        assert!(table.iter().all(|(p, ppm)| round_up_ppm(*p) == *ppm));
     }
 }

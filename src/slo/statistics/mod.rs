@@ -1,4 +1,6 @@
 //! Exact statistics. Floats stay inside; what comes out is rounded outward to integers.
 
 pub(crate) mod binomial;
+pub(crate) mod fisher;
+pub(crate) mod mann_whitney;
 pub(crate) mod quantile;

@@ -1,0 +1,311 @@
+//! Judges a canary against the base that served beside it. Pure.
+//!
+//! Three questions, the worst answer counts: is the slow end slower (p95 ratio), is the typical
+//! request slower (Mann-Whitney with an effect and a shift), does it fail more often (Fisher with an
+//! increase). Each says Fail only when the canary is worse beyond chance AND by more than the stated
+//! margin, and Pass only when the interval excludes more than the margin (non-inferiority). A small
+//! p-value alone never decides: with enough samples every difference is significant.
+//!
+//! Intervals of ratios and differences recover the variance of two exact intervals: G. Y. Zou and
+//! A. Donner, Statistics in Medicine 27 (2008).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sample::Sample;
+use super::statistics::binomial::{self, float};
+use super::statistics::fisher::{self, Share};
+use super::statistics::mann_whitney::{Weighted, mann_whitney, shift};
+use super::statistics::quantile;
+use crate::base::histogram::{Histogram, VALUE_US_MAX};
+use crate::gate::verdict::{Cause, Finding, Judgement, Measure, Unit, Verdict};
+
+pub(crate) const RULE: &str = "slo.comparison v1";
+
+const P95_BP: u32 = 9_500;
+const PPM: f64 = 1_000_000.0;
+
+/// How much worse a canary may be, and how sure one has to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ComparisonPolicy {
+    /// Two-sided, in basis points: 9,500 leaves 2.5 % to chance on the harmful side.
+    pub(crate) confidence_bp: u32,
+    /// The canary's p95 as a share of the base's: 110 allows 10 % more. The typical request may be
+    /// slower by the same share.
+    pub(crate) p95_ratio_max_pct: u32,
+    /// The share of pairs in which the canary's request may be the slower one; 500,000 is alike.
+    pub(crate) effect_ppm_min: u32,
+    /// How many more of all requests may fail than on the base.
+    pub(crate) error_increase_bp_max: u32,
+    /// Fewer requests in an arm decide nothing.
+    pub(crate) min_samples: u64,
+}
+
+impl Default for ComparisonPolicy {
+    /// 95 %; 10 % slower, or slower in 56 of 100 pairs (a small effect); one percent point more
+    /// errors, which 368 clean requests can exclude; 400 requests an arm.
+    fn default() -> Self {
+        Self {
+            confidence_bp: 9_500,
+            p95_ratio_max_pct: 110,
+            effect_ppm_min: 560_000,
+            error_increase_bp_max: 100,
+            min_samples: 400,
+        }
+    }
+}
+
+/// Both arms, ready to be compared.
+struct Arms<'a> {
+    policy: &'a ComparisonPolicy,
+    base: &'a Sample,
+    canary: &'a Sample,
+    base_latency: Histogram,
+    canary_latency: Histogram,
+    alpha: f64,
+}
+
+pub(crate) fn compare(policy: &ComparisonPolicy, base: &Sample, canary: &Sample) -> Judgement {
+    let scope = &canary.scope;
+    for (name, arm) in [("base", base), ("canary", canary)] {
+        if arm.attempts() == 0 {
+            let text = format!("the {name} received no request to {scope}");
+            return Judgement::inconclusive(Cause::NoData, text, RULE);
+        }
+    }
+    for (name, arm) in [("base", base), ("canary", canary)] {
+        if arm.attempts() < policy.min_samples {
+            let text = format!(
+                "the {name} received {} requests to {scope}; {} are needed to compare",
+                arm.attempts(),
+                policy.min_samples
+            );
+            return Judgement::inconclusive(Cause::TooFewSamples, text, RULE);
+        }
+    }
+    let (base_latency, canary_latency) = match (latencies(base), latencies(canary)) {
+        (Ok(base), Ok(canary)) => (base, canary),
+        (Err(error), _) | (_, Err(error)) => {
+            return Judgement::inconclusive(Cause::NoData, error, RULE);
+        }
+    };
+    let alpha = binomial::tail(policy.confidence_bp);
+    let arms = Arms { policy, base, canary, base_latency, canary_latency, alpha };
+    let mut measures = vec![arms.p95_ratio()];
+    measures.extend(arms.typical());
+    measures.extend(arms.errors());
+    conclude(scope, canary, measures)
+}
+
+/// What was never sent counts as slower than everything that was.
+fn latencies(arm: &Sample) -> Result<Histogram, String> {
+    let mut histogram = Histogram::try_from(&arm.latency).map_err(|e| e.to_string())?;
+    if histogram.count() == 0 && arm.dropped == 0 {
+        return Err(format!("no latency of {} was recorded", arm.scope));
+    }
+    histogram.record_many(VALUE_US_MAX + 1, arm.dropped);
+    Ok(histogram)
+}
+
+impl Arms<'_> {
+    fn p95_ratio(&self) -> Measure {
+        let limit_bp = u64::from(self.policy.p95_ratio_max_pct) * 100;
+        let (base, canary) = (self.p95(&self.base_latency), self.p95(&self.canary_latency));
+        let log = |us: u64| libm::log(float(us.max(1)));
+        let ratio = log(canary.seen) - log(base.seen);
+        let lower = canary.lower.zip(base.upper).map(|(low, high)| {
+            ratio - libm::hypot(log(canary.seen) - log(low), log(high) - log(base.seen))
+        });
+        let upper = canary.upper.zip(base.lower).map(|(high, low)| {
+            ratio + libm::hypot(log(high) - log(canary.seen), log(base.seen) - log(low))
+        });
+        let basis_points = |log: f64| libm::exp(log) * 10_000.0;
+        let lower = lower.map(|l| signed(libm::floor(basis_points(l))));
+        let upper = upper.map(|u| signed(libm::ceil(basis_points(u))));
+        let seen = signed(libm::round(basis_points(ratio)));
+        let limit = i64::try_from(limit_bp).unwrap_or(i64::MAX);
+        let is_worse = lower.is_some_and(|l| l > limit)
+            || (seen > limit
+                && lower.is_some_and(|l| l > 10_000)
+                && self.is_significantly_slower());
+        Measure {
+            asked: format!(
+                "p95 of the canary <= {} % of the base's",
+                self.policy.p95_ratio_max_pct
+            ),
+            seen: Some(seen),
+            lower,
+            upper,
+            limit: Some(limit),
+            unit: Unit::BasisPoints,
+            samples: self.canary_latency.count(),
+            verdict: decide(upper.is_some_and(|u| u <= limit), is_worse),
+        }
+    }
+
+    fn p95(&self, latency: &Histogram) -> Interval {
+        let ranks = quantile::ranks(latency.count(), P95_BP, self.policy.confidence_bp);
+        // A rank among the clamped is longer than anything measured: it has no upper edge.
+        let measured = latency.count() - latency.clamped().min(latency.count());
+        Interval {
+            seen: latency.quantile_us(P95_BP),
+            lower: ranks.lower.and_then(|r| latency.edges_at_rank(r)).map(|(low, _)| low),
+            upper: ranks
+                .upper
+                .filter(|r| *r <= measured)
+                .and_then(|r| latency.edges_at_rank(r))
+                .map(|(_, high)| high),
+        }
+    }
+
+    fn is_significantly_slower(&self) -> bool {
+        let (x, y) = (Weighted::from(&self.canary_latency), Weighted::from(&self.base_latency));
+        mann_whitney(&x, &y, self.alpha)
+            .is_some_and(|m| i64::from(m.p_greater_ppm) <= self.alpha_ppm())
+    }
+
+    /// The typical request: the chance of being slower, and by how much. Both have to be beyond
+    /// their margins for a Fail, one within its margin is enough for a Pass: a shift of one
+    /// millisecond may be seen in every pair and matter to nobody.
+    fn typical(&self) -> Vec<Measure> {
+        let (x, y) = (Weighted::from(&self.canary_latency), Weighted::from(&self.base_latency));
+        let (Some(ranks), Some(shift), Some(median)) =
+            (mann_whitney(&x, &y, self.alpha), shift(&x, &y, self.alpha), y.median())
+        else {
+            return Vec::new();
+        };
+        let effect_max = i64::from(self.policy.effect_ppm_min);
+        let share = u128::from(self.policy.p95_ratio_max_pct.saturating_sub(100));
+        let shift_max = i64::try_from(u128::from(median) * share / 100).unwrap_or(i64::MAX);
+        let (effect, effect_upper) =
+            (i64::from(ranks.effect_ppm), i64::from(ranks.effect_upper_ppm));
+        let p = i64::from(ranks.p_greater_ppm);
+        let fails = p <= self.alpha_ppm() && effect > effect_max && shift.estimate > shift_max;
+        let verdict = decide(effect_upper <= effect_max || shift.upper <= shift_max, fails);
+        let row = |asked: &str, (seen, lower, upper), limit, unit| Measure {
+            asked: asked.to_owned(),
+            seen: Some(seen),
+            lower,
+            upper,
+            limit: Some(limit),
+            unit,
+            samples: x.count(),
+            verdict,
+        };
+        vec![
+            row(
+                "share of pairs with the slower canary",
+                (effect, None, Some(effect_upper)),
+                effect_max,
+                Unit::Ppm,
+            ),
+            row(
+                "shift of the typical latency",
+                (shift.estimate, Some(shift.lower), Some(shift.upper)),
+                shift_max,
+                Unit::Microseconds,
+            ),
+            row("chance of it (Mann-Whitney)", (p, None, None), self.alpha_ppm(), Unit::Ppm),
+        ]
+    }
+
+    fn errors(&self) -> Vec<Measure> {
+        let limit_ppm = i64::from(self.policy.error_increase_bp_max) * 100;
+        let share = |s: &Sample| Share { failures: s.failures(), attempts: s.attempts() };
+        let (base, canary) = (share(self.base), share(self.canary));
+        let p = i64::from(fisher::greater_ppm(canary, base));
+        let ratio = |s: Share| float(s.failures) / float(s.attempts) * PPM;
+        let lower = |s: Share| f64::from(binomial::lower_ppm(s.failures, s.attempts, self.alpha));
+        let upper = |s: Share| f64::from(binomial::upper_ppm(s.failures, s.attempts, self.alpha));
+        let increase = ratio(canary) - ratio(base);
+        let down = libm::hypot(ratio(canary) - lower(canary), upper(base) - ratio(base));
+        let up = libm::hypot(upper(canary) - ratio(canary), ratio(base) - lower(base));
+        let (seen, upper) = (signed(libm::round(increase)), signed(libm::ceil(increase + up)));
+        let fails = p <= self.alpha_ppm() && seen > limit_ppm;
+        let verdict = decide(upper <= limit_ppm, fails);
+        let row = |asked: &str, (seen, lower, upper), limit| Measure {
+            asked: asked.to_owned(),
+            seen: Some(seen),
+            lower,
+            upper,
+            limit: Some(limit),
+            unit: Unit::Ppm,
+            samples: canary.attempts,
+            verdict,
+        };
+        let lower = signed(libm::floor(increase - down));
+        vec![
+            row("increase of errors", (seen, Some(lower), Some(upper)), limit_ppm),
+            row("chance of it (Fisher)", (p, None, None), self.alpha_ppm()),
+        ]
+    }
+
+    fn alpha_ppm(&self) -> i64 {
+        signed(libm::round(self.alpha * PPM))
+    }
+}
+
+/// A percentile with its order-statistic interval; an end that does not exist bounds nothing.
+struct Interval {
+    seen: u64,
+    lower: Option<u64>,
+    upper: Option<u64>,
+}
+
+fn decide(passes: bool, fails: bool) -> Verdict {
+    match (passes, fails) {
+        (_, true) => Verdict::Fail,
+        (true, false) => Verdict::Pass,
+        (false, false) => Verdict::Inconclusive,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "saturates, and the callers round before")]
+fn signed(value: f64) -> i64 {
+    value as i64
+}
+
+fn conclude(scope: &str, canary: &Sample, measures: Vec<Measure>) -> Judgement {
+    let verdict =
+        Verdict::worst(measures.iter().map(|m| m.verdict)).unwrap_or(Verdict::Inconclusive);
+    let decisive = measures.iter().find(|m| m.verdict == verdict).cloned();
+    let judgement = match (verdict, decisive) {
+        (Verdict::Pass, _) => {
+            let text = format!("the canary serves {scope} no worse than the base");
+            Judgement::pass(text, RULE)
+        }
+        (Verdict::Fail, Some(worst)) => {
+            let finding = finding(scope, &worst);
+            Judgement::fail(finding.title.clone(), RULE, finding)
+        }
+        (_, open) => {
+            let asked = open.map_or_else(String::new, |m| format!(": {}", m.asked));
+            let text = format!(
+                "{} requests to {scope} cannot tell whether the canary is worse{asked}",
+                canary.attempts()
+            );
+            Judgement::inconclusive(Cause::Undecided, text, RULE)
+                .with_next("hold longer, or give the canary more traffic")
+        }
+    };
+    judgement.with_measures(measures)
+}
+
+fn finding(scope: &str, worst: &Measure) -> Finding {
+    let value = worst.seen.unwrap_or_default();
+    let limit = worst.limit.unwrap_or_default();
+    Finding {
+        fingerprint: format!("comparison:{scope}:{}", worst.asked.replace(' ', "-")),
+        title: format!(
+            "the canary serves {scope} worse than the base: {}: {}; the limit is {}",
+            worst.asked,
+            worst.unit.show(value),
+            worst.unit.show(limit)
+        ),
+        place: Some(scope.to_owned()),
+        value,
+        unit: worst.unit,
+        next: format!("find what the canary does differently on {scope}"),
+    }
+}
