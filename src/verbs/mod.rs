@@ -1,7 +1,9 @@
 //! One use case a file: ports in, events out.
 
 pub(crate) mod book;
+pub(crate) mod book_journal;
 pub(crate) mod canary;
+pub(crate) mod evidence_generate;
 pub(crate) mod gates;
 pub(crate) mod init;
 pub(crate) mod ledger_book;

@@ -253,6 +253,9 @@ impl Acts<'_> {
             let body = Body::RolledBack(self.rolled_back(&ending));
             self.keep(body).await;
         }
+        if ending.end == Some(RolloutEnd::Complete) {
+            self.hold_complete().await;
+        }
         if let Some(end) = ending.end {
             let rollout = self.started.rollout.clone();
             self.keep(Body::RolloutEnded { rollout, end, reason: ending.reason.clone() }).await;
@@ -262,6 +265,18 @@ impl Acts<'_> {
             ship.say(format!("ledger: pending ({why}); orca ledger sync shares it later"));
         }
         ending
+    }
+
+    /// Every stage was judged, so the new version may keep its traffic until it is promoted.
+    async fn hold_complete(&self) {
+        let until = self.now().plus(limits::GRANT_COMPLETE);
+        match self.fleet.platform.renew(until, self.held.epoch).await {
+            Ok(_) => self.fleet.ship.say(format!(
+                "the new version keeps all traffic until {}; promote it before then",
+                until.rfc3339()
+            )),
+            Err(error) => self.fleet.ship.say(format!("the grant ends soon: {error}")),
+        }
     }
 
     fn rolled_back(&self, ending: &Ending) -> RolledBack {

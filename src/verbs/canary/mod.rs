@@ -2,6 +2,7 @@
 //! room does it: ledger first, then the platform, then the ledger again.
 
 pub(crate) mod acts;
+pub(crate) mod again;
 pub(crate) mod clear;
 pub(crate) mod drive;
 pub(crate) mod start;

@@ -1,0 +1,202 @@
+//! `orca canary start`: shifts real traffic stage by stage, or brings it back.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::cli::config::resolve::CanaryConfig;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+use crate::cli::{wire_canary, wire_fleet, wire_gates};
+use crate::ledger::entry::RolloutEnd;
+use crate::ledger::fold::State;
+use crate::rollout::machine::ExitKind;
+use crate::rollout::plan::RolloutPlan;
+use crate::verbs::canary::drive::Ending;
+use crate::verbs::canary::start::{Canary, Candidate};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the new version runs, such as <http://127.0.0.1:3001>
+    #[arg(long, value_name = "URL")]
+    deployment_url: DeploymentId,
+
+    /// The candidate; the newest in the ledger unless given
+    #[arg(long, value_name = "RELEASE")]
+    rc: Option<ReleaseName>,
+
+    /// Start although a stage cannot be decided with this traffic: it will hold, and be withdrawn
+    #[arg(long)]
+    allow_undecidable: bool,
+
+    /// Print the plan and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// How a canary ended, or would run.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CanaryDocument {
+    dry_run: bool,
+    release: String,
+    commit: String,
+    deployment: String,
+    /// `complete`, `rolled_back`, `withdrawn`, `aborted`, `grant_ended`; absent when it goes on.
+    end: Option<String>,
+    reason: String,
+    stages: Vec<StageDocument>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct StageDocument {
+    weight_bp: u16,
+    bake_us: u64,
+    max_hold_us: u64,
+    /// `users` or `paired`.
+    decide_by: &'static str,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    let config = wire_fleet::config(context)?;
+    let repository = wire_fleet::repository(context)?;
+    let fleet = wire_fleet::fleet(context, &config)?;
+    let state = fleet.ship.book.synced().await?;
+    let (release, commit) = candidate(&state, args.rc.as_ref())?;
+    let candidate = Candidate {
+        release,
+        commit,
+        digest: wire_canary::digest_of(context, &args.deployment_url).await,
+        deployment: args.deployment_url.clone(),
+    };
+    let plan = wire_canary::plan(&config.canary);
+    let stages = stages(&config.canary);
+    if args.dry_run {
+        return Ok(planned(&candidate, &plan, stages));
+    }
+    let gates =
+        wire_gates::configured(context, &config, &repository, args.deployment_url.as_str()).await?;
+    let canary = Canary {
+        fleet: &fleet,
+        plan: &plan,
+        candidate: candidate.clone(),
+        gates: &gates,
+        judging: wire_canary::judging(context, &config)?,
+        force_undecidable: args.allow_undecidable,
+    };
+    let ending = canary.run().await?;
+    Ok(report(&candidate, &ending, stages))
+}
+
+/// The candidate that was asked for, or the newest one.
+fn candidate(
+    state: &State,
+    wanted: Option<&ReleaseName>,
+) -> Result<(ReleaseName, CommitId), Failure> {
+    let unknown = |text: String| {
+        Failure::new(Code::UnknownRelease, Exit::Usage, text).hint("orca release tag --rc")
+    };
+    let found = match wanted {
+        Some(name) => state
+            .rcs
+            .get(name)
+            .ok_or_else(|| unknown(format!("the ledger knows no candidate {name}")))?,
+        None => state
+            .rcs
+            .values()
+            .max_by_key(|tagged| tagged.by.at)
+            .ok_or_else(|| unknown("the ledger knows no release candidate".to_owned()))?,
+    };
+    Ok((found.release.clone(), found.commit.clone()))
+}
+
+fn stages(config: &CanaryConfig) -> Vec<StageDocument> {
+    config
+        .stages
+        .iter()
+        .map(|stage| StageDocument {
+            weight_bp: stage.weight.basis_points(),
+            bake_us: stage.bake.0,
+            max_hold_us: stage.max_hold.0,
+            decide_by: if stage.paired.is_some() { "paired" } else { "users" },
+        })
+        .collect()
+}
+
+fn planned(candidate: &Candidate, plan: &RolloutPlan, stages: Vec<StageDocument>) -> Report {
+    let mut human = format!("would ship {} to {}\n\n", candidate.release, candidate.deployment);
+    for (number, stage) in (1..).zip(&plan.stages) {
+        human.push_str(&format!(
+            "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: at once, \
+             by one call\n",
+            stage.weight, stage.bake, stage.max_hold
+        ));
+    }
+    let document = CanaryDocument {
+        dry_run: true,
+        release: candidate.release.to_string(),
+        commit: candidate.commit.to_string(),
+        deployment: candidate.deployment.to_string(),
+        end: None,
+        reason: "dry run".to_owned(),
+        stages,
+    };
+    Report::new(Exit::Done, "orca.canary/v1", &document, human)
+}
+
+/// The exit of every way a canary can end.
+pub(crate) const fn exit_of(kind: ExitKind) -> Exit {
+    match kind {
+        ExitKind::Done => Exit::Done,
+        ExitKind::Closed => Exit::Closed,
+        ExitKind::Undecided => Exit::Inconclusive,
+        ExitKind::Unavailable => Exit::Unavailable,
+        ExitKind::PartDone => Exit::PartDone,
+        ExitKind::BackOnBase => Exit::MovedBack,
+        ExitKind::Unverified => Exit::TrafficWrong,
+        ExitKind::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// The end as the ledger and documents spell it.
+pub(crate) fn end_word(end: RolloutEnd) -> String {
+    serde_json::to_value(end)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) -> Report {
+    let exit = exit_of(ending.exit);
+    let end = ending.end.map(end_word);
+    let human = format!(
+        "{}: {}\n{}\n",
+        candidate.release,
+        end.as_deref().unwrap_or("goes on").replace('_', " "),
+        ending.reason
+    );
+    let document = CanaryDocument {
+        dry_run: false,
+        release: candidate.release.to_string(),
+        commit: candidate.commit.to_string(),
+        deployment: candidate.deployment.to_string(),
+        end: end.clone(),
+        reason: ending.reason.clone(),
+        stages,
+    };
+    let report = Report::new(exit, "orca.canary/v1", &document, human)
+        .output("end", end.unwrap_or_default());
+    match ending.end {
+        Some(RolloutEnd::Complete) => report.next(format!("orca promote --rc {}", candidate.release)),
+        Some(RolloutEnd::RolledBack) => report
+            .next(format!("orca evidence generate --tag {}", candidate.release))
+            .next("orca explain ORCA-1602"),
+        Some(RolloutEnd::Withdrawn) => report.next("orca explain ORCA-1603"),
+        _ if exit == Exit::TrafficWrong => {
+            report.next("orca rollback --reason R").next("orca explain ORCA-1604")
+        }
+        _ => report.next("orca release status"),
+    }
+}

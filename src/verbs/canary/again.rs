@@ -1,0 +1,98 @@
+//! A canary that lost its process, or that somebody wants ended: `resume` records what happened
+//! and never raises; `abort` brings users back to base. Both go through the same machine.
+
+use super::acts::Acts;
+use super::drive::{Ending, drive};
+use super::start::{Candidate, Started};
+use super::watch::{Judging, Watch};
+use crate::ledger::environment::Rollout;
+use crate::rollout::machine::Event;
+use crate::rollout::plan::RolloutPlan;
+use crate::rollout::ports::PlatformError;
+use crate::verbs::book::{BookError, Held};
+use crate::verbs::ship::Fleet;
+
+/// Why there was nothing to do, or nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgainError {
+    #[error("{0}")]
+    Book(#[from] BookError),
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
+    #[error("no canary is under way in {0}")]
+    NoneRunning(String),
+    #[error("the plan of rollout {0} in the ledger cannot be read: {1}")]
+    Plan(String, String),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Resume,
+    Abort { reason: String },
+}
+
+/// Carries out `wanted` on the rollout that the ledger says is under way.
+pub(crate) async fn run(
+    fleet: &Fleet,
+    judging: Judging,
+    wanted: Wanted,
+) -> Result<Ending, AgainError> {
+    let ship = &fleet.ship;
+    let state = ship.book.state().await?;
+    let running = state.environment(&ship.environment).and_then(|e| e.rollout.clone());
+    let Some(running) = running else {
+        return Err(AgainError::NoneRunning(ship.environment.to_string()));
+    };
+    let plan: RolloutPlan = serde_json::from_value(running.started.plan.clone())
+        .map_err(|e| AgainError::Plan(running.started.rollout.to_string(), e.to_string()))?;
+    let (held, first) = match wanted {
+        // Only an unattended canary is resumed: a living process keeps its lease.
+        Wanted::Resume => {
+            let held = ship.book.take_lease(&ship.environment).await?;
+            let seen = fleet.platform.look().await?;
+            (held, Event::Resumed { weight: seen.weight })
+        }
+        // Less exposure waits for nobody's lease.
+        Wanted::Abort { reason } => {
+            let held = ship.book.preempt_lease(&ship.environment).await.unwrap_or(Held {
+                epoch: 0,
+                expires_at: ship.now(),
+            });
+            (held, Event::AbortRequested { reason })
+        }
+    };
+    let (candidate, started) = of_ledger(&running);
+    let mut acts = Acts {
+        fleet,
+        plan: &plan,
+        candidate: &candidate,
+        gates: &[],
+        ready: Vec::new(),
+        started,
+        held,
+        watch: Watch::new(judging),
+        granted: None,
+        decided: Vec::new(),
+        moved_us: None,
+        lowering_since: None,
+        proof: None,
+    };
+    Ok(drive(&plan, &mut acts, first).await)
+}
+
+fn of_ledger(running: &Rollout) -> (Candidate, Started) {
+    let from = &running.started;
+    let candidate = Candidate {
+        release: from.release.clone(),
+        commit: from.commit.clone(),
+        digest: from.digest,
+        deployment: from.canary.clone(),
+    };
+    let started = Started {
+        rollout: from.rollout.clone(),
+        base: from.base.clone(),
+        base_commit: from.base_commit.clone(),
+    };
+    (candidate, started)
+}
