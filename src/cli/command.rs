@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::args::{completions, explain, man, router, schema};
+use super::args::{completions, evidence, explain, man, router, schema};
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Report;
@@ -35,6 +35,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
+    /// Verify and show evidence packs
+    Evidence(evidence::Args),
     /// Explain an error code or a check
     Explain(explain::Args),
     /// Print completions for a shell
@@ -49,6 +51,7 @@ impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Router(_) => "router",
+            Self::Evidence(_) => "evidence",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -60,13 +63,18 @@ impl Command {
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
             Self::Router(_) => true,
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
+            Self::Evidence(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Schema(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
             Self::Router(args) => router::run(*args, context).await,
+            Self::Evidence(args) => evidence::run(&args, context),
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),

@@ -110,6 +110,7 @@ fn nice_step(span: i64) -> i64 {
 fn show(unit: &str, value: i64) -> String {
     let magnitude = value.unsigned_abs();
     match unit {
+        _ if value == 0 && unit != NINES => "0".to_owned(),
         "us" | "microseconds" => Micros(magnitude).to_string(),
         "ms" => Micros::from_millis(magnitude).to_string(),
         "s" | "seconds" => Micros::from_secs(magnitude).to_string(),
@@ -146,6 +147,14 @@ pub(crate) fn svg(series: &[Series]) -> Option<String> {
     }
     out.push_str("</svg>");
     Some(out)
+}
+
+/// Which line is which, for screens too narrow for the labels at the lines.
+pub(crate) fn legend(series: &[Series]) -> String {
+    let name = |(index, one): (usize, &Series)| {
+        format!("<span class=\"key c{}\">{}</span>", index % 6, escape(&one.name))
+    };
+    format!("<p class=\"legend\">{}</p>", series.iter().enumerate().map(name).collect::<String>())
 }
 
 fn at(x: &Axis, y: &Axis, point: (i64, i64)) -> (f64, f64) {
@@ -248,6 +257,7 @@ mod tests {
     fn extreme_values_and_hostile_names_are_drawn_safely() {
         let points = [(i64::MIN, i64::MIN), (0, 0), (i64::MAX, i64::MAX)];
         let drawn = svg(&[series("</text><script>", "s", &points)]).unwrap();
+        assert!(!legend(&[series("<script>", "s", &points)]).contains("<script"));
         assert!(!drawn.contains("<script") && !drawn.contains("NaN") && !drawn.contains("inf"));
         assert!(drawn.contains("&lt;script&gt;"));
         let one = svg(&[series("a", NINES, &[(1_000_000, 7)])]).unwrap();

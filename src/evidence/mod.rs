@@ -11,4 +11,6 @@ pub(crate) mod verify;
 pub(crate) mod zip;
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod fixture;

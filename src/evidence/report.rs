@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::base::clock::Timestamp;
 use crate::evidence::chart;
-use crate::evidence::summary::{Material, Rejudged, Summary, related_entries};
+use crate::evidence::summary::{Material, Missing, Rejudged, Summary, related_entries};
 use crate::gate::check::Series;
 use crate::gate::exhibit::Exhibit;
 use crate::gate::rules::Rules;
@@ -41,6 +41,8 @@ fn context(release: &str, material: &Material<'_>, summary: &Summary, rules: &Ru
     let timeline: Vec<Value> = related.iter().map(|(n, at, body)| event(*n, *at, body)).collect();
     let gates: Vec<Value> = summary.gates().into_iter().map(gate).collect();
     let charts = charts(material, summary, rules);
+    let missing: (Vec<&Missing>, Vec<&Missing>) =
+        summary.missing.iter().partition(|m| m.required || m.what == "exhibit");
     json!({
         "release": release,
         "commit": material.commit.as_str(),
@@ -54,7 +56,8 @@ fn context(release: &str, material: &Material<'_>, summary: &Summary, rules: &Ru
         "stages": stages(&related),
         "charts": charts,
         "artifacts": artifacts(material, summary),
-        "missing": summary.missing,
+        "missing": missing.0,
+        "left_out": missing.1,
     })
 }
 
@@ -234,7 +237,7 @@ fn charts(material: &Material<'_>, summary: &Summary, rules: &Rules) -> Vec<Valu
             }
             for (title, series) in by_title {
                 let Some(svg) = chart::svg(&series) else { continue };
-                charts.push(json!({"title": title, "svg": svg, "gate": ruling.stored.gate,
+                charts.push(json!({"title": title, "svg": svg, "legend": chart::legend(&series), "gate": ruling.stored.gate,
                     "check": record.check, "at": record.observed_at.rfc3339()}));
             }
         }

@@ -256,7 +256,7 @@ fn conclude(
         _ => None,
     });
     if let Some(reason) = back {
-        return (Verdict::Fail, format!("it was rolled back: {reason}"));
+        return (Verdict::Fail, format!("rolled back, because {reason}"));
     }
     let gates = newest(rulings);
     let worst = gates.iter().rev().max_by_key(|r| r.judged.verdict);

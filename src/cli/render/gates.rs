@@ -58,11 +58,8 @@ pub(crate) fn human(gates: &[GateDocument], columns: usize) -> String {
         .iter()
         .flat_map(|gate| &gate.checks)
         .map(|check| {
-            let row = vec![
-                check.check.clone(),
-                check.verdict.label().to_owned(),
-                check.headline.clone(),
-            ];
+            let row =
+                vec![check.check.clone(), check.verdict.label().to_owned(), check.headline.clone()];
             (check.verdict, row)
         })
         .collect();

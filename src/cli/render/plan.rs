@@ -72,9 +72,7 @@ pub(crate) fn stopped(stopped: Stopped) -> Failure {
     let done = stopped.done() > 0;
     let exit = |nothing: Exit| if done { Exit::PartDone } else { nothing };
     match stopped {
-        Stopped::Cancelled { .. } => {
-            Failure::new(Code::Interrupted, exit(Exit::Interrupted), text)
-        }
+        Stopped::Cancelled { .. } => Failure::new(Code::Interrupted, exit(Exit::Interrupted), text),
         Stopped::Journal { error: JournalError::Refused(_), .. } => {
             Failure::new(Code::LedgerRefused, exit(Exit::Closed), text)
         }

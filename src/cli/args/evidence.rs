@@ -1,0 +1,29 @@
+//! `orca evidence ...`: packs that prove a release.
+
+use clap::Subcommand;
+
+use super::{evidence_show, evidence_verify};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Verify a pack offline, and judge every verdict in it again
+    Verify(evidence_verify::Args),
+    /// Show what is in a pack, without believing it
+    Show(evidence_show::Args),
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    match &args.verb {
+        Verb::Verify(args) => evidence_verify::run(args, context),
+        Verb::Show(args) => evidence_show::run(args, context),
+    }
+}
