@@ -4,6 +4,7 @@ pub(crate) mod args;
 pub(crate) mod command;
 pub(crate) mod config;
 pub(crate) mod context;
+pub(crate) mod demo;
 pub(crate) mod env;
 pub(crate) mod exit;
 pub(crate) mod explain;

@@ -1,0 +1,201 @@
+//! The two acts: a release that goes all the way, and one that is caught and brought back.
+
+use serde_json::{Value, json};
+
+use super::repository::{self, BAD, GOOD};
+use super::stage::{Actor, Played, Stage, put};
+use crate::base::clock::Entropy;
+use crate::base::dsse::SigningKey;
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::providers::git::command::Git;
+
+/// How long the stages of the demo bake, in words of `orca.yaml`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) bake: [&'static str; 4],
+    pub(crate) load: &'static str,
+    /// Background requests a second.
+    pub(crate) rate: u32,
+}
+
+impl Pace {
+    pub(crate) const SHOWN: Self = Self { bake: ["4s", "5s", "4s", "3s"], load: "4s", rate: 800 };
+    pub(crate) const FAST: Self = Self { bake: ["3s", "4s", "3s", "2s"], load: "3s", rate: 500 };
+}
+
+/// What an act left behind.
+pub(crate) struct Left {
+    pub(crate) release: String,
+    pub(crate) pack: String,
+    pub(crate) report: String,
+    pub(crate) key: String,
+}
+
+/// The scene: repository, base version, router in front, users.
+pub(crate) struct Scene<'a> {
+    stage: &'a Stage,
+    git: Git,
+    front: String,
+    traffic: Option<Actor>,
+    running: Vec<Actor>,
+}
+
+const SLO: &str = "version: 1\ndefaults:\n  min_samples: 100\n  objectives: [\"p95 < 150ms\", \
+                   \"errors < 2%\"]\nendpoints:\n  - {name: trust, method: GET, path: /api/trust, \
+                   weight: 6, safe: true}\n  - {name: agents, method: GET, path: /api/agents, \
+                   weight: 3, safe: true}\n  - {name: checkout, method: POST, path: /checkout, \
+                   weight: 1, safe: false}\n";
+
+impl<'a> Scene<'a> {
+    pub(crate) fn build(stage: &'a Stage, pace: Pace) -> Result<Self, Failure> {
+        let key = SigningKey::from_seed(&seed());
+        stage.write("orca.key", key.to_pkcs8_pem().expose().as_bytes())?;
+        let git = repository::create(&stage.repository(), &stage.folder().join("remote.git"))?;
+        let base_commit = repository::commit_of(&git, "v1.3.0")?;
+        let (base, said) = start_service(stage, &base_commit)?;
+        let base_url = text(&said, "url");
+        let state = stage.folder().join("router.json");
+        let (router, said) = stage.start(&[
+            "router",
+            "--json",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+            "--base",
+            &base_url,
+            "--base-commit",
+            &base_commit,
+            "--state",
+            &state.to_string_lossy(),
+        ])?;
+        let front = text(&said, "listen");
+        let config = config(pace, &text(&said, "admin"), &front);
+        repository::add_file(&git, "orca.yaml", &config, "chore: set up orca")?;
+        let slo = format!(
+            "{SLO}profiles:\n  baseline: {{rate: 150/s, duration: {}, connections: 16}}\n  users: \
+             {{rate: {}/s, duration: 10m, connections: 48}}\n",
+            pace.load, pace.rate
+        );
+        repository::add_file(&git, "slo/slo_manifest.yaml", &slo, "chore: state objectives")?;
+        repository::push(&git)?;
+        let mut scene =
+            Self { stage, git, front, traffic: None, running: vec![base, router] };
+        scene.traffic = Some(scene.start_traffic()?);
+        Ok(scene)
+    }
+
+    fn start_traffic(&self) -> Result<Actor, Failure> {
+        self.stage.start_quiet(&[
+            "load",
+            "--json",
+            "--manifest",
+            "slo/slo_manifest.yaml",
+            "--profile",
+            "users",
+            "--target",
+            &self.front,
+        ])
+    }
+
+    /// Act 1: tag, gates, canary to 100 %, promote, evidence.
+    pub(crate) fn good(&mut self) -> Result<Left, Failure> {
+        self.stage.say("\nAct 1: a good release");
+        repository::add(&self.git, &GOOD)?;
+        let (release, url) = self.candidate()?;
+        self.expect(&["canary", "start", "--deployment-url", &url, "--rc", &release], &[0])?;
+        self.expect(&["promote", "--rc", &release], &[0])?;
+        let tag = release.split("-rc.").next().unwrap_or(&release).to_owned();
+        self.evidence(&tag)
+    }
+
+    /// Act 2: the same gates pass, and only real users show what is wrong.
+    pub(crate) fn bad(&mut self) -> Result<Left, Failure> {
+        self.stage.say("\nAct 2: a bad release: its checkout is slow, then fails, for real users only");
+        repository::add(&self.git, &BAD)?;
+        let (release, url) = self.candidate()?;
+        let faults = json!({
+            "base_ms": 2, "slow": 1500, "slow_ms": 400, "errors": 6000, "errors_at": "/checkout",
+        });
+        put(&format!("{url}/_control"), &faults).map_err(|error| {
+            Failure::new(Code::Bug, Exit::Bug, format!("the sample service: {error}"))
+        })?;
+        self.expect(&["canary", "start", "--deployment-url", &url, "--rc", &release], &[6])?;
+        self.stage.say("\nthe same job again ships nothing: the commit is condemned");
+        self.expect(&["canary", "start", "--deployment-url", &url, "--rc", &release], &[1])?;
+        self.evidence(&release)
+    }
+
+    /// Tags a candidate, runs its service, and judges it by preflight and load.
+    fn candidate(&mut self) -> Result<(String, String), Failure> {
+        let tagged = self.expect(&["release", "tag", "--rc"], &[0])?.json();
+        let release = text(&tagged, "release");
+        let commit = text(&tagged, "commit");
+        self.expect(&["preflight"], &[0])?;
+        let (service, said) = start_service(self.stage, &commit)?;
+        self.running.push(service);
+        let url = text(&said, "url");
+        self.expect(&["load", "--rc", &release, "--target", &url], &[0])?;
+        Ok((release, url))
+    }
+
+    fn evidence(&self, tag: &str) -> Result<Left, Failure> {
+        let made = self.expect(&["evidence", "generate", "--tag", tag], &[0])?.json();
+        let (pack, key) = (text(&made, "pack"), text(&made, "public_key"));
+        self.expect(&["evidence", "verify", &pack, "--key", &key], &[0])?;
+        Ok(Left { release: tag.to_owned(), pack, report: text(&made, "report"), key })
+    }
+
+    fn expect(&self, args: &[&str], codes: &[i32]) -> Result<Played, Failure> {
+        let played = self.stage.play(args)?;
+        let shown = played.json();
+        for key in ["headline", "reason"] {
+            if let Some(line) = shown.get(key).and_then(Value::as_str).filter(|l| !l.is_empty()) {
+                self.stage.say(format!("  => {line}"));
+            }
+        }
+        if played.code.is_some_and(|code| codes.contains(&code)) {
+            return Ok(played);
+        }
+        let text = format!("orca {} ended with {:?}, not {codes:?}", args.join(" "), played.code);
+        Err(Failure::new(Code::Bug, Exit::Bug, text)
+            .hint(format!("the scene is kept in {}", self.stage.folder().display())))
+    }
+
+    /// Ends the users' traffic and says what they saw.
+    pub(crate) fn finish(mut self) -> Value {
+        let printed = self.traffic.take().map(Actor::interrupt).unwrap_or_default();
+        serde_json::from_str(&printed).unwrap_or_default()
+    }
+}
+
+fn seed() -> [u8; 32] {
+    let entropy = Entropy::from_system();
+    let mut seed = [0_u8; 32];
+    for chunk in seed.chunks_mut(8) {
+        chunk.copy_from_slice(&entropy.next_u64().to_le_bytes());
+    }
+    seed
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn start_service(stage: &Stage, commit: &str) -> Result<(Actor, Value), Failure> {
+    stage.start(&["sample-service", "--listen", "127.0.0.1:0", "--commit", commit, "--base-ms", "2"])
+}
+
+fn config(pace: Pace, admin: &str, front: &str) -> String {
+    let [one, five, quarter, all] = pace.bake;
+    format!(
+        "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  kind: router\n  \
+         admin: {admin}\n  url: {front}\ngates:\n  load: {{profile: baseline}}\ncanary:\n  stages:\n    \
+         - {{weight: 1%, bake: {one}, max_hold: 30s, decide_by: paired, paired_rate: 150/s}}\n    \
+         - {{weight: 5%, bake: {five}, max_hold: 30s}}\n    \
+         - {{weight: 25%, bake: {quarter}, max_hold: 30s}}\n    \
+         - {{weight: 100%, bake: {all}, max_hold: 30s}}\n"
+    )
+}
