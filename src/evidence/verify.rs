@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// With the key every flipped byte is a Fail; without one none of them passes.
+    /// With the key, one flipped bit in any byte of the zip or of the signature is a Fail.
     #[test]
     fn every_flipped_byte_is_caught() {
         let pack = build(&small(), &key(), &rules()).unwrap();
