@@ -46,7 +46,7 @@ pub(crate) struct Verification {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub(crate) struct Step {
-    pub(crate) step: String,
+    pub(crate) name: String,
     pub(crate) verdict: Verdict,
     pub(crate) detail: String,
 }
@@ -70,7 +70,7 @@ impl Steps {
             Ok(detail) => (Verdict::Pass, detail),
             Err(other) => other,
         };
-        self.0.push(Step { step: step.to_owned(), verdict, detail });
+        self.0.push(Step { name: step.to_owned(), verdict, detail });
     }
 }
 
@@ -88,28 +88,28 @@ pub(crate) fn verify(submission: &Submission<'_>, rules: &Rules) -> Verification
             None
         }
     };
-    conclude(steps.0, manifest)
+    conclude(steps, manifest.as_ref())
 }
 
-fn conclude(steps: Vec<Step>, manifest: Option<PackManifest>) -> Verification {
+fn conclude(Steps(steps): Steps, manifest: Option<&PackManifest>) -> Verification {
     let verdict = Verdict::worst(steps.iter().map(|s| s.verdict)).unwrap_or(Verdict::Inconclusive);
     let worst = steps.iter().find(|s| s.verdict == verdict);
-    let headline = match (verdict, worst, &manifest) {
+    let headline = match (verdict, worst, manifest) {
         (Verdict::Pass, _, Some(m)) => format!(
             "the pack of {} is genuine and complete; it says {}: {}",
             m.tag,
             m.verdict.label(),
             m.headline
         ),
-        (_, Some(step), _) => format!("{}: {}", step.step, step.detail),
+        (_, Some(step), _) => format!("{}: {}", step.name, step.detail),
         (_, None, _) => "nothing was verified".to_owned(),
     };
     Verification {
         verdict,
         headline,
-        tag: manifest.as_ref().map(|m| m.tag.clone()),
-        commit: manifest.as_ref().map(|m| m.commit.clone()),
-        release_verdict: manifest.as_ref().map(|m| m.verdict),
+        tag: manifest.map(|m| m.tag.clone()),
+        commit: manifest.map(|m| m.commit.clone()),
+        release_verdict: manifest.map(|m| m.verdict),
         steps,
     }
 }
@@ -411,7 +411,7 @@ mod tests {
         }
     }
 
-    /// With the key every flipped byte is a Fail; without one none of them passes.
+    /// With the key, one flipped bit in any byte of the zip or of the signature is a Fail.
     #[test]
     fn every_flipped_byte_is_caught() {
         let pack = build(&small(), &key(), &rules()).unwrap();

@@ -90,7 +90,7 @@ fn human(answer: &Verification, columns: usize) -> String {
     let rows: Vec<Vec<String>> = answer
         .steps
         .iter()
-        .map(|s| vec![s.step.clone(), s.verdict.label().to_owned(), s.detail.clone()])
+        .map(|s| vec![s.name.clone(), s.verdict.label().to_owned(), s.detail.clone()])
         .collect();
     let rows = table(&["step", "verdict", "detail"], &rows, columns);
     plain(&format!("{}: {}\n\n{rows}", answer.verdict.label(), answer.headline))
