@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::args::{completions, evidence, explain, man, router, schema};
+use super::args::{
+    canary, completions, demo, evidence, explain, init, man, preflight, promote, release,
+    release_tag, rollback, router, schema,
+};
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Report;
@@ -30,55 +33,96 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The verbs.
+/// The verbs, the most used first.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Tag release candidates, and see where releases stand
+    Release(release::Args),
+    /// Tag a release candidate: the same as `release tag --rc`
+    #[command(name = "tag-rc")]
+    TagRc(release_tag::How),
+    /// Run every gate that needs no deployment
+    Preflight(preflight::Args),
+    /// Shift real traffic to a new version, stage by stage
+    Canary(canary::Args),
+    /// Make a version whose canary is complete the base
+    Promote(promote::Args),
+    /// Bring users back to the version before, now
+    Rollback(rollback::Args),
+    /// Make and verify evidence packs
+    Evidence(evidence::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
-    /// Verify and show evidence packs
-    Evidence(evidence::Args),
+    /// Write a working set-up for this repository
+    Init(init::Args),
+    /// Watch one good and one bad release on this machine
+    Demo(demo::Args),
     /// Explain an error code or a check
     Explain(explain::Args),
+    /// Print the JSON Schema of a file or of a document that orca prints
+    Schema(schema::Args),
     /// Print completions for a shell
     Completions(completions::Args),
     /// Print the manual page
     Man(man::Args),
-    /// Print the JSON Schema of a file or of a document that orca prints
-    Schema(schema::Args),
 }
 
 impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
-            Self::Router(_) => "router",
+            Self::Release(_) => "release",
+            Self::TagRc(_) => "tag-rc",
+            Self::Preflight(_) => "preflight",
+            Self::Canary(_) => "canary",
+            Self::Promote(_) => "promote",
+            Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
+            Self::Router(_) => "router",
+            Self::Init(_) => "init",
+            Self::Demo(_) => "demo",
             Self::Explain(_) => "explain",
+            Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
-            Self::Schema(_) => "schema",
         }
     }
 
     /// Whether the verb itself decides what a signal means. Others are dropped: exit 130.
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
-            Self::Router(_) => true,
+            Self::Release(_)
+            | Self::TagRc(_)
+            | Self::Preflight(_)
+            | Self::Canary(_)
+            | Self::Promote(_)
+            | Self::Rollback(_)
+            | Self::Router(_) => true,
             Self::Evidence(_)
+            | Self::Init(_)
+            | Self::Demo(_)
             | Self::Explain(_)
+            | Self::Schema(_)
             | Self::Completions(_)
-            | Self::Man(_)
-            | Self::Schema(_) => false,
+            | Self::Man(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
+            Self::Release(args) => release::run(&args, context).await,
+            Self::TagRc(args) => release_tag::tag(&args, context).await,
+            Self::Preflight(args) => preflight::run(&args, context).await,
+            Self::Canary(args) => canary::run(&args, context).await,
+            Self::Promote(args) => promote::run(&args, context).await,
+            Self::Rollback(args) => rollback::run(&args, context).await,
+            Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
-            Self::Evidence(args) => evidence::run(&args, context),
+            Self::Init(args) => init::run(&args, context),
+            Self::Demo(args) => demo::run(&args, context).await,
             Self::Explain(args) => explain::run(&args),
+            Self::Schema(args) => schema::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),
-            Self::Schema(args) => schema::run(&args),
         }
     }
 }

@@ -16,5 +16,6 @@ pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod wire;
+pub(crate) mod wire_canary;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;

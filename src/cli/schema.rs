@@ -15,6 +15,16 @@ macro_rules! documents {
 
 documents! {
     "orca.yaml" => super::config::raw::RawConfig,
+    "orca.release-tag/v1" => super::args::release_tag::Tagged,
+    "orca.release-status/v1" => super::args::release_status::Status,
+    "orca.preflight/v1" => super::args::preflight::Preflight,
+    "orca.canary/v1" => super::args::canary_start::CanaryDocument,
+    "orca.canary-end/v1" => super::args::canary_again::CanaryEnd,
+    "orca.promote/v1" => super::args::promote::PromoteDocument,
+    "orca.rollback/v1" => super::args::rollback::RollbackDocument,
+    "orca.evidence-generate/v1" => super::args::evidence_generate::Generated,
+    "orca.init/v1" => super::args::init::Initialised,
+    "orca.demo/v1" => super::args::demo::DemoDocument,
     "orca.router-listening/v1" => super::args::router::Listening,
     "orca.router-ended/v1" => super::args::router::Ended,
     "orca.evidence/v1" => crate::evidence::manifest::EvidenceManifest,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::config::resolve::{Config, GateConfig};
+use super::context::Context;
 use super::failure::Failure;
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
@@ -35,4 +36,14 @@ pub(crate) async fn preflight(
     let GateConfig { mode, max_age } = config.commits;
     let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(check)];
     Ok(vec![gate(Phase::Preflight, ("commits", mode), max_age, checks)])
+}
+
+/// Every gate that must have passed before the first raise.
+pub(crate) async fn configured(
+    _context: &Context,
+    config: &Config,
+    repository: &SharedRepository,
+    _target: &str,
+) -> Result<Vec<PhaseGate>, Failure> {
+    preflight(repository, config).await
 }

@@ -11,7 +11,7 @@ use crate::base::yaml::{self, InputError};
 pub(crate) const SCHEMA: &str = "orca.evidence/v1";
 
 /// The manifest that orca ships.
-const SHIPPED: &str = include_str!("../../evidence/manifest.json");
+pub(crate) const SHIPPED: &str = include_str!("../../evidence/manifest.json");
 
 /// The classes of artifacts of a pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -44,8 +44,7 @@ impl Journal for BookJournal {
         outcome: Outcome,
         detail: &str,
     ) -> Result<(), JournalError> {
-        let body =
-            Body::StepEnded { step: step.clone(), outcome, detail: detail.to_owned() };
+        let body = Body::StepEnded { step: step.clone(), outcome, detail: detail.to_owned() };
         self.intend(body).await
     }
 }

@@ -34,14 +34,12 @@ pub(crate) async fn gather(
     manifest: EvidenceManifest,
 ) -> Result<Bundle, GatherError> {
     let state = book.state().await?;
-    let commit =
-        commit_of(&state, release).ok_or_else(|| GatherError::Unknown(release.clone()))?;
+    let commit = commit_of(&state, release).ok_or_else(|| GatherError::Unknown(release.clone()))?;
     let entries = book.raw_entries().await?;
     let wanted: BTreeSet<Digest> =
         entries.iter().flat_map(|(entry, _)| exhibits_of(entry)).collect();
     let exhibits = book.exhibits(wanted.into_iter().collect()).await;
-    let ledger =
-        entries.into_iter().map(|(entry, dsse)| LedgerBytes { entry, dsse }).collect();
+    let ledger = entries.into_iter().map(|(entry, dsse)| LedgerBytes { entry, dsse }).collect();
     Ok(Bundle { release: release.clone(), commit, ledger, exhibits, files, manifest })
 }
 

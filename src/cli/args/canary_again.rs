@@ -43,8 +43,7 @@ async fn again(context: &Context, wanted: Wanted) -> Result<Report, Failure> {
     let fleet = wire_fleet::fleet(context, &config)?;
     let judging = wire_canary::judging(context, &config)?;
     let ending = again::run(&fleet, judging, wanted).await.map_err(failure)?;
-    let document =
-        CanaryEnd { end: ending.end.map(end_word), reason: ending.reason.clone() };
+    let document = CanaryEnd { end: ending.end.map(end_word), reason: ending.reason.clone() };
     let end = document.end.clone().unwrap_or_else(|| "goes on".to_owned()).replace('_', " ");
     let human = format!("{end}: {}", ending.reason);
     Ok(Report::new(exit_of(ending.exit), "orca.canary-end/v1", &document, human)
@@ -56,8 +55,9 @@ fn failure(error: AgainError) -> Failure {
     match error {
         AgainError::Book(error) => error.into(),
         AgainError::Platform(error) => error.into(),
-        AgainError::NoneRunning(_) => Failure::new(Code::UnknownRelease, Exit::Closed, text)
-            .hint("orca release status"),
+        AgainError::NoneRunning(_) => {
+            Failure::new(Code::UnknownRelease, Exit::Closed, text).hint("orca release status")
+        }
         AgainError::Plan(..) => Failure::new(Code::LedgerCorrupt, Exit::Closed, text)
             .hint("orca rollback --reason R brings users back to base"),
     }

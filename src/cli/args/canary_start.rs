@@ -189,7 +189,9 @@ fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) ->
     let report = Report::new(exit, "orca.canary/v1", &document, human)
         .output("end", end.unwrap_or_default());
     match ending.end {
-        Some(RolloutEnd::Complete) => report.next(format!("orca promote --rc {}", candidate.release)),
+        Some(RolloutEnd::Complete) => {
+            report.next(format!("orca promote --rc {}", candidate.release))
+        }
         Some(RolloutEnd::RolledBack) => report
             .next(format!("orca evidence generate --tag {}", candidate.release))
             .next("orca explain ORCA-1602"),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{evidence_show, evidence_verify};
+use super::{evidence_generate, evidence_show, evidence_verify};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -15,14 +15,17 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Pack everything that proves a release, signed
+    Generate(evidence_generate::Args),
     /// Verify a pack offline, and judge every verdict in it again
     Verify(evidence_verify::Args),
     /// Show what is in a pack, without believing it
     Show(evidence_show::Args),
 }
 
-pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     match &args.verb {
+        Verb::Generate(args) => evidence_generate::run(args, context).await,
         Verb::Verify(args) => evidence_verify::run(args, context),
         Verb::Show(args) => evidence_show::run(args, context),
     }

@@ -69,8 +69,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let folder = context.folder.join(&args.out);
     let path = folder.join(format!("evidence-{}.zip", args.tag));
     let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
-    let (signature, public_key, report_file) =
-        (beside(".sig"), folder.join("orca.pub"), folder.join(format!("evidence-{}.html", args.tag)));
+    let (signature, public_key, report_file) = (
+        beside(".sig"),
+        folder.join("orca.pub"),
+        folder.join(format!("evidence-{}.html", args.tag)),
+    );
     for (file, bytes) in [
         (&path, pack.zip.as_slice()),
         (&signature, &pack.signature[..]),
@@ -84,8 +87,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     }
     hit(CrashPoint::PackWritten);
     let sha256 = Digest::of(&pack.zip);
-    let fact =
-        Body::PackWritten { release: args.tag.clone(), pack: sha256, verdict: pack.verdict };
+    let fact = Body::PackWritten { release: args.tag.clone(), pack: sha256, verdict: pack.verdict };
     book.keep(Note::of(&config.environment.value, fact)).await?;
     book.share().await;
     let missing: Vec<String> = pack.missing.iter().map(|m| m.id.clone()).collect();
@@ -112,7 +114,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if !missing.is_empty() {
         human.push_str(&format!("missing:   {}\n", missing.join(", ")));
     }
-    Ok(Report::new(Exit::Done, "orca.evidence/v1", &document, human)
+    Ok(Report::new(Exit::Done, "orca.evidence-generate/v1", &document, human)
         .output("pack", document.pack.clone())
         .next(format!("orca evidence verify {} --key {}", document.pack, document.public_key)))
 }

@@ -38,6 +38,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let templates = [
         Template { path: "orca.yaml", content: init::config(&found) },
         Template {
+            path: "evidence/manifest.json",
+            content: crate::evidence::manifest::SHIPPED.to_owned(),
+        },
+        Template {
             path: "slo/slo_manifest.yaml",
             content: crate::slo::manifest::DEFAULT.to_owned(),
         },

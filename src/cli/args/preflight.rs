@@ -49,7 +49,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         environment: ship.environment.clone(),
     };
     let all = wire_gates::preflight(&repository, &config).await?;
-    let chosen: Vec<PhaseGate> = all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
+    let chosen: Vec<PhaseGate> =
+        all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
     let ruled = ship.judge(&chosen, &subject).await?;
     let state = ship.book.state().await?;
     let before = standing::applied_before(&state, &ship.environment);

@@ -59,7 +59,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         (candidate, None) => candidate?,
     };
     let gates =
-        wire_gates::configured(context, &config, &repository, candidate.deployment.as_str()).await?;
+        wire_gates::configured(context, &config, &repository, candidate.deployment.as_str())
+            .await?;
     let promotion = Promotion {
         fleet: &fleet,
         candidate,
@@ -118,12 +119,16 @@ fn report(args: &Args, promotion: &Promotion<'_>, done: &Done) -> Report {
     };
     let document = document(args, promotion, Some(done));
     let tagged = match &done.tagged {
-        Ok(()) => format!("{} stands at commit {}", promotion.tag, promotion.candidate.commit.short()),
+        Ok(()) => {
+            format!("{} stands at commit {}", promotion.tag, promotion.candidate.commit.short())
+        }
         Err(why) => format!("the tag {} does not stand yet: {why}", promotion.tag),
     };
     let human = format!(
         "{} is the base: {}\n{}\n{tagged}\n",
-        promotion.candidate.deployment, done.seen.headline, exit.text()
+        promotion.candidate.deployment,
+        done.seen.headline,
+        exit.text()
     );
     let report = Report::new(exit, "orca.promote/v1", &document, human)
         .output("release", promotion.tag.to_string());

@@ -148,8 +148,8 @@ fn report(
         dry_run,
         steps,
     };
-    let report = Report::new(Exit::Done, "orca.release-tag/v1", &document, human)
-        .output("release", release);
+    let report =
+        Report::new(Exit::Done, "orca.release-tag/v1", &document, human).output("release", release);
     if dry_run { report.next("orca release tag --rc") } else { report.next("orca preflight") }
 }
 

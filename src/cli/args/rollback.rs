@@ -88,8 +88,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 /// Flags come before environment and file.
 fn set_platform(config: &mut Config, args: &Args) {
     let admin = config.platform.admin.clone();
-    config.platform.admin =
-        admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
+    config.platform.admin = admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
     let url = config.platform.url.clone();
     config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
 }
@@ -125,8 +124,7 @@ fn planned(target: &Target) -> Report {
         verified_us: None,
         ledger: None,
     };
-    Report::new(Exit::Done, "orca.rollback/v1", &document, human)
-        .next("orca rollback --reason R")
+    Report::new(Exit::Done, "orca.rollback/v1", &document, human).next("orca rollback --reason R")
 }
 
 fn made(back: &Back) -> Report {

@@ -81,8 +81,7 @@ impl<'a> Scene<'a> {
         );
         repository::add_file(&git, "slo/slo_manifest.yaml", &slo, "chore: state objectives")?;
         repository::push(&git)?;
-        let mut scene =
-            Self { stage, git, front, traffic: None, running: vec![base, router] };
+        let mut scene = Self { stage, git, front, traffic: None, running: vec![base, router] };
         scene.traffic = Some(scene.start_traffic()?);
         Ok(scene)
     }
@@ -113,7 +112,8 @@ impl<'a> Scene<'a> {
 
     /// Act 2: the same gates pass, and only real users show what is wrong.
     pub(crate) fn bad(&mut self) -> Result<Left, Failure> {
-        self.stage.say("\nAct 2: a bad release: its checkout is slow, then fails, for real users only");
+        self.stage
+            .say("\nAct 2: a bad release: its checkout is slow, then fails, for real users only");
         repository::add(&self.git, &BAD)?;
         let (release, url) = self.candidate()?;
         let faults = json!({
@@ -185,7 +185,15 @@ fn text(value: &Value, key: &str) -> String {
 }
 
 fn start_service(stage: &Stage, commit: &str) -> Result<(Actor, Value), Failure> {
-    stage.start(&["sample-service", "--listen", "127.0.0.1:0", "--commit", commit, "--base-ms", "2"])
+    stage.start(&[
+        "sample-service",
+        "--listen",
+        "127.0.0.1:0",
+        "--commit",
+        commit,
+        "--base-ms",
+        "2",
+    ])
 }
 
 fn config(pace: Pace, admin: &str, front: &str) -> String {

@@ -55,10 +55,11 @@ pub(crate) async fn run(
         }
         // Less exposure waits for nobody's lease.
         Wanted::Abort { reason } => {
-            let held = ship.book.preempt_lease(&ship.environment).await.unwrap_or(Held {
-                epoch: 0,
-                expires_at: ship.now(),
-            });
+            let held = ship
+                .book
+                .preempt_lease(&ship.environment)
+                .await
+                .unwrap_or(Held { epoch: 0, expires_at: ship.now() });
             (held, Event::AbortRequested { reason })
         }
     };

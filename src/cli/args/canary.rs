@@ -1,0 +1,32 @@
+//! `orca canary ...`: real traffic, stage by stage.
+
+use clap::Subcommand;
+
+use super::{canary_again, canary_start};
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start a canary and drive it to its end
+    Start(canary_start::Args),
+    /// Record what became of a canary whose process is gone; never raises
+    Resume(canary_again::ResumeArgs),
+    /// Bring users back to base; not a failed change
+    Abort(canary_again::AbortArgs),
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    match &args.verb {
+        Verb::Start(args) => canary_start::run(args, context).await,
+        Verb::Resume(args) => canary_again::resume(args, context).await,
+        Verb::Abort(args) => canary_again::abort(args, context).await,
+    }
+}

@@ -1,0 +1,39 @@
+//! What a canary needs from configuration and manifest: its plan, and how its stages are judged.
+
+use super::config::resolve::{CanaryConfig, Config};
+use super::context::Context;
+use super::failure::Failure;
+use crate::base::digest::Digest;
+use crate::base::ids::DeploymentId;
+use crate::base::limits;
+use crate::base::units::Micros;
+use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::verbs::canary::watch::Judging;
+
+/// The plan as the machine runs it.
+pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
+    let renewal = u64::try_from(limits::GRANT_RENEWAL.as_micros()).unwrap_or(u64::MAX);
+    let stages = config.stages.iter().map(|stage| Stage {
+        weight: stage.weight,
+        bake: stage.bake,
+        min_samples: 0,
+        on_fail: if stage.hold_on_fail { OnFail::Hold } else { OnFail::Rollback },
+        decide_by: if stage.paired.is_some() { DecideBy::Paired } else { DecideBy::Users },
+        max_hold: stage.max_hold,
+    });
+    RolloutPlan {
+        stages: stages.collect(),
+        renewal: Micros(renewal),
+        hard_limits: HardLimits::default(),
+        on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
+    }
+}
+
+pub(crate) fn judging(_context: &Context, _config: &Config) -> Result<Judging, Failure> {
+    Ok(Judging)
+}
+
+/// The artifact that a deployment says it is, where it says so.
+pub(crate) async fn digest_of(_context: &Context, _deployment: &DeploymentId) -> Option<Digest> {
+    None
+}
