@@ -48,6 +48,16 @@ impl Histogram {
         self.clamped += other.clamped;
     }
 
+    /// What was recorded after `earlier`, a copy of this histogram taken before. Where `earlier`
+    /// holds more (the counters began anew), all of this one.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.inner.clone();
+        if later.subtract(&earlier.inner).is_err() {
+            return self.clone();
+        }
+        Self { inner: later, clamped: self.clamped.saturating_sub(earlier.clamped) }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.inner.reset();
         self.clamped = 0;
@@ -189,6 +199,17 @@ mod tests {
         let back = Histogram::decode(&a.encode()).unwrap();
         assert!(back.buckets().eq(a.buckets()));
         assert!(Histogram::decode("zzzz").is_err());
+    }
+
+    #[test]
+    fn the_difference_of_two_copies_is_what_came_between() {
+        let mut histogram = Histogram::default();
+        histogram.record(100);
+        let earlier = histogram.clone();
+        histogram.record_many(200, 3);
+        let between = histogram.since(&earlier);
+        assert_eq!((between.count(), between.quantile_us(5_000)), (3, 200));
+        assert_eq!(earlier.since(&histogram).count(), 1, "a restart: the later one alone");
     }
 
     #[test]

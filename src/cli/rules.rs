@@ -4,8 +4,15 @@
 use crate::gate::rules::Rules;
 use crate::release::commits::ConventionalCommits;
 use crate::rollout::identity::IdentityCheck;
+use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
+use crate::rollout::users::UsersCheck;
 
 pub(crate) fn all() -> Rules {
-    Rules::default().with::<ConventionalCommits>().with::<IdentityCheck>().with::<ReadyCheck>()
+    Rules::default()
+        .with::<ConventionalCommits>()
+        .with::<IdentityCheck>()
+        .with::<ReadyCheck>()
+        .with::<UsersCheck>()
+        .with::<ProbesCheck>()
 }

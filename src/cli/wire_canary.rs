@@ -7,7 +7,11 @@ use crate::base::digest::Digest;
 use crate::base::ids::DeploymentId;
 use crate::base::limits;
 use crate::base::units::Micros;
+use crate::gate::phase::Phase;
 use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::slo::compare::ComparisonPolicy;
+use crate::slo::judge_objectives::ObjectivesPolicy;
+use crate::slo::manifest::Manifest;
 use crate::verbs::canary::watch::Judging;
 
 /// The plan as the machine runs it.
@@ -19,6 +23,7 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
         min_samples: 0,
         on_fail: if stage.hold_on_fail { OnFail::Hold } else { OnFail::Rollback },
         decide_by: if stage.paired.is_some() { DecideBy::Paired } else { DecideBy::Users },
+        paired_rate: stage.paired,
         max_hold: stage.max_hold,
     });
     RolloutPlan {
@@ -29,8 +34,21 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
     }
 }
 
-pub(crate) fn judging(_context: &Context, _config: &Config) -> Result<Judging, Failure> {
-    Ok(Judging)
+/// By what the stages are judged: the manifest's objectives for the canary.
+pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Failure> {
+    let manifest = Manifest::read(&context.folder.join(&config.load.manifest))?;
+    let objectives = ObjectivesPolicy {
+        objectives: manifest.overall_objectives(Phase::Canary),
+        confidence_bp: manifest.confidence.0,
+        min_samples: manifest.min_samples,
+    };
+    let comparison = ComparisonPolicy {
+        min_samples: manifest.min_samples,
+        p95_ratio_max_pct: config.canary.p95_ratio_max_pct,
+        error_increase_bp_max: config.canary.error_increase_max.0,
+        ..ComparisonPolicy::default()
+    };
+    Ok(Judging { objectives, comparison, paired: None })
 }
 
 /// The artifact that a deployment says it is, where it says so.

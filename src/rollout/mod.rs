@@ -1,11 +1,15 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
+pub(crate) mod arms;
 pub(crate) mod decision;
 pub(crate) mod identity;
 pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod ports;
+pub(crate) mod probes;
 pub(crate) mod ready;
+pub(crate) mod samples;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod step;
+pub(crate) mod users;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ports::{Capabilities, Weights};
 use crate::base::limits;
-use crate::base::units::{BasisPoints, Micros, Weight};
+use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +26,9 @@ pub(crate) struct Stage {
     pub(crate) min_samples: u64,
     pub(crate) on_fail: OnFail,
     pub(crate) decide_by: DecideBy,
+    /// Rate of paired load on each version, where paired load decides.
+    #[serde(default)]
+    pub(crate) paired_rate: Option<Rate>,
     /// How long an undecided stage may wait before users go back to base.
     pub(crate) max_hold: Micros,
 }
@@ -134,6 +137,7 @@ pub(super) mod tests {
             min_samples: 100,
             on_fail: OnFail::Rollback,
             decide_by: DecideBy::Users,
+            paired_rate: None,
             max_hold: Micros::from_secs(120),
         };
         RolloutPlan {

@@ -217,6 +217,17 @@ pub(crate) struct Samples {
     pub(crate) canary: ArmSamples,
 }
 
+impl Samples {
+    /// Before anything was counted.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            at: Timestamp::default(),
+            base: ArmSamples::default(),
+            canary: ArmSamples::default(),
+        }
+    }
+}
+
 /// Users and probes apart: they are never pooled.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ArmSamples {

@@ -8,6 +8,7 @@ pub(crate) mod evidence_generate;
 pub(crate) mod gates;
 pub(crate) mod init;
 pub(crate) mod ledger_book;
+pub(crate) mod ports;
 pub(crate) mod promote;
 pub(crate) mod read_back;
 pub(crate) mod rollback;

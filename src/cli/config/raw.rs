@@ -126,6 +126,11 @@ pub(crate) struct RawCanary {
     /// Weight, bake time and failure action of each stage; 1 %, 5 %, 25 %, 100 % unless said.
     #[serde(default)]
     pub(crate) stages: Vec<RawStage>,
+    /// The canary's p95 in percent of the base's, at most; 120 unless said.
+    pub(crate) p95_ratio_max_pct: Option<u32>,
+    /// How many more requests may fail on the canary than on the base; `1%` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) error_increase_max: Option<Spanned<String>>,
     /// What Ctrl-C and SIGTERM do: `abort` to base (default) or `hold`.
     #[serde(default)]
     pub(crate) on_interrupt: RawOnInterrupt,

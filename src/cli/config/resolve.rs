@@ -7,7 +7,7 @@ use super::origin::Setting;
 use super::raw::{RawConfig, RawDecideBy, RawGate, RawKey, RawOnFail, RawOnInterrupt, RawStage};
 use crate::base::clock::Timestamp;
 use crate::base::ids::Environment;
-use crate::base::units::{Micros, Rate, Weight};
+use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
 use crate::cli::env::Env;
 use crate::gate::ruling::Mode;
@@ -65,6 +65,9 @@ pub(crate) struct LoadConfig {
 pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
     pub(crate) hold_on_interrupt: bool,
+    /// The canary's p95 in percent of the base's, at most.
+    pub(crate) p95_ratio_max_pct: u32,
+    pub(crate) error_increase_max: BasisPoints,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -192,6 +195,9 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         },
         canary: CanaryConfig {
             stages: resolve_stages(&raw.canary.stages, source)?,
+            p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
+            error_increase_max: source
+                .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
         trust: TrustConfig {

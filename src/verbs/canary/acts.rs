@@ -197,8 +197,9 @@ impl Acts<'_> {
         next: crate::rollout::machine::StageNext,
         judged: &crate::rollout::decision::StageJudgement,
     ) {
-        let decided =
-            self.watch.stage_decided(&self.started.rollout, (stage, self.plan), next, judged);
+        let place = (stage, self.plan);
+        let rollout = self.started.rollout.clone();
+        let decided = self.watch.stage_decided(self.fleet, &rollout, place, next, judged).await;
         self.fleet.ship.say(format!(
             "stage {}: {} ({} user requests on the new version, {} failed)",
             stage + 1,
@@ -243,7 +244,8 @@ impl Acts<'_> {
 
     /// What the world does by itself meanwhile.
     pub(crate) async fn watch(&mut self, state: &State) -> Vec<Event> {
-        self.watch.look(self.fleet, state, self.plan, &self.candidate.deployment).await
+        let at = (&self.candidate.deployment, self.held.epoch);
+        self.watch.look(self.fleet, state, self.plan, at).await
     }
 
     /// Writes the end, gives the lease back and shares the ledger under its deadline.

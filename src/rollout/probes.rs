@@ -1,0 +1,51 @@
+//! `canary.probes`: what synthetic requests got from both versions during a stage. Never pooled with users.
+
+use std::sync::Arc;
+
+use super::arms::{self, ArmsPolicy};
+use super::ports::{Platform, Samples};
+use super::samples::{Source, StageSeen};
+use crate::base::ids::CheckId;
+use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
+use crate::gate::verdict::{Cause, Judgement};
+
+/// Takes what came since the stage began.
+pub(crate) struct ProbesCheck {
+    pub(crate) platform: Arc<dyn Platform>,
+    /// The snapshot at the beginning of the stage.
+    pub(crate) began: Samples,
+    pub(crate) policy: ArmsPolicy,
+}
+
+impl Check for ProbesCheck {
+    type Policy = ArmsPolicy;
+    type Seen = StageSeen;
+    const RULE: RuleId = RuleId { name: "canary.probes", version: 1 };
+
+    fn id(&self) -> CheckId {
+        CheckId::new("canary.probes").expect("a constant id")
+    }
+
+    fn policy(&self) -> ArmsPolicy {
+        self.policy.clone()
+    }
+
+    async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
+        let now = self.platform.samples().await.map_err(|error| {
+            let next = "see whether the platform answers";
+            Unseen::new(Cause::Unobserved, error.to_string(), next)
+        })?;
+        Ok(StageSeen::between(&self.began, &now, Source::Probes))
+    }
+
+    fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {
+        if seen.canary.requests == 0 && !policy.decides {
+            return Judgement::not_applicable("no probe was sent", "canary.probes v1");
+        }
+        arms::judge(policy, seen, "probes")
+    }
+
+    fn chart(_policy: &ArmsPolicy, seen: &StageSeen) -> Vec<Series> {
+        arms::chart(seen, "latency of probes, base and canary")
+    }
+}

@@ -1,0 +1,128 @@
+//! What happened during a stage: the difference of two cumulative snapshots, users and probes
+//! apart. Plain data, so that it is the exhibit a stage is judged by.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ports::{Samples, SourceSamples};
+use crate::base::histogram::{EncodedHistogram, Histogram};
+use crate::base::units::Micros;
+use crate::slo::sample::{Counts, Sample};
+
+/// Who made the requests. The two are never pooled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Users,
+    Probes,
+}
+
+/// One source on both arms during a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageSeen {
+    pub(crate) base: ArmSeen,
+    pub(crate) canary: ArmSeen,
+    pub(crate) duration_us: u64,
+}
+
+/// One source on one arm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ArmSeen {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
+    pub(crate) latency: EncodedHistogram,
+    /// Different sticky keys seen.
+    pub(crate) sticky_keys: u64,
+}
+
+impl StageSeen {
+    /// What `source` did between the two snapshots.
+    pub(crate) fn between(earlier: &Samples, later: &Samples, source: Source) -> Self {
+        let of = |samples: &super::ports::ArmSamples| match source {
+            Source::Users => samples.users.clone(),
+            Source::Probes => samples.probes.clone(),
+        };
+        let span = later.at.since_us(earlier.at).max(0);
+        Self {
+            base: ArmSeen::between(&of(&earlier.base), &of(&later.base)),
+            canary: ArmSeen::between(&of(&earlier.canary), &of(&later.canary)),
+            duration_us: u64::try_from(span).unwrap_or(0),
+        }
+    }
+}
+
+impl ArmSeen {
+    /// Counters that went backwards began anew: then the later ones are all there is.
+    fn between(earlier: &SourceSamples, later: &SourceSamples) -> Self {
+        let restarted = later.requests < earlier.requests;
+        let nothing = SourceSamples::default();
+        let earlier = if restarted { &nothing } else { earlier };
+        let errors_by_kind: BTreeMap<String, u64> = later
+            .errors_by_kind
+            .iter()
+            .map(|(kind, count)| {
+                let before = earlier.errors_by_kind.get(kind).copied().unwrap_or(0);
+                (kind.clone(), count.saturating_sub(before))
+            })
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        Self {
+            requests: later.requests.saturating_sub(earlier.requests),
+            errors: errors_by_kind.values().sum(),
+            errors_by_kind,
+            latency: EncodedHistogram::from(&later.latency.since(&earlier.latency)),
+            sticky_keys: later.sticky_keys,
+        }
+    }
+
+    /// The arm as the statistics take it.
+    pub(crate) fn sample(&self, scope: &str, duration_us: u64) -> Sample {
+        let counts = Counts {
+            requests: self.requests,
+            errors: self.errors,
+            dropped: 0,
+            duration: Micros(duration_us),
+        };
+        let latency = Histogram::try_from(&self.latency).unwrap_or_default();
+        Sample::new(scope, counts, &latency)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An arm with `requests` of `latency_us` each, of which `errors` failed.
+    pub(in crate::rollout) fn arm(requests: u64, errors: u64, latency_us: u64) -> ArmSeen {
+        let mut latency = Histogram::default();
+        latency.record_many(latency_us, requests);
+        ArmSeen {
+            requests,
+            errors,
+            errors_by_kind: BTreeMap::new(),
+            latency: EncodedHistogram::from(&latency),
+            sticky_keys: requests,
+        }
+    }
+
+    #[test]
+    fn a_stage_is_a_difference_and_a_restart_is_not_negative() {
+        let source = |requests: u64, failed: u64| {
+            let mut latency = Histogram::default();
+            latency.record_many(1_000, requests);
+            let errors_by_kind = BTreeMap::from([("status_5xx".to_owned(), failed)]);
+            SourceSamples { requests, errors_by_kind, latency, sticky_keys: 7 }
+        };
+        for (before, after, requests, errors) in
+            [((10, 1), (30, 4), 20, 3), ((30, 4), (5, 2), 5, 2), ((0, 0), (0, 0), 0, 0)]
+        {
+            let seen = ArmSeen::between(&source(before.0, before.1), &source(after.0, after.1));
+            assert_eq!((seen.requests, seen.errors), (requests, errors));
+            let count = Histogram::try_from(&seen.latency).unwrap().count();
+            assert_eq!(count, requests);
+        }
+    }
+}

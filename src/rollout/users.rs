@@ -1,0 +1,53 @@
+//! `canary.users`: what real users got from both versions during a stage.
+
+use std::sync::Arc;
+
+use super::arms::{self, ArmsPolicy};
+use super::ports::{Platform, Samples};
+use super::samples::{Source, StageSeen};
+use crate::base::ids::CheckId;
+use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
+use crate::gate::verdict::{Cause, Judgement};
+
+/// Takes what came since the stage began.
+pub(crate) struct UsersCheck {
+    pub(crate) platform: Arc<dyn Platform>,
+    /// The snapshot at the beginning of the stage.
+    pub(crate) began: Samples,
+    pub(crate) policy: ArmsPolicy,
+}
+
+impl Check for UsersCheck {
+    type Policy = ArmsPolicy;
+    type Seen = StageSeen;
+    const RULE: RuleId = RuleId { name: "canary.users", version: 1 };
+
+    fn id(&self) -> CheckId {
+        CheckId::new("canary.users").expect("a constant id")
+    }
+
+    fn policy(&self) -> ArmsPolicy {
+        self.policy.clone()
+    }
+
+    async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
+        let now = self.platform.samples().await.map_err(|error| {
+            let next = "see whether the platform answers";
+            Unseen::new(Cause::Unobserved, error.to_string(), next)
+        })?;
+        Ok(StageSeen::between(&self.began, &now, Source::Users))
+    }
+
+    fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {
+        let none = seen.canary.requests == 0;
+        // Watched for breach alone: nobody came, so nobody was hurt, unless they should have come.
+        if none && !policy.decides {
+            return Judgement::pass("no user reached the new version", "watched for breach alone");
+        }
+        arms::judge(policy, seen, "users")
+    }
+
+    fn chart(_policy: &ArmsPolicy, seen: &StageSeen) -> Vec<Series> {
+        arms::chart(seen, "latency of users, base and canary")
+    }
+}
