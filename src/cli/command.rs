@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::args::{completions, explain, man, router, schema};
+use super::args::{canary, completions, explain, man, router, schema, slo};
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Report;
@@ -33,6 +33,10 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Judge a new version beside the base
+    Canary(canary::Args),
+    /// Objectives, and the statistics that judge them
+    Slo(slo::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
     /// Explain an error code or a check
@@ -48,6 +52,8 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
+            Self::Canary(_) => "canary",
+            Self::Slo(_) => "slo",
             Self::Router(_) => "router",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
@@ -60,12 +66,19 @@ impl Command {
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
             Self::Router(_) => true,
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
+            Self::Canary(_)
+            | Self::Slo(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Schema(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
+            Self::Canary(args) => canary::run(&args, context),
+            Self::Slo(args) => slo::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),

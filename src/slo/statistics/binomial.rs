@@ -68,14 +68,14 @@ fn ratio(ppm: u32) -> f64 {
     f64::from(ppm) / f64::from(PPM)
 }
 
-/// A probability in whole ppm, rounded up: no p-value looks smaller than it is.
+/// A probability in whole ppm, rounded up and never 0: no p-value looks smaller than it is.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "between 0 and 1,000,000 by the clamp"
 )]
 pub(crate) fn round_up_ppm(probability: f64) -> u32 {
-    libm::ceil(probability.clamp(0.0, 1.0) * f64::from(PPM)) as u32
+    (libm::ceil(probability.clamp(0.0, 1.0) * f64::from(PPM)) as u32).max(1)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_p_value_is_never_rounded_down() {
-        let table = [(0.0, 0), (1e-12, 1), (0.5, 500_000), (1.0, PPM), (2.0, PPM)];
+        let table = [(0.0, 1), (1e-12, 1), (0.5, 500_000), (1.0, PPM), (2.0, PPM)];
         assert!(table.iter().all(|(p, ppm)| round_up_ppm(*p) == *ppm));
     }
 }
