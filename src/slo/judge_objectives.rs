@@ -167,13 +167,13 @@ fn ratio(o: &Objective, (hits, limit): (u64, u32), p: &ObjectivesPolicy, s: &Sam
 fn latency(
     o: &Objective,
     (quantile_bp, limit): (u32, u64),
-    p: &ObjectivesPolicy,
-    s: &Sample,
+    policy: &ObjectivesPolicy,
+    sample: &Sample,
     h: &Histogram,
 ) -> Measure {
     // Dropped requests stand above every recorded one: a rank among them has no upper edge.
-    let n = h.count().saturating_add(s.dropped);
-    let ranks = quantile::ranks(n, quantile_bp, p.confidence_bp);
+    let n = h.count().saturating_add(sample.dropped);
+    let ranks = quantile::ranks(n, quantile_bp, policy.confidence_bp);
     let recorded = h.count().saturating_sub(h.clamped());
     let upper = ranks.upper.filter(|r| *r <= recorded).and_then(|r| h.edges_at_rank(r));
     let lower = ranks.lower.map(|r| h.edges_at_rank(r).map_or(u64::MAX, |(low, _)| low));
@@ -181,7 +181,7 @@ fn latency(
         decide(upper.is_some_and(|(_, high)| high <= limit), lower.is_some_and(|low| low > limit));
     let seen = (h.count() > 0).then(|| h.quantile_us(quantile_bp));
     let interval = (lower.filter(|l| *l != u64::MAX), upper.map(|(_, high)| high));
-    let mut measure = row(o, s, Unit::Microseconds, limit).of(seen, interval, verdict);
+    let mut measure = row(o, sample, Unit::Microseconds, limit).of(seen, interval, verdict);
     measure.samples = n;
     measure
 }

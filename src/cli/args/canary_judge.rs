@@ -115,7 +115,9 @@ fn of_array(bytes: &[u8]) -> Result<Arm, String> {
     }
     samples.sort_unstable();
     let mut latency = Histogram::default();
-    samples.iter().for_each(|us| latency.record(*us));
+    for us in &samples {
+        latency.record(*us);
+    }
     let counts = Counts { requests: latency.count(), ..Counts::default() };
     let latencies = Weighted::from_sorted(&samples);
     Ok(Arm { sample: Sample::new(ALL, counts, &latency), latencies })

@@ -5,7 +5,7 @@
 
 const PPM: u32 = 1_000_000;
 
-/// P(X >= k) for n trials with success probability p: the regularised incomplete beta I_p(k, n-k+1).
+/// P(X >= k) for n trials with success probability p: the regularised incomplete beta `I_p(k, n-k+1)`.
 pub(crate) fn at_least(k: u64, n: u64, p: f64) -> f64 {
     if k == 0 {
         return 1.0;
@@ -83,7 +83,7 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// I_x(a, b) by Lentz's continued fraction (Press et al., Numerical Recipes, 6.4).
+/// `I_x(a, b)` by Lentz's continued fraction (Press et al., Numerical Recipes, 6.4).
 fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     let front = libm::exp(
         libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b)
@@ -97,6 +97,7 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
+#[expect(clippy::many_single_char_names, reason = "the letters of the published formula")]
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let guard = |v: f64| if v.abs() < TINY { TINY } else { v };

@@ -57,6 +57,7 @@ impl Weighted {
 
 /// What the comparison of `x` with `y` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[expect(clippy::struct_field_names, reason = "the unit stands last in every name")]
 pub(crate) struct MannWhitney {
     /// The chance of a rank sum at least this large for `x` when both are alike, rounded up.
     pub(crate) p_greater_ppm: u32,
