@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::args::{
     canary, completions, demo, evidence, explain, init, man, preflight, promote, release,
-    release_tag, rollback, router, schema,
+    release_tag, rollback, router, schema, slo,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
+    /// Judge objectives, and show how they are understood
+    Slo(slo::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
     /// Write a working set-up for this repository
@@ -77,6 +79,7 @@ impl Command {
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
+            Self::Slo(_) => "slo",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
             Self::Demo(_) => "demo",
@@ -99,6 +102,7 @@ impl Command {
             | Self::Router(_) => true,
             Self::Evidence(_)
             | Self::Init(_)
+            | Self::Slo(_)
             | Self::Demo(_)
             | Self::Explain(_)
             | Self::Schema(_)
@@ -116,6 +120,7 @@ impl Command {
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
+            Self::Slo(args) => slo::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,

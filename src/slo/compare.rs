@@ -12,6 +12,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::decide::decide;
 use super::sample::Sample;
 use super::statistics::binomial::{self, float};
 use super::statistics::fisher::{self, Share};
@@ -253,14 +254,6 @@ struct Interval {
     upper: Option<u64>,
 }
 
-fn decide(passes: bool, fails: bool) -> Verdict {
-    match (passes, fails) {
-        (_, true) => Verdict::Fail,
-        (true, false) => Verdict::Pass,
-        (false, false) => Verdict::Inconclusive,
-    }
-}
-
 #[expect(clippy::cast_possible_truncation, reason = "saturates, and the callers round before")]
 fn signed(value: f64) -> i64 {
     value as i64
@@ -307,5 +300,114 @@ fn finding(scope: &str, worst: &Measure) -> Finding {
         value,
         unit: worst.unit,
         next: format!("find what the canary does differently on {scope}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Counts;
+    use super::*;
+    use crate::base::units::Micros;
+
+    /// `requests` latencies spread evenly from 50 % to 150 % of `center_us`, and `errors`.
+    fn arm(requests: u64, errors: u64, center_us: u64) -> Sample {
+        let mut histogram = Histogram::default();
+        (0..requests).for_each(|i| {
+            histogram.record(center_us / 2 + center_us * ((i * 7_919) % 10_007) / 10_007);
+        });
+        sample(requests, errors, 0, &histogram)
+    }
+
+    /// All requests take the same time.
+    fn constant(requests: u64, errors: u64, dropped: u64, us: u64) -> Sample {
+        let mut histogram = Histogram::default();
+        histogram.record_many(us, requests);
+        sample(requests, errors, dropped, &histogram)
+    }
+
+    fn sample(requests: u64, errors: u64, dropped: u64, histogram: &Histogram) -> Sample {
+        let counts = Counts { requests, errors, dropped, duration: Micros::from_secs(60) };
+        Sample::new("checkout", counts, histogram)
+    }
+
+    fn verdict(base: &Sample, canary: &Sample) -> (Verdict, Option<Cause>) {
+        let judgement = compare(&ComparisonPolicy::default(), base, canary);
+        (judgement.verdict, judgement.cause)
+    }
+
+    #[test]
+    fn latency_is_worse_beyond_chance_and_margin_or_it_is_not() {
+        let undecided = (Verdict::Inconclusive, Some(Cause::Undecided));
+        let (pass, fail) = ((Verdict::Pass, None), (Verdict::Fail, None));
+        let base = arm(20_000, 0, 100_000);
+        for (what, canary, expected) in [
+            ("the same", arm(10_000, 0, 100_000), pass),
+            ("faster", arm(10_000, 0, 60_000), pass),
+            ("significant and small", arm(20_000, 0, 102_000), pass),
+            ("slower by half", arm(10_000, 0, 150_000), fail),
+            ("slower, few samples", arm(400, 0, 150_000), fail),
+            ("near the margin, few samples", arm(400, 0, 109_000), undecided),
+            ("just within the margin", arm(10_000, 0, 109_800), undecided),
+        ] {
+            assert_eq!(verdict(&base, &canary), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_p_value_alone_never_decides() {
+        let (base, canary) = (constant(100_000, 0, 0, 100_000), constant(100_000, 0, 0, 101_000));
+        let judgement = compare(&ComparisonPolicy::default(), &base, &canary);
+        assert_eq!(judgement.verdict, Verdict::Pass);
+        let p = judgement.measures.iter().find(|m| m.asked == "chance of it (Mann-Whitney)");
+        assert_eq!(p.unwrap().seen, Some(1));
+    }
+
+    #[test]
+    fn a_slow_tail_fails_even_when_the_typical_request_is_the_same() {
+        let mut tail = Histogram::default();
+        tail.record_many(1_000, 9_000);
+        tail.record_many(50_000, 1_000);
+        let canary = sample(10_000, 0, 0, &tail);
+        let judgement =
+            compare(&ComparisonPolicy::default(), &constant(10_000, 0, 0, 1_000), &canary);
+        assert_eq!(judgement.verdict, Verdict::Fail);
+        assert!(judgement.headline.contains("p95"), "{}", judgement.headline);
+    }
+
+    #[test]
+    fn errors_on_both_sides_of_the_margin() {
+        let undecided = (Verdict::Inconclusive, Some(Cause::Undecided));
+        for ((n, errors), (canary_n, canary_errors), expected) in [
+            ((10_000, 0), (399, 0), (Verdict::Inconclusive, Some(Cause::TooFewSamples))),
+            ((10_000, 0), (400, 0), (Verdict::Pass, None)),
+            ((10_000, 10), (10_000, 20), (Verdict::Pass, None)),
+            ((10_000, 100), (10_000, 200), undecided),
+            ((10_000, 100), (10_000, 201), (Verdict::Fail, None)),
+            ((10_000, 0), (400, 2), undecided),
+            ((10_000, 0), (400, 20), (Verdict::Fail, None)),
+            ((10_000, 5_000), (10_000, 5_000), undecided),
+        ] {
+            let (base, canary) =
+                (constant(n, errors, 0, 1_000), constant(canary_n, canary_errors, 0, 1_000));
+            assert_eq!(
+                verdict(&base, &canary),
+                expected,
+                "{errors}/{n} {canary_errors}/{canary_n}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_data_is_said_and_dropped_requests_are_slow_failures() {
+        let full = constant(1_000, 0, 0, 1_000);
+        let no_data = (Verdict::Inconclusive, Some(Cause::NoData));
+        assert_eq!(verdict(&full, &constant(0, 0, 0, 1)), no_data);
+        assert_eq!(verdict(&constant(0, 0, 0, 1), &full), no_data);
+        assert_eq!(verdict(&full, &sample(1_000, 0, 0, &Histogram::default())), no_data);
+        assert_eq!(verdict(&full, &constant(1_000, 0, 100, 1_000)), (Verdict::Fail, None));
+        // Both arms broken alike: their real latencies are unknown.
+        let broken = constant(1_000, 1_000, 0, VALUE_US_MAX + 1);
+        let (seen, _) = verdict(&broken, &broken);
+        assert_eq!(seen, Verdict::Inconclusive);
     }
 }

@@ -6,8 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::decide::decide;
 use super::objective::{Limit, Metric, Objective};
 use super::sample::Sample;
+use super::samples_needed::samples_needed_at;
 use super::statistics::{binomial, quantile};
 use crate::base::histogram::Histogram;
 use crate::gate::verdict::{Cause, Finding, Judgement, Measure, Unit, Verdict};
@@ -40,9 +42,9 @@ pub(crate) fn judge_objectives(policy: &ObjectivesPolicy, sample: &Sample) -> Ju
         policy.objectives.iter().map(|o| measure(o, policy, sample, &histogram)).collect();
     if sample.attempts() < policy.min_samples {
         let text = format!(
-            "{scope} has {} requests; {} are needed to judge",
+            "{scope} has {} requests; {}",
             sample.attempts(),
-            policy.min_samples
+            what_would_decide(policy, sample, &histogram)
         );
         let judgement = Judgement::inconclusive(Cause::TooFewSamples, text, RULE);
         let undecided =
@@ -50,6 +52,36 @@ pub(crate) fn judge_objectives(policy: &ObjectivesPolicy, sample: &Sample) -> Ju
         return judgement.with_measures(undecided.collect());
     }
     conclude(policy, sample, measures)
+}
+
+/// How many requests would decide if they went on like these.
+fn what_would_decide(policy: &ObjectivesPolicy, sample: &Sample, latency: &Histogram) -> String {
+    let needed = |o: &Objective| {
+        samples_needed_at(o, policy.confidence_bp, bad_ppm(o, sample, latency))
+            .map(|n| n.max(policy.min_samples))
+    };
+    let all: Option<Vec<u64>> = policy.objectives.iter().map(needed).collect();
+    match all.and_then(|all| all.into_iter().max()) {
+        Some(needed) => format!("{needed} like them would decide"),
+        None => format!(
+            "{} are needed to judge, and a value so close to its limit needs many more",
+            policy.min_samples
+        ),
+    }
+}
+
+/// The share of requests that go against the objective.
+fn bad_ppm(o: &Objective, sample: &Sample, latency: &Histogram) -> u32 {
+    let (bad, of) = match o.limit() {
+        Limit::Latency(limit) => (
+            latency.count_above(limit.0).saturating_add(sample.dropped),
+            latency.count().saturating_add(sample.dropped),
+        ),
+        Limit::Ratio(_) => (sample.failures(), sample.attempts()),
+        Limit::Rate(_) => (0, 0),
+    };
+    let ppm = (u128::from(bad) * 1_000_000).checked_div(u128::from(of)).unwrap_or(0);
+    u32::try_from(ppm).unwrap_or(1_000_000)
 }
 
 fn conclude(policy: &ObjectivesPolicy, sample: &Sample, measures: Vec<Measure>) -> Judgement {
@@ -107,12 +139,12 @@ fn measure(o: &Objective, policy: &ObjectivesPolicy, s: &Sample, h: &Histogram) 
             let hits = if good { s.attempts() - s.failures() } else { s.failures() };
             ratio(o, (hits, limit.0 * 100), policy, s)
         }
-        _ => unreachable_pair(o, s),
+        _ => mismatched(o, s),
     }
 }
 
-/// An objective is only made with a limit that fits its metric; what does not fit never passes.
-fn unreachable_pair(o: &Objective, s: &Sample) -> Measure {
+/// Parsing makes objectives whose limit fits the metric; anything else never passes.
+fn mismatched(o: &Objective, s: &Sample) -> Measure {
     row(o, s, Unit::Count, 0).of(None, (None, None), Verdict::Inconclusive)
 }
 
@@ -121,10 +153,12 @@ fn ratio(o: &Objective, (hits, limit): (u64, u32), p: &ObjectivesPolicy, s: &Sam
     let (lower, upper) = (binomial::lower_ppm(hits, n, alpha), binomial::upper_ppm(hits, n, alpha));
     let seen = u64::try_from(u128::from(hits) * 1_000_000 / u128::from(n)).unwrap_or(u64::MAX);
     let too_short = matches!(o.metric(), Metric::Uptime { window } if s.duration < window);
-    let verdict = match o.comparison().is_upper_limit() {
-        _ if too_short => Verdict::Inconclusive,
-        true => decide(upper <= limit, lower > limit),
-        false => decide(lower >= limit, upper < limit),
+    let verdict = if too_short {
+        Verdict::Inconclusive
+    } else if o.comparison().is_upper_limit() {
+        decide(upper <= limit, lower > limit)
+    } else {
+        decide(lower >= limit, upper < limit)
     };
     let interval = (Some(lower.into()), Some(upper.into()));
     row(o, s, Unit::Ppm, limit.into()).of(Some(seen), interval, verdict)
@@ -133,13 +167,13 @@ fn ratio(o: &Objective, (hits, limit): (u64, u32), p: &ObjectivesPolicy, s: &Sam
 fn latency(
     o: &Objective,
     (quantile_bp, limit): (u32, u64),
-    p: &ObjectivesPolicy,
-    s: &Sample,
+    policy: &ObjectivesPolicy,
+    sample: &Sample,
     h: &Histogram,
 ) -> Measure {
     // Dropped requests stand above every recorded one: a rank among them has no upper edge.
-    let n = h.count().saturating_add(s.dropped);
-    let ranks = quantile::ranks(n, quantile_bp, p.confidence_bp);
+    let n = h.count().saturating_add(sample.dropped);
+    let ranks = quantile::ranks(n, quantile_bp, policy.confidence_bp);
     let recorded = h.count().saturating_sub(h.clamped());
     let upper = ranks.upper.filter(|r| *r <= recorded).and_then(|r| h.edges_at_rank(r));
     let lower = ranks.lower.map(|r| h.edges_at_rank(r).map_or(u64::MAX, |(low, _)| low));
@@ -147,17 +181,9 @@ fn latency(
         decide(upper.is_some_and(|(_, high)| high <= limit), lower.is_some_and(|low| low > limit));
     let seen = (h.count() > 0).then(|| h.quantile_us(quantile_bp));
     let interval = (lower.filter(|l| *l != u64::MAX), upper.map(|(_, high)| high));
-    let mut measure = row(o, s, Unit::Microseconds, limit).of(seen, interval, verdict);
+    let mut measure = row(o, sample, Unit::Microseconds, limit).of(seen, interval, verdict);
     measure.samples = n;
     measure
-}
-
-fn decide(passes: bool, fails: bool) -> Verdict {
-    match (passes, fails) {
-        (_, true) => Verdict::Fail,
-        (true, false) => Verdict::Pass,
-        (false, false) => Verdict::Inconclusive,
-    }
 }
 
 struct Row(Measure);
@@ -231,6 +257,33 @@ mod tests {
             ("uptime > 90% over 11s", (1_000, 0, 0), 1, undecided),
         ] {
             assert_eq!(verdict(objective, counts, latency_us), expected, "{objective} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn too_few_samples_say_how_many_would_decide() {
+        let headline = |objective: &str, (requests, errors), min_samples| {
+            let mut histogram = Histogram::default();
+            histogram.record_many(1, requests);
+            let duration = Micros::from_secs(10);
+            let counts = Counts { requests, errors, dropped: 0, duration };
+            let objectives = vec![objective.parse().unwrap()];
+            let policy = ObjectivesPolicy { objectives, confidence_bp: 9_500, min_samples };
+            judge_objectives(&policy, &Sample::new("checkout", counts, &histogram)).headline
+        };
+        for (objective, counts, min_samples, expected) in [
+            ("errors < 1%", (50, 0), 60, "checkout has 50 requests; 368 like them would decide"),
+            ("errors < 1%", (50, 0), 400, "checkout has 50 requests; 400 like them would decide"),
+            ("p95 < 500us", (50, 0), 60, "checkout has 50 requests; 72 like them would decide"),
+            (
+                "errors < 2%",
+                (50, 1),
+                400,
+                "checkout has 50 requests; 400 are needed to judge, and a value so close to its \
+                 limit needs many more",
+            ),
+        ] {
+            assert_eq!(headline(objective, counts, min_samples), expected, "{objective}");
         }
     }
 }

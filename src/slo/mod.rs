@@ -1,6 +1,7 @@
 //! Objectives, samples and the statistics that judge them.
 
 pub(crate) mod compare;
+pub(crate) mod decide;
 pub(crate) mod hard_limit;
 pub(crate) mod judge_objectives;
 pub(crate) mod manifest;

@@ -118,7 +118,7 @@ mod tests {
         // 5 in 1,000 is not enough, 10 in 2,000 is.
         assert!(needed(5_000).is_some_and(|n| (1_001..=2_000).contains(&n)), "{:?}", needed(5_000));
         assert!(needed(50_000).is_some_and(|n| n < 300), "{:?}", needed(50_000));
-        assert_eq!(needed(1_000_000), Some(2));
+        assert_eq!(needed(1_000_000), Some(1));
     }
 
     #[test]

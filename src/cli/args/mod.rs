@@ -2,6 +2,7 @@
 
 pub(crate) mod canary;
 pub(crate) mod canary_again;
+pub(crate) mod canary_judge;
 pub(crate) mod canary_start;
 pub(crate) mod completions;
 pub(crate) mod demo;
@@ -20,3 +21,6 @@ pub(crate) mod release_tag;
 pub(crate) mod rollback;
 pub(crate) mod router;
 pub(crate) mod schema;
+pub(crate) mod slo;
+pub(crate) mod slo_explain;
+pub(crate) mod slo_judge;

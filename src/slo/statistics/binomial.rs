@@ -5,7 +5,7 @@
 
 const PPM: u32 = 1_000_000;
 
-/// P(X >= k) for n trials with success probability p: the regularised incomplete beta I_p(k, n-k+1).
+/// P(X >= k) for n trials with success probability p: the regularised incomplete beta `I_p(k, n-k+1)`.
 pub(crate) fn at_least(k: u64, n: u64, p: f64) -> f64 {
     if k == 0 {
         return 1.0;
@@ -68,14 +68,14 @@ fn ratio(ppm: u32) -> f64 {
     f64::from(ppm) / f64::from(PPM)
 }
 
-/// A probability in whole ppm, rounded up: no p-value looks smaller than it is.
+/// A probability in whole ppm, rounded up and never 0: no p-value looks smaller than it is.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "between 0 and 1,000,000 by the clamp"
 )]
 pub(crate) fn round_up_ppm(probability: f64) -> u32 {
-    libm::ceil(probability.clamp(0.0, 1.0) * f64::from(PPM)) as u32
+    (libm::ceil(probability.clamp(0.0, 1.0) * f64::from(PPM)) as u32).max(1)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
@@ -83,7 +83,7 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// I_x(a, b) by Lentz's continued fraction (Press et al., Numerical Recipes, 6.4).
+/// `I_x(a, b)` by Lentz's continued fraction (Press et al., Numerical Recipes, 6.4).
 fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     let front = libm::exp(
         libm::lgamma(a + b) - libm::lgamma(a) - libm::lgamma(b)
@@ -97,6 +97,7 @@ fn incomplete_beta(a: f64, b: f64, x: f64) -> f64 {
     }
 }
 
+#[expect(clippy::many_single_char_names, reason = "the letters of the published formula")]
 fn fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     let guard = |v: f64| if v.abs() < TINY { TINY } else { v };
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_p_value_is_never_rounded_down() {
-        let table = [(0.0, 0), (1e-12, 1), (0.5, 500_000), (1.0, PPM), (2.0, PPM)];
+        let table = [(0.0, 1), (1e-12, 1), (0.5, 500_000), (1.0, PPM), (2.0, PPM)];
         assert!(table.iter().all(|(p, ppm)| round_up_ppm(*p) == *ppm));
     }
 }
