@@ -6,6 +6,8 @@ pub(crate) mod changelog;
 mod changelog_section;
 pub(crate) mod commits;
 pub(crate) mod conventional;
+pub(crate) mod notes;
 pub(crate) mod ports;
 pub(crate) mod version;
+pub(crate) mod version_files;
 mod wording;
