@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use super::args::{completions, explain, man, router, schema};
+use super::args::{completions, explain, man, release, router, schema};
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Report;
@@ -33,6 +33,8 @@ pub(crate) struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Find the next version, check commits, write notes
+    Release(release::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
     /// Explain an error code or a check
@@ -48,6 +50,7 @@ pub(crate) enum Command {
 impl Command {
     pub(crate) const fn name(&self) -> &'static str {
         match self {
+            Self::Release(_) => "release",
             Self::Router(_) => "router",
             Self::Explain(_) => "explain",
             Self::Completions(_) => "completions",
@@ -60,12 +63,17 @@ impl Command {
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
             Self::Router(_) => true,
-            Self::Explain(_) | Self::Completions(_) | Self::Man(_) | Self::Schema(_) => false,
+            Self::Release(_)
+            | Self::Explain(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Schema(_) => false,
         }
     }
 
     pub(crate) async fn run(self, context: &Context) -> Result<Report, Failure> {
         match self {
+            Self::Release(args) => release::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),

@@ -15,6 +15,9 @@ macro_rules! documents {
 
 documents! {
     "orca.yaml" => super::config::raw::RawConfig,
+    "orca.release-next/v1" => crate::release::version::Next,
+    "orca.release-check-commits/v1" => super::args::release::Checked,
+    "orca.release-notes/v1" => super::args::release::Notes,
     "orca.router-listening/v1" => super::args::router::Listening,
     "orca.router-ended/v1" => super::args::router::Ended,
     "orca.explain/v1" => super::args::explain::Page,

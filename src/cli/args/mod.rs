@@ -3,5 +3,6 @@
 pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod man;
+pub(crate) mod release;
 pub(crate) mod router;
 pub(crate) mod schema;
