@@ -154,15 +154,12 @@ fn next_text(next: &Next) -> String {
 
 fn check_commits(args: &CheckCommitsArgs, context: &Context) -> Result<Report, Failure> {
     let repository = wire::repository(context)?;
-    let found = match &args.range {
-        Some(range) => {
-            let base = repository.resolve(range_start(range)?)?;
-            repository.commits_since(Some(&base), usize::MAX)?
-        }
-        None => {
-            let local = VersionArgs { bump: BumpArg::Auto, offline: true };
-            local.look(&repository, context)?.1.commits
-        }
+    let found = if let Some(range) = &args.range {
+        let base = repository.resolve(range_start(range)?)?;
+        repository.commits_since(Some(&base), usize::MAX)?
+    } else {
+        let local = VersionArgs { bump: BumpArg::Auto, offline: true };
+        local.look(&repository, context)?.1.commits
     };
     let judgement = commits::judge(&found);
     let offending: Vec<Offending> = judgement
@@ -190,7 +187,7 @@ fn check_commits(args: &CheckCommitsArgs, context: &Context) -> Result<Report, F
     };
     let exit = Exit::from(judgement.verdict);
     let report = Report::new(exit, "orca.release-check-commits/v1", &document, human);
-    Ok(Report { annotations, next, ..report })
+    Ok(Report { next, annotations, ..report })
 }
 
 /// The commit before the range, which ends at HEAD.
