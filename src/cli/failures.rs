@@ -8,6 +8,7 @@ use crate::rollout::machine::Denied;
 use crate::rollout::ports::{PlatformError, Refused};
 use crate::verbs::book::{BookError, Unsound, Unwritten};
 use crate::verbs::canary::start::StartError;
+use crate::verbs::candidate_files::MakeError;
 use crate::verbs::promote::PromoteError;
 use crate::verbs::rollback::BackError;
 use crate::verbs::tag_rc::TagError;
@@ -152,8 +153,15 @@ impl From<TagError> for Failure {
     }
 }
 
-impl From<crate::release::ports::RepositoryError> for Failure {
-    fn from(error: crate::release::ports::RepositoryError) -> Self {
-        Self::new(Code::Git, Exit::Unavailable, error.to_string()).hint(error.next)
+impl From<MakeError> for Failure {
+    fn from(error: MakeError) -> Self {
+        let text = error.to_string();
+        match error {
+            MakeError::Repository(error) => error.into(),
+            MakeError::VersionFile(_) | MakeError::NotText(_) => {
+                Self::new(Code::Input, Exit::Usage, text)
+                    .hint("correct release.version_files or release.changelog in orca.yaml")
+            }
+        }
     }
 }

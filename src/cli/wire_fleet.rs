@@ -1,14 +1,13 @@
 //! Puts ledger, repository, platform and gates together for the verbs that judge and move.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::config::resolve::{self, Config};
+use super::config::resolve::Config;
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
-use super::rules;
+use super::{rules, wire};
 use crate::base::dsse::SigningKey;
 use crate::base::ids::OrcaId;
 use crate::base::redact::Secret;
@@ -17,7 +16,6 @@ use crate::gate::engine::{Bench, Event};
 use crate::ledger::entry::Actor;
 use crate::ledger::store::{Ledger, Writer};
 use crate::providers::git::objects::GitStorage;
-use crate::providers::git::release::GitRepository;
 use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
 use crate::rollout::ports::Platform;
 use crate::verbs::book::Book;
@@ -25,40 +23,9 @@ use crate::verbs::ledger_book::LedgerBook;
 use crate::verbs::ship::{Fleet, Ship, Tell};
 use crate::verbs::tag_rc::SharedRepository;
 
-/// `orca.yaml`, which this verb needs.
-pub(crate) fn config(context: &Context) -> Result<Config, Failure> {
-    let file = config_file(context);
-    if !file.is_file() {
-        let text = format!("there is no {}", file.display());
-        return Err(Failure::new(Code::NoConfig, Exit::Usage, text)
-            .hint("orca init writes one to start from")
-            .hint("--config FILE names another"));
-    }
-    Ok(resolve::read(&file, &context.env)?)
-}
-
-/// `orca.yaml`, or the defaults where there is none.
-pub(crate) fn config_or_default(context: &Context) -> Result<Config, Failure> {
-    let file = config_file(context);
-    if context.config.is_none() && !file.is_file() {
-        return Ok(resolve::parse("version: 1\n", Path::new(resolve::FILE), &context.env)?);
-    }
-    config(context)
-}
-
-fn config_file(context: &Context) -> PathBuf {
-    match &context.config {
-        Some(file) => file.clone(),
-        None => context.folder.join(resolve::FILE),
-    }
-}
-
 /// The repository around the folder.
 pub(crate) fn repository(context: &Context) -> Result<SharedRepository, Failure> {
-    let opened = GitRepository::open(&context.folder).map_err(|error| {
-        Failure::new(Code::NoRepository, Exit::Usage, error.to_string()).hint(error.next)
-    })?;
-    Ok(Arc::new(Mutex::new(opened)))
+    Ok(Arc::new(Mutex::new(wire::repository(context)?)))
 }
 
 /// Reads the signing key that configuration or environment name.

@@ -2,7 +2,12 @@
 //! Knows commits and tags through its port; knows no git, no platform and no ledger.
 
 pub(crate) mod candidate;
+pub(crate) mod changelog;
+mod changelog_section;
 pub(crate) mod commits;
 pub(crate) mod conventional;
+pub(crate) mod notes;
 pub(crate) mod ports;
 pub(crate) mod version;
+pub(crate) mod version_files;
+mod wording;

@@ -115,7 +115,6 @@ impl Promotion<'_> {
         base: &DeploymentId,
         base_commit: Option<CommitId>,
     ) -> Result<(), PromoteError> {
-        let ship = &self.fleet.ship;
         let mut ready = gates::ready(&self.fleet.platform, &self.candidate, base);
         ready.phase = Phase::Promote;
         let (stages, rulings) = self.last_stage(state).await;

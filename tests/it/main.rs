@@ -6,5 +6,6 @@
 mod support;
 
 mod command_line;
+mod release;
 mod router;
 mod world;

@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire_canary, wire_fleet};
+use crate::cli::{wire, wire_canary, wire_fleet};
 use crate::verbs::canary::again::{self, AgainError, Wanted};
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +39,7 @@ pub(crate) async fn abort(args: &AbortArgs, context: &Context) -> Result<Report,
 }
 
 async fn again(context: &Context, wanted: Wanted) -> Result<Report, Failure> {
-    let config = wire_fleet::config(context)?;
+    let config = wire::load_config(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let judging = wire_canary::judging(context, &config)?;
     let ending = again::run(&fleet, judging, wanted).await.map_err(failure)?;

@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire_canary, wire_fleet, wire_gates};
+use crate::cli::{wire, wire_canary, wire_fleet, wire_gates};
 use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
@@ -60,7 +60,7 @@ struct StageDocument {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config(context)?;
+    let config = wire::load_config(context)?;
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let state = fleet.ship.book.synced().await?;

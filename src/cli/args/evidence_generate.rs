@@ -15,7 +15,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{rules, wire_fleet};
+use crate::cli::{rules, wire, wire_fleet};
 use crate::evidence::manifest::EvidenceManifest;
 use crate::evidence::pack;
 use crate::gate::verdict::Verdict;
@@ -51,7 +51,7 @@ pub(crate) struct Generated {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config_or_default(context)?;
+    let config = wire::load_config_or_default(context)?;
     let key = wire_fleet::signing_key(context, &config)?.ok_or_else(|| {
         let text = "no signing key is configured, and an unsigned pack proves nothing".to_owned();
         Failure::new(Code::Key, Exit::Usage, text)

@@ -64,6 +64,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let document = Initialised { dry_run: args.dry_run, files };
     let human = lines.join("\n");
     Ok(Report::new(Exit::Done, "orca.init/v1", &document, human)
-        .next("git add orca.yaml slo && git commit -m \"chore: set up orca\"")
+        .next("git add orca.yaml slo evidence && git commit -m \"chore: set up orca\"")
         .next("orca release tag --rc --dry-run"))
 }

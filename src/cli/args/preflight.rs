@@ -9,7 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::gates::{self, GateDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
-use crate::cli::{wire_fleet, wire_gates};
+use crate::cli::{wire, wire_fleet, wire_gates};
 use crate::gate::phase::Phase;
 use crate::gate::ruling::{Ruling, Subject};
 use crate::gate::verdict::Verdict;
@@ -39,7 +39,7 @@ pub(crate) struct Preflight {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config_or_default(context)?;
+    let config = wire::load_config_or_default(context)?;
     let repository = wire_fleet::repository(context)?;
     let ship = wire_fleet::ship(context, &config)?;
     let head = on_repository(&repository, |found| found.head()).await?;

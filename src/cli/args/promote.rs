@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire_fleet, wire_gates};
+use crate::cli::{wire, wire_fleet, wire_gates};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::promote::{self, Done, PromoteError, Promotion};
 
@@ -42,7 +42,7 @@ pub(crate) struct PromoteDocument {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config(context)?;
+    let config = wire::load_config(context)?;
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let state = fleet.ship.book.synced().await?;

@@ -8,7 +8,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::wire_fleet;
+use crate::cli::{wire, wire_fleet};
 use crate::ledger::environment::EnvironmentState;
 use crate::ledger::fold::State;
 use crate::rollout::ports::PlatformState;
@@ -67,7 +67,7 @@ struct Live {
 }
 
 pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config_or_default(context)?;
+    let config = wire::load_config_or_default(context)?;
     let book = wire_fleet::book(context, &config)?;
     let state = book.state().await?;
     let live = match wire_fleet::platform(context, &config) {

@@ -5,15 +5,14 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::plan::{self, PlanStep};
 use crate::cli::report::Report;
-use crate::cli::{wire_fleet, wire_gates};
+use crate::cli::{wire, wire_fleet, wire_gates};
 use crate::plan::executor;
 use crate::release::version::{self, Bump, NextError};
 use crate::verbs::book_journal::BookJournal;
-use crate::verbs::candidate_files;
+use crate::verbs::candidate_files::{self, Places};
 use crate::verbs::tag_rc::{TagRc, on_repository};
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +65,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 }
 
 pub(crate) async fn tag(how: &How, context: &Context) -> Result<Report, Failure> {
-    let config = wire_fleet::config_or_default(context)?;
+    let config = wire::load_config_or_default(context)?;
     let repository = wire_fleet::repository(context)?;
     let book = wire_fleet::book(context, &config)?;
     let mut rules = wire_gates::version_rules(&config);
@@ -77,25 +76,22 @@ pub(crate) async fn tag(how: &How, context: &Context) -> Result<Report, Failure>
         BumpArg::Major => Some(Bump::Major),
     };
     let remote = wire_gates::remote(&config);
-    let asked = remote.clone();
+    let (asked, own_rules) = (remote.clone(), rules.clone());
     let (history, next) = on_repository(&repository, move |found| {
         let history = version::history(found, &rules, Some(&asked))?;
         let next = version::next(&rules, &history)?;
         Ok::<_, NextError>((history, next))
     })
-    .await
-    .map_err(of_next)?;
-    let changelog = config.release.changelog.to_string_lossy().into_owned();
-    let version_files: Vec<String> =
-        config.release.version_files.iter().map(|f| f.to_string_lossy().into_owned()).collect();
-    let date = context.clock.now().date();
-    let made = candidate_files::make(
-        &repository,
-        (&next, &history),
-        (changelog, version_files),
-        (date, remote.clone()),
-    )
     .await?;
+    let path = |path: &std::path::PathBuf| path.to_string_lossy().into_owned();
+    let places = Places {
+        service: config.service.clone(),
+        changelog: path(&config.release.changelog),
+        version_files: config.release.version_files.iter().map(path).collect(),
+        remote: remote.clone(),
+        date: context.clock.now().date(),
+    };
+    let made = candidate_files::make(&repository, (&next, &history), &own_rules, places).await?;
     let tag = TagRc {
         repository,
         book: book.clone(),
@@ -151,19 +147,4 @@ fn report(
     let report =
         Report::new(Exit::Done, "orca.release-tag/v1", &document, human).output("release", release);
     if dry_run { report.next("orca release tag --rc") } else { report.next("orca preflight") }
-}
-
-fn of_next(error: NextError) -> Failure {
-    let text = error.to_string();
-    match error {
-        NextError::Nothing { .. } => {
-            Failure::new(Code::NothingToRelease, Exit::NothingToRelease, text)
-                .hint("orca release tag --rc --bump patch releases all the same")
-        }
-        NextError::Repository(error) => error.into(),
-        NextError::ReleaseAs { .. } | NextError::NotAbove { .. } | NextError::Overflow(_) => {
-            Failure::new(Code::Input, Exit::Usage, text)
-                .hint("correct the Release-As footer, or choose --bump")
-        }
-    }
 }

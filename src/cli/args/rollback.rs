@@ -13,7 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{render, wire_fleet};
+use crate::cli::{render, wire, wire_fleet};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::book::Book;
 use crate::verbs::rollback::{Back, Rollback, Target};
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Err(Failure::new(Code::Usage, Exit::Usage, text)
             .hint("orca rollback --reason \"checkout is down\""));
     }
-    let mut config = wire_fleet::config_or_default(context)?;
+    let mut config = wire::load_config_or_default(context)?;
     set_platform(&mut config, args);
     let rollback = Rollback {
         platform: wire_fleet::platform(context, &config)?,

@@ -30,6 +30,17 @@ impl GitRepository {
         Ok(Self { git: Git::in_folder(&top), objects, top })
     }
 
+    /// The commit that `revision` names: a branch, a tag, an id.
+    pub(crate) fn resolve(&self, revision: &str) -> Result<CommitId, RepositoryError> {
+        let found = self.objects.revparse_single(revision).and_then(|o| o.peel_to_commit());
+        let found = found.map_err(|error| RepositoryError {
+            action: format!("find the commit '{revision}'"),
+            detail: error.message().to_owned(),
+            next: "git fetch --tags brings what is missing".to_owned(),
+        })?;
+        id(found.id())
+    }
+
     fn remote_exists(&self, remote: &str) -> bool {
         self.objects.find_remote(remote).is_ok()
     }

@@ -3,7 +3,7 @@
 mod client;
 mod platform;
 
-pub(crate) use client::{RouterAdmin, RouterAdminError};
+pub(crate) use client::RouterAdmin;
 pub(crate) use platform::RouterPlatform;
 
 #[cfg(test)]
