@@ -2,10 +2,15 @@
 //! exist: its exhibits would be Inconclusive.
 
 use crate::gate::rules::Rules;
+use crate::load::slo_check::LoadCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::ready::ReadyCheck;
 
 pub(crate) fn all() -> Rules {
-    Rules::default().with::<ConventionalCommits>().with::<IdentityCheck>().with::<ReadyCheck>()
+    Rules::default()
+        .with::<ConventionalCommits>()
+        .with::<IdentityCheck>()
+        .with::<ReadyCheck>()
+        .with::<LoadCheck>()
 }
