@@ -36,7 +36,7 @@ const PROGRESS_EVERY: u64 = 5;
 const SPECTRUM: [u32; 9] = [1_000, 2_500, 5_000, 7_500, 9_000, 9_500, 9_900, 9_990, 10_000];
 
 /// What a load result is judged by.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Policy {
     /// Of all endpoints together.
     pub(crate) overall: Vec<Objective>,

@@ -6,5 +6,6 @@
 mod support;
 
 mod command_line;
+mod load;
 mod router;
 mod world;

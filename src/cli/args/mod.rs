@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod explain;
+pub(crate) mod load;
 pub(crate) mod man;
 pub(crate) mod router;
+pub(crate) mod sample_service;
 pub(crate) mod schema;
