@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, init, man, preflight, promote, release,
-    release_tag, rollback, router, schema, slo,
+    canary, completions, demo, evidence, explain, init, load, man, preflight, promote, release,
+    release_tag, rollback, router, sample_service, schema, slo,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -43,6 +43,8 @@ pub(crate) enum Command {
     TagRc(release_tag::How),
     /// Run every gate that needs no deployment
     Preflight(preflight::Args),
+    /// Put a service under load and judge what it does
+    Load(Box<load::Args>),
     /// Shift real traffic to a new version, stage by stage
     Canary(canary::Args),
     /// Make a version whose canary is complete the base
@@ -61,6 +63,9 @@ pub(crate) enum Command {
     Demo(demo::Args),
     /// Explain an error code or a check
     Explain(explain::Args),
+    /// The service that the demo ships
+    #[command(hide = true)]
+    SampleService(Box<sample_service::Args>),
     /// Print the JSON Schema of a file or of a document that orca prints
     Schema(schema::Args),
     /// Print completions for a shell
@@ -75,6 +80,7 @@ impl Command {
             Self::Release(_) => "release",
             Self::TagRc(_) => "tag-rc",
             Self::Preflight(_) => "preflight",
+            Self::Load(_) => "load",
             Self::Canary(_) => "canary",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
@@ -84,6 +90,7 @@ impl Command {
             Self::Init(_) => "init",
             Self::Demo(_) => "demo",
             Self::Explain(_) => "explain",
+            Self::SampleService(_) => "sample-service",
             Self::Schema(_) => "schema",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -93,7 +100,9 @@ impl Command {
     /// Whether the verb itself decides what a signal means. Others are dropped: exit 130.
     pub(crate) const fn owns_interrupts(&self) -> bool {
         match self {
-            Self::Release(_)
+            Self::Load(_)
+            | Self::SampleService(_)
+            | Self::Release(_)
             | Self::TagRc(_)
             | Self::Preflight(_)
             | Self::Canary(_)
@@ -116,6 +125,7 @@ impl Command {
             Self::Release(args) => release::run(&args, context).await,
             Self::TagRc(args) => release_tag::tag(&args, context).await,
             Self::Preflight(args) => preflight::run(&args, context).await,
+            Self::Load(args) => load::run(&args, context).await,
             Self::Canary(args) => canary::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
@@ -125,6 +135,7 @@ impl Command {
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,
             Self::Explain(args) => explain::run(&args),
+            Self::SampleService(args) => sample_service::run(*args, context).await,
             Self::Schema(args) => schema::run(&args),
             Self::Completions(args) => Ok(completions::run(&args)),
             Self::Man(args) => Ok(man::run(&args)),

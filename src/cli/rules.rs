@@ -2,6 +2,7 @@
 //! exist: its exhibits would be Inconclusive.
 
 use crate::gate::rules::Rules;
+use crate::load::slo_check::LoadCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
@@ -15,4 +16,5 @@ pub(crate) fn all() -> Rules {
         .with::<ReadyCheck>()
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
+        .with::<LoadCheck>()
 }

@@ -1,18 +1,27 @@
 //! What a canary needs from configuration and manifest: its plan, and how its stages are judged.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
 use super::config::resolve::{CanaryConfig, Config};
 use super::context::Context;
 use super::failure::Failure;
 use crate::base::digest::Digest;
-use crate::base::ids::DeploymentId;
 use crate::base::limits;
-use crate::base::units::Micros;
+use crate::base::units::{Micros, Rate};
 use crate::gate::phase::Phase;
+use crate::load::from_manifest;
+use crate::load::paired::{Arms, Pace, run_paired};
+use crate::load::plan::Endpoint;
+use crate::providers::http::{Call, HttpClient};
 use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPlan, Stage};
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
 use crate::verbs::canary::watch::Judging;
+use crate::verbs::ports::PairedLoad;
 
 /// The plan as the machine runs it.
 pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
@@ -48,10 +57,44 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
         error_increase_bp_max: config.canary.error_increase_max.0,
         ..ComparisonPolicy::default()
     };
-    Ok(Judging { objectives, comparison, paired: None })
+    let paired = config.platform.url.value.as_ref().map(|front| {
+        let endpoints = from_manifest::endpoints(&manifest, "");
+        Arc::new(FrontLoad { front: front.clone(), endpoints }) as Arc<dyn PairedLoad>
+    });
+    Ok(Judging { objectives, comparison, paired })
+}
+
+/// Paired load through the front door of the router, by the testers' header.
+struct FrontLoad {
+    front: String,
+    endpoints: Vec<Endpoint>,
+}
+
+#[async_trait]
+impl PairedLoad for FrontLoad {
+    async fn run(
+        &self,
+        rate: Rate,
+        duration: Micros,
+        cancel: CancellationToken,
+    ) -> Result<(), String> {
+        let pace = Pace { rate, duration };
+        run_paired(&self.front, &self.endpoints, pace, &Arms::default(), &cancel)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
 }
 
 /// The artifact that a deployment says it is, where it says so.
-pub(crate) async fn digest_of(_context: &Context, _deployment: &DeploymentId) -> Option<Digest> {
-    None
+pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Digest> {
+    #[derive(serde::Deserialize)]
+    struct Version {
+        digest: Option<Digest>,
+    }
+    let http = HttpClient::new(context.entropy.clone()).ok()?;
+    let mut call = Call::get(format!("{}/version", deployment.trim_end_matches('/')));
+    call.timeout = limits::ADMIN_CALL;
+    let answer = http.send(&call).await.ok().filter(|answer| answer.status == 200)?;
+    serde_json::from_slice::<Version>(&answer.body).ok()?.digest
 }

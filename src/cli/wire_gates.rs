@@ -7,8 +7,11 @@ use super::context::Context;
 use super::failure::Failure;
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
+use crate::load::from_manifest;
+use crate::load::slo_check::{LoadCheck, Policy};
 use crate::release::commits::ConventionalCommits;
 use crate::release::version::{self, Rules};
+use crate::slo::manifest::Manifest;
 use crate::verbs::gates::gate;
 use crate::verbs::ship::PhaseGate;
 use crate::verbs::tag_rc::{SharedRepository, on_repository};
@@ -38,12 +41,25 @@ pub(crate) async fn preflight(
     Ok(vec![gate(Phase::Preflight, ("commits", mode), max_age, checks)])
 }
 
+/// The load gate against `target`.
+pub(crate) fn load(context: &Context, config: &Config, target: &str) -> Result<PhaseGate, Failure> {
+    let manifest = Manifest::read(&context.folder.join(&config.load.manifest))?;
+    let plan = from_manifest::plan(&manifest, (&config.load.profile, target), false)?;
+    let check = LoadCheck::new(plan, Policy::of(&manifest));
+    let GateConfig { mode, max_age } = config.load.gate;
+    let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(check)];
+    Ok(gate(Phase::Load, ("load", mode), max_age, checks))
+}
+
 /// Every gate that must have passed before the first raise.
 pub(crate) async fn configured(
-    _context: &Context,
+    context: &Context,
     config: &Config,
     repository: &SharedRepository,
-    _target: &str,
+    target: &str,
 ) -> Result<Vec<PhaseGate>, Failure> {
-    preflight(repository, config).await
+    let mut gates = preflight(repository, config).await?;
+    let target = config.load.target.as_deref().unwrap_or(target);
+    gates.push(load(context, config, target)?);
+    Ok(gates)
 }

@@ -6,6 +6,7 @@
 mod support;
 
 mod command_line;
+mod load;
 mod release;
 mod router;
 mod world;

@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let candidate = Candidate {
         release,
         commit,
-        digest: wire_canary::digest_of(context, &args.deployment_url).await,
+        digest: wire_canary::digest_of(context, args.deployment_url.as_str()).await,
         deployment: args.deployment_url.clone(),
     };
     let plan = wire_canary::plan(&config.canary);
@@ -91,7 +91,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 }
 
 /// The candidate that was asked for, or the newest one.
-fn candidate(
+pub(crate) fn candidate(
     state: &State,
     wanted: Option<&ReleaseName>,
 ) -> Result<(ReleaseName, CommitId), Failure> {

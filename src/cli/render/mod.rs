@@ -4,5 +4,6 @@ pub(crate) mod gates;
 pub(crate) mod github;
 pub(crate) mod human;
 pub(crate) mod ledger;
+pub(crate) mod load;
 pub(crate) mod plan;
 pub(crate) mod table;

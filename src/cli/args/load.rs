@@ -1,0 +1,228 @@
+//! `orca load`: sends load with a truthful clock and judges what comes back.
+
+use std::path::{Path, PathBuf};
+
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::load_gate;
+use crate::base::atomic_file;
+use crate::base::ids::ReleaseName;
+use crate::base::units::{Micros, Rate};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::cli::render::load;
+use crate::cli::report::Report;
+use crate::load::driver::{self, LoadError};
+use crate::load::from_manifest::{self, ManifestPlanError};
+use crate::load::machine;
+use crate::load::plan::{Bounds, Draft, Endpoint, LoadPlan, PlanError, Shape, Target};
+use crate::load::result::{LoadResult, SCHEMA};
+use crate::load::slo_check::{self, Policy};
+use crate::slo::manifest::Manifest;
+
+/// Where hosts of production are looked up when no manifest is given.
+const MANIFEST: &str = "slo/slo_manifest.yaml";
+const CONNECTIONS: u32 = 64;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to send it, like <http://127.0.0.1:3000/path>; without one, the load gate of
+    /// orca.yaml runs against gates.load.target
+    #[arg(long, value_name = "URL")]
+    target: Option<String>,
+
+    /// Judge this candidate by the load gate of orca.yaml, and keep the ruling in the ledger
+    #[arg(long, value_name = "RELEASE", conflicts_with_all = ["manifest", "rate", "closed"])]
+    rc: Option<ReleaseName>,
+
+    /// Objectives, endpoints and profiles; the verdict follows from them
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+
+    /// A profile of the manifest
+    #[arg(long, value_name = "NAME", default_value = "baseline", requires = "manifest")]
+    profile: String,
+
+    /// Requests a second, kept whatever the target does
+    #[arg(long, value_name = "RATE", default_value = "100/s", conflicts_with = "manifest")]
+    rate: Rate,
+
+    /// How long
+    #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "manifest")]
+    duration: Micros,
+
+    /// Connections to spread it over [default: 64, or the profile's]
+    #[arg(long, value_name = "NUMBER")]
+    connections: Option<u32>,
+
+    /// As fast as answers come, instead of at a rate
+    #[arg(long, conflicts_with_all = ["rate", "manifest"])]
+    closed: bool,
+
+    /// The method, without a manifest
+    #[arg(long, default_value = "GET", conflicts_with = "manifest")]
+    method: String,
+
+    /// A header of every request, "Name: value"; may be given several times
+    #[arg(long = "header", value_name = "HEADER", value_parser = header)]
+    headers: Vec<(String, String)>,
+
+    /// For one request, from its sending to the last byte
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    timeout: Micros,
+
+    /// A new connection for every request
+    #[arg(long)]
+    no_keep_alive: bool,
+
+    /// Also send to hosts that the manifest marks as production
+    #[arg(long)]
+    allow_production: bool,
+
+    /// Write the JSON result to this file too
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("write it as \"Name: value\"".to_owned()),
+    }
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    if args.rc.is_some() || args.target.is_none() {
+        return load_gate::run(args.rc.as_ref(), args.target.as_deref(), context).await;
+    }
+    let manifest = args.manifest(context)?;
+    let plan = args.plan(manifest.as_ref())?;
+    let result = run_plan(&plan, context).await?;
+    if slo_check::is_unreachable(&result) {
+        let text = format!("not one connection to {} could be made", result.target);
+        return Err(unreachable(text, args.target()));
+    }
+    let policy = manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m));
+    let judgement = slo_check::judge(&policy.unwrap_or_default(), &result);
+    let result = result.judged(judgement);
+    if let Some(file) = &args.out {
+        write(&context.folder.join(file), &result)?;
+    }
+    let human = load::human(&result, context.columns);
+    Ok(Report::new(Exit::from(result.verdict), SCHEMA, &result, human)
+        .output("verdict", result.verdict.as_str()))
+}
+
+/// Runs a plan to its end or until a signal, and tells people how it goes.
+pub(crate) async fn run_plan(plan: &LoadPlan, context: &Context) -> Result<LoadResult, Failure> {
+    let (sender, receiver) = unbounded_channel();
+    let running = driver::run(plan, Some(sender), &context.cancel);
+    let (result, ()) = tokio::join!(running, load::tell(receiver, plan, context));
+    Ok(result?)
+}
+
+fn write(path: &Path, result: &LoadResult) -> Result<(), Failure> {
+    let mut bytes = serde_json::to_vec(result).expect("a result is plain data");
+    bytes.push(b'\n');
+    atomic_file::write(path, &bytes).map_err(|error| {
+        let text = format!("{} could not be written: {error}", path.display());
+        Failure::new(Code::File, Exit::Usage, text).hint("give --out in a folder that exists")
+    })
+}
+
+impl Args {
+    /// The manifest given; else the one at the usual place, for its production hosts alone.
+    fn manifest(&self, context: &Context) -> Result<Option<Manifest>, Failure> {
+        let usual = context.folder.join(MANIFEST);
+        match &self.manifest {
+            Some(file) => Ok(Some(Manifest::read(&context.folder.join(file))?)),
+            None if !self.allow_production && usual.exists() => Ok(Some(Manifest::read(&usual)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn plan(&self, manifest: Option<&Manifest>) -> Result<LoadPlan, Failure> {
+        let mut draft = match manifest.filter(|_| self.manifest.is_some()) {
+            Some(manifest) => from_manifest::draft(manifest, &self.profile, self.target())?,
+            None => self.draft()?,
+        };
+        draft.timeout = self.timeout;
+        draft.keep_alive = !self.no_keep_alive;
+        draft.connections = self.connections.unwrap_or(draft.connections);
+        for endpoint in &mut draft.endpoints {
+            for (name, value) in &self.headers {
+                endpoint.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
+                endpoint.headers.push((name.clone(), value.clone()));
+            }
+        }
+        let production = manifest.map(|m| from_manifest::production(m, &draft.target));
+        let bounds = Bounds {
+            production: production.as_deref().unwrap_or_default(),
+            allow_production: self.allow_production,
+            file_limit: machine::file_limit(),
+        };
+        Ok(LoadPlan::new(draft, &bounds)?)
+    }
+
+    fn target(&self) -> &str {
+        self.target.as_deref().unwrap_or_default()
+    }
+
+    fn draft(&self) -> Result<Draft, PlanError> {
+        let (target, path) = Target::parse(self.target())?;
+        let name = format!("{} {path}", self.method);
+        let endpoint = Endpoint { name, method: self.method.clone(), ..Endpoint::get(&path) };
+        Ok(Draft {
+            target,
+            endpoints: vec![endpoint],
+            shape: if self.closed {
+                Shape::Closed { duration: self.duration }
+            } else {
+                Shape::constant(self.rate, self.duration)
+            },
+            connections: CONNECTIONS,
+            timeout: self.timeout,
+            keep_alive: true,
+        })
+    }
+}
+
+fn unreachable(text: String, target: &str) -> Failure {
+    Failure::new(Code::LoadTarget, Exit::Unavailable, text).hint(format!("curl -v {target}"))
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        let code = match error {
+            PlanError::Production { .. } => Code::LoadProduction,
+            _ => Code::LoadPlan,
+        };
+        Self::new(code, Exit::Usage, error.to_string()).hint(error.hint())
+    }
+}
+
+impl From<ManifestPlanError> for Failure {
+    fn from(error: ManifestPlanError) -> Self {
+        match error {
+            ManifestPlanError::Plan(error) => error.into(),
+            ManifestPlanError::UnknownProfile { .. } => {
+                Self::new(Code::LoadPlan, Exit::Usage, error.to_string()).hint(error.hint())
+            }
+        }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        let text = error.to_string();
+        match error {
+            LoadError::Resolve { host, .. } => unreachable(text, &host),
+            LoadError::Worker(_) => Self::new(Code::LoadPlan, Exit::Unavailable, text)
+                .hint("use fewer --connections, or raise `ulimit -n` and `ulimit -u`"),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `orca load --rc NAME`: the load gate of `orca.yaml`, judged and kept in the ledger.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::canary_start::candidate;
+use crate::base::ids::ReleaseName;
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
+use crate::cli::failure::Failure;
+use crate::cli::render::gates::{self, GateDocument};
+use crate::cli::render::ledger;
+use crate::cli::report::Report;
+use crate::cli::{wire, wire_canary, wire_fleet, wire_gates};
+use crate::gate::ruling::Subject;
+use crate::gate::verdict::Verdict;
+
+/// What the load gate decided about a candidate.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LoadGate {
+    release: String,
+    commit: String,
+    target: String,
+    verdict: Verdict,
+    headline: String,
+    gates: Vec<GateDocument>,
+}
+
+pub(crate) async fn run(
+    rc: Option<&ReleaseName>,
+    target: Option<&str>,
+    context: &Context,
+) -> Result<Report, Failure> {
+    let config = wire::load_config(context)?;
+    let target = target.or(config.load.target.as_deref()).ok_or_else(|| {
+        let text = "the load gate has no target".to_owned();
+        Failure::new(Code::Input, Exit::Usage, text)
+            .hint("orca load --rc NAME --target URL, or set gates.load.target in orca.yaml")
+    })?;
+    let ship = wire_fleet::ship(context, &config)?;
+    let state = ship.book.state().await?;
+    let (release, commit) = candidate(&state, rc)?;
+    let digest = wire_canary::digest_of(context, target).await;
+    let subject = Subject { commit: commit.clone(), digest, environment: ship.environment.clone() };
+    let gate = wire_gates::load(context, &config, target)?;
+    let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
+    let sync = ship.book.share().await;
+    let documents: Vec<GateDocument> =
+        ruled.iter().map(|item| gates::document(item.ruling.record())).collect();
+    let verdict = ruled.first().map_or(Verdict::Inconclusive, |item| item.ruling.verdict());
+    let headline = documents.first().map(|d| d.headline.clone()).unwrap_or_default();
+    let human = format!(
+        "{}: {headline}\n\n{}{}",
+        verdict.label(),
+        gates::human(&documents, context.columns),
+        ledger::line(&sync)
+    );
+    let annotations = gates::annotations(&documents);
+    let document = LoadGate {
+        release: release.to_string(),
+        commit: commit.to_string(),
+        target: target.to_owned(),
+        verdict,
+        headline,
+        gates: documents,
+    };
+    let exit = Exit::from(verdict);
+    let mut report = Report::new(exit, "orca.load-gate/v1", &document, human)
+        .output("verdict", verdict.as_str());
+    report.annotations = annotations;
+    Ok(match exit {
+        Exit::Done => {
+            report.next(format!("orca canary start --rc {release} --deployment-url {target}"))
+        }
+        Exit::Closed => report.next("orca explain ORCA-1301"),
+        _ => report.next("orca explain ORCA-1302"),
+    })
+}

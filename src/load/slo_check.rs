@@ -1,0 +1,347 @@
+//! `load.slo`: the target under load keeps its objectives, as a whole and at each endpoint.
+//!
+//! A run that was stopped, or that this machine itself could not send in time, decides nothing.
+//! Requests that were due and never sent count as failed and as slower than any limit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::collector::Progress;
+use super::driver;
+use super::plan::LoadPlan;
+use super::recorder::Failure;
+use super::result::{EndpointResult, LoadResult};
+use crate::base::histogram::{EncodedHistogram, Histogram};
+use crate::base::ids::CheckId;
+use crate::base::units::Micros;
+use crate::gate::check::{Check, Look, Resource, RuleId, Series, Unseen};
+use crate::gate::phase::Phase;
+use crate::gate::verdict::{Cause, Judgement, Measure, Verdict};
+use crate::slo::judge_objectives::{ObjectivesPolicy, judge_objectives};
+use crate::slo::manifest::{ErrorKind, Manifest};
+use crate::slo::objective::Objective;
+use crate::slo::sample::{ALL, Sample};
+
+const NAME: &str = "load.slo";
+const RULE: &str = "load.slo v1";
+/// Resolving, making ready and waiting for the last answers, beside the run itself.
+const MARGIN: Duration = Duration::from_secs(30);
+/// Seconds between two lines of progress.
+const PROGRESS_EVERY: u64 = 5;
+/// The points of the latency spectrum, in basis points.
+const SPECTRUM: [u32; 9] = [1_000, 2_500, 5_000, 7_500, 9_000, 9_500, 9_900, 9_990, 10_000];
+
+/// What a load result is judged by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Policy {
+    /// Of all endpoints together.
+    pub(crate) overall: Vec<Objective>,
+    /// Of each endpoint, by its name.
+    pub(crate) endpoints: BTreeMap<String, Vec<Objective>>,
+    /// Two-sided, in basis points.
+    pub(crate) confidence_bp: u32,
+    pub(crate) min_samples: u64,
+    /// Kinds of `errors_by_kind` that count as failed.
+    pub(crate) errors: BTreeSet<String>,
+}
+
+impl Policy {
+    /// What the manifest asks of load.
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        let of = |endpoint| manifest.objectives(endpoint, Phase::Load);
+        let counted = Failure::ALL.iter().filter(|kind| manifest.errors.contains(&of_kind(**kind)));
+        Self {
+            overall: manifest.overall_objectives(Phase::Load),
+            endpoints: manifest.endpoints.iter().map(|e| (e.name.clone(), of(e))).collect(),
+            confidence_bp: manifest.confidence.0,
+            min_samples: manifest.min_samples,
+            errors: counted.map(|kind| kind.as_str().to_owned()).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.overall.is_empty() && self.endpoints.values().all(Vec::is_empty)
+    }
+
+    fn failed(&self, by_kind: &BTreeMap<String, u64>) -> u64 {
+        by_kind.iter().filter(|(kind, _)| self.errors.contains(*kind)).map(|(_, n)| n).sum()
+    }
+
+    fn of_scope(&self, objectives: &[Objective]) -> ObjectivesPolicy {
+        ObjectivesPolicy {
+            objectives: objectives.to_vec(),
+            confidence_bp: self.confidence_bp,
+            min_samples: self.min_samples,
+        }
+    }
+}
+
+/// A failure of load in the words of the manifest.
+const fn of_kind(kind: Failure) -> ErrorKind {
+    match kind {
+        Failure::Connect => ErrorKind::Connect,
+        Failure::Timeout => ErrorKind::Timeout,
+        Failure::Reset | Failure::ClosedEarly => ErrorKind::Reset,
+        Failure::Malformed | Failure::TooLarge | Failure::StatusOther => ErrorKind::Protocol,
+        Failure::Status4xx => ErrorKind::ClientError,
+        Failure::Status5xx => ErrorKind::ServerError,
+    }
+}
+
+/// Judges a result. Pure.
+pub(crate) fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {
+    let scopes = judge_scopes(policy, seen);
+    let open = |cause, text: String| {
+        let measures = measures(&scopes);
+        let undecided =
+            measures.into_iter().map(|m| Measure { verdict: Verdict::Inconclusive, ..m });
+        Judgement::inconclusive(cause, text, RULE).with_measures(undecided.collect())
+    };
+    if seen.partial {
+        let text = format!("stopped after {}, before its end", Micros(seen.duration_us));
+        return open(Cause::Cancelled, text).with_next("run it to its end");
+    }
+    if policy.is_empty() {
+        return Judgement::not_applicable("there is no objective to judge by", RULE);
+    }
+    let due = seen.requests.saturating_add(seen.dropped);
+    if is_too_slow(seen.late_starts, due) {
+        let text = format!(
+            "{} of {due} requests left this machine over 10 ms late: it could not keep up",
+            seen.late_starts
+        );
+        return open(Cause::GeneratorTooSlow, text)
+            .with_next("lower the rate, or run it from a machine that has nothing else to do");
+    }
+    conclude(&scopes, due)
+}
+
+/// More than one in a hundred.
+fn is_too_slow(late: u64, due: u64) -> bool {
+    u128::from(late) * 100 > u128::from(due)
+}
+
+/// Each scope that has objectives, the whole first.
+fn judge_scopes(policy: &Policy, seen: &LoadResult) -> Vec<(String, Judgement)> {
+    let mut scopes = Vec::new();
+    if !policy.overall.is_empty() {
+        let sample = Sample {
+            scope: ALL.to_owned(),
+            requests: seen.requests,
+            errors: policy.failed(&seen.errors_by_kind),
+            dropped: seen.dropped,
+            duration: Micros(seen.duration_us),
+            latency: seen.latency_histogram.clone(),
+        };
+        let judgement = judge_objectives(&policy.of_scope(&policy.overall), &sample);
+        scopes.push((ALL.to_owned(), judgement));
+    }
+    for (name, objectives) in policy.endpoints.iter().filter(|(_, o)| !o.is_empty()) {
+        let judgement = match seen.endpoints.iter().find(|endpoint| endpoint.name == *name) {
+            Some(endpoint) => {
+                let sample = endpoint_sample(policy, endpoint, seen.duration_us);
+                judge_objectives(&policy.of_scope(objectives), &sample)
+            }
+            None => Judgement::inconclusive(Cause::NoData, format!("{name} was not asked"), RULE),
+        };
+        scopes.push((name.clone(), judgement));
+    }
+    scopes
+}
+
+fn endpoint_sample(policy: &Policy, endpoint: &EndpointResult, duration_us: u64) -> Sample {
+    Sample {
+        scope: endpoint.name.clone(),
+        requests: endpoint.requests,
+        errors: policy.failed(&endpoint.errors_by_kind),
+        dropped: endpoint.dropped,
+        duration: Micros(duration_us),
+        latency: endpoint.histogram.clone(),
+    }
+}
+
+/// All measures; those of an endpoint carry its name.
+fn measures(scopes: &[(String, Judgement)]) -> Vec<Measure> {
+    let named = |scope: &str, measure: &Measure| {
+        let asked = if scope == ALL {
+            measure.asked.clone()
+        } else {
+            format!("{scope}: {}", measure.asked)
+        };
+        Measure { asked, ..measure.clone() }
+    };
+    scopes
+        .iter()
+        .flat_map(|(scope, judgement)| judgement.measures.iter().map(move |m| named(scope, m)))
+        .collect()
+}
+
+fn conclude(scopes: &[(String, Judgement)], due: u64) -> Judgement {
+    let worst = Verdict::worst(scopes.iter().map(|(_, judgement)| judgement.verdict));
+    let worst = worst.unwrap_or(Verdict::Inconclusive);
+    let all = measures(scopes);
+    let mut judgement =
+        Judgement::pass(format!("all {} objectives hold over {due} requests", all.len()), RULE);
+    judgement.verdict = worst;
+    if worst > Verdict::Pass {
+        let mut bad = scopes.iter().map(|(_, j)| j).filter(|j| j.verdict == worst);
+        if let Some(first) = bad.next() {
+            judgement.cause = first.cause;
+            judgement.headline.clone_from(&first.headline);
+        }
+        let more = bad.count();
+        if more > 0 {
+            judgement.headline.push_str(&format!(" (and {more} more)"));
+        }
+    }
+    for (_, scope) in scopes {
+        judgement.findings.extend(scope.findings.iter().cloned());
+        for next in scope.next.iter().filter(|_| scope.verdict == worst) {
+            if !judgement.next.contains(next) {
+                judgement.next.push(next.clone());
+            }
+        }
+    }
+    judgement.with_measures(all)
+}
+
+/// Whether not one request reached the target.
+pub(crate) fn is_unreachable(result: &LoadResult) -> bool {
+    let refused = result.errors_by_kind.get(Failure::Connect.as_str());
+    result.requests > 0 && refused == Some(&result.requests)
+}
+
+/// One line for people about the second that just ended.
+pub(crate) fn progress_line(news: &Progress, planned_secs: u64) -> String {
+    format!(
+        "load: {} of {planned_secs} s, {} requests, {} failed; now {}/s, p50 {}, p95 {}",
+        news.second.t + 1,
+        news.requests,
+        news.errors,
+        news.second.requests,
+        Micros(news.second.p50),
+        Micros(news.second.p95),
+    )
+}
+
+/// Whether this second is one to tell people about.
+pub(crate) fn is_told(news: &Progress) -> bool {
+    (news.second.t + 1).is_multiple_of(PROGRESS_EVERY)
+}
+
+/// The whole seconds that a plan takes.
+pub(crate) fn planned_secs(plan: &LoadPlan) -> u64 {
+    plan.shape.duration().0.div_ceil(1_000_000)
+}
+
+/// Runs a load plan and judges what came of it.
+#[derive(Debug)]
+pub(crate) struct LoadCheck {
+    plan: LoadPlan,
+    policy: Policy,
+}
+
+impl LoadCheck {
+    pub(crate) fn new(plan: LoadPlan, policy: Policy) -> Self {
+        Self { plan, policy }
+    }
+}
+
+impl Check for LoadCheck {
+    type Policy = Policy;
+    type Seen = LoadResult;
+
+    const RULE: RuleId = RuleId { name: NAME, version: 1 };
+
+    fn id(&self) -> CheckId {
+        CheckId::new(NAME).expect("the name of a check is a check id")
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy.clone()
+    }
+
+    async fn observe(&self, look: &Look) -> Result<LoadResult, Unseen> {
+        let (sender, mut receiver) = unbounded_channel();
+        let planned = planned_secs(&self.plan);
+        let telling = async {
+            while let Some(news) = receiver.recv().await {
+                if is_told(&news) {
+                    look.progress.say(progress_line(&news, planned));
+                }
+            }
+        };
+        let running = driver::run(&self.plan, Some(sender), &look.cancel);
+        let (result, ()) = tokio::join!(running, telling);
+        let next = "see whether the target runs, then run this again";
+        let result =
+            result.map_err(|error| Unseen::new(Cause::Unobserved, error.to_string(), next))?;
+        if is_unreachable(&result) {
+            let text = format!("not one connection to {} could be made", result.target);
+            return Err(Unseen::new(Cause::Unobserved, text, next));
+        }
+        Ok(result)
+    }
+
+    fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {
+        judge(policy, seen)
+    }
+
+    fn chart(_: &Policy, seen: &LoadResult) -> Vec<Series> {
+        vec![
+            over_time("p50", seen, |second| second.p50),
+            over_time("p95", seen, |second| second.p95),
+            spectrum(&seen.latency_histogram),
+        ]
+    }
+
+    fn timeout(&self) -> Duration {
+        self.plan.shape.duration().duration() + self.plan.timeout.duration() + MARGIN
+    }
+
+    fn exclusive(&self) -> &'static [Resource] {
+        &[Resource::Timing]
+    }
+}
+
+fn over_time(
+    name: &str,
+    seen: &LoadResult,
+    value: impl Fn(&super::result::Second) -> u64,
+) -> Series {
+    let points = seen.seconds.iter().map(|second| (signed(second.t), signed(value(second))));
+    Series {
+        title: "Latency over time".to_owned(),
+        name: name.to_owned(),
+        x_unit: "s".to_owned(),
+        y_unit: "us".to_owned(),
+        points: points.collect(),
+    }
+}
+
+fn spectrum(encoded: &EncodedHistogram) -> Series {
+    let histogram = Histogram::try_from(encoded).unwrap_or_default();
+    let points = SPECTRUM
+        .iter()
+        .filter(|_| histogram.count() > 0)
+        .map(|bp| (i64::from(*bp), signed(histogram.quantile_us(*bp))));
+    Series {
+        title: "Latency by percentile".to_owned(),
+        name: "latency".to_owned(),
+        x_unit: "basis points".to_owned(),
+        y_unit: "us".to_owned(),
+        points: points.collect(),
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+#[path = "slo_check_tests.rs"]
+mod tests;

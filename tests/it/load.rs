@@ -1,0 +1,127 @@
+//! `orca load` as a process, against the sample service as another: what scripts read of it, and
+//! what each kind of bad luck does to its exit code.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+
+use crate::support::{Run, Running, World};
+
+fn service(world: &World, more: &[&str]) -> (Running, String) {
+    let service = world.spawn_orca(&[&["sample-service"], more].concat());
+    let line = service.line_with("orca.sample-service/v1");
+    let document: serde_json::Value = serde_json::from_str(&line).unwrap();
+    (service, document["url"].as_str().unwrap().to_owned())
+}
+
+fn load<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let short = ["load", "--json", "--target", target, "--duration", "300ms", "--rate", "100/s"];
+    [&short, more].concat()
+}
+
+fn manifest(objective: &str, hosts: &str) -> String {
+    format!(
+        "version: 1\ndefaults: {{objectives: [{objective}], min_samples: 10}}\n\
+         endpoints: [{{name: home, path: /, weight: 2}}, {{name: trust, path: /api/trust}}]\n\
+         profiles: {{baseline: {{rate: 100/s, duration: 600ms, connections: 4}}}}\n\
+         environments: [{{name: live, production: true, hosts: [{hosts}]}}]\n"
+    )
+}
+
+#[test]
+fn the_result_carries_what_the_contract_names() {
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    let run =
+        world.orca(&load(&url, &["--connections", "4", "--header", "x-a: b", "--out", "r.json"]));
+    let result = run.expect_code(0).json();
+    assert_eq!(result["schema"], "orca.load/v1");
+    assert_eq!(result["verdict"], "not_applicable");
+    for (name, value) in [("requests", 30), ("errors", 0), ("dropped", 0), ("rate_per_s", 100)] {
+        assert_eq!(result[name], value, "{name}");
+    }
+    assert!(result["errors_by_kind"].as_object().unwrap().is_empty());
+    for point in ["p50", "p90", "p95", "p99", "p999", "max", "mean"] {
+        assert!(result["latency_us"][point].is_u64(), "{point}");
+    }
+    assert_eq!(result["endpoints"][0]["name"], "GET /");
+    assert!(result["cpu_us"].is_u64());
+    let kept = std::fs::read_to_string(world.folder().join("r.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&kept).unwrap(), result);
+}
+
+#[test]
+fn the_closed_loop_needs_no_rate() {
+    let world = World::new();
+    let (_service, url) = service(&world, &["--base-ms", "1"]);
+    let args = ["load", "--json", "--target", &url, "--closed", "--duration", "200ms"];
+    let result = world.orca(&args).expect_code(0).json();
+    assert_eq!(result["model"], "closed");
+    assert!(result["asked_milli_per_s"].is_null());
+    assert!(result["requests"].as_u64().unwrap() > 0);
+}
+
+/// The same judge as the gate: the objectives of the manifest decide the exit code.
+#[test]
+fn the_manifest_decides() {
+    let world = World::new();
+    let (_service, url) = service(&world, &["--errors", "100%", "--errors-at", "GET /"]);
+    for (objective, code, verdict) in [("errors <= 100%", 0, "pass"), ("errors < 1%", 1, "fail")] {
+        world.write("m.yaml", &manifest(objective, "www.example.com"));
+        let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
+        let result = world.orca(&args).expect_code(code).json();
+        assert_eq!(result["verdict"], verdict);
+        assert_eq!(result["requests"], 60);
+        assert_eq!(result["judgement"]["decided_by"], "load.slo v1");
+    }
+    let human = world.orca(&["load", "--manifest", "m.yaml", "--target", &url]).expect_code(1);
+    assert!(human.stdout.starts_with("fail: "), "{}", human.stdout);
+    assert!(human.stdout.contains("home: errors < 1%"), "{}", human.stdout);
+}
+
+/// The service answers its first request and by then the run is under way.
+#[test]
+fn ctrl_c_keeps_what_was_measured() {
+    let world = World::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let args = ["load", "--json", "--target", &url, "--duration", "1h"];
+    let mut command = world.command(&args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let _request = listener.accept().unwrap();
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let result = Run::from(child.wait_with_output().unwrap()).expect_code(3).json();
+    assert_eq!((&result["partial"], &result["verdict"]), (&true.into(), &"inconclusive".into()));
+    assert_eq!(result["judgement"]["cause"], "cancelled");
+}
+
+#[test]
+fn what_cannot_or_may_not_run_is_said_before_anything_is_sent() {
+    let world = World::new();
+    world.write("m.yaml", &manifest("errors < 1%", "127.0.0.1"));
+    world.write("slo/slo_manifest.yaml", &manifest("errors < 1%", "shop.example"));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://{closed}");
+    let of =
+        |more: &[&'static str]| more.iter().map(|arg| (*arg).to_owned()).collect::<Vec<String>>();
+    for (mut args, code, says) in [
+        (of(&["--manifest", "m.yaml"]), 2, "ORCA-1402"),
+        (of(&["--manifest", "m.yaml", "--profile", "soak"]), 2, "ORCA-1401"),
+        (of(&["--target", "http://shop.example"]), 2, "ORCA-1402"),
+        (of(&["--rate", "0/s"]), 2, "ORCA-1401"),
+        (of(&["--rate", "100"]), 2, "ORCA-1001"),
+        (of(&["--duration", "20"]), 2, "ORCA-1001"),
+        (of(&["--header", "nonsense"]), 2, "ORCA-1001"),
+        (of(&["--duration", "200ms"]), 4, "ORCA-1403"),
+    ] {
+        if !args.contains(&"--target".to_owned()) {
+            args.extend(["--target".to_owned(), dead.clone()]);
+        }
+        let args: Vec<&str> =
+            std::iter::once("load").chain(args.iter().map(String::as_str)).collect();
+        let run = world.orca(&args).expect_code(code);
+        assert!(run.stderr.contains(says), "{args:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{args:?}");
+    }
+}
