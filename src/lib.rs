@@ -3,8 +3,6 @@
 //! Modules stand in layer order: each may use only what stands above it. `tests/tidy.rs` holds
 //! them to it, and `docs/ARCHITECTURE.md` draws the picture.
 
-#![allow(dead_code, clippy::allow_attributes)]
-
 pub(crate) mod base;
 pub(crate) mod gate;
 pub(crate) mod ledger;

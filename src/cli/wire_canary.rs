@@ -90,11 +90,12 @@ impl PairedLoad for FrontLoad {
 pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Digest> {
     #[derive(serde::Deserialize)]
     struct Version {
-        digest: Option<Digest>,
+        digest: Option<String>,
     }
     let http = HttpClient::new(context.entropy.clone()).ok()?;
     let mut call = Call::get(format!("{}/version", deployment.trim_end_matches('/')));
     call.timeout = limits::ADMIN_CALL;
     let answer = http.send(&call).await.ok().filter(|answer| answer.status == 200)?;
-    serde_json::from_slice::<Version>(&answer.body).ok()?.digest
+    let version: Version = serde_json::from_slice(&answer.body).ok()?;
+    version.digest.as_deref().and_then(Digest::parse)
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::repository::{self, BAD, GOOD};
 use super::stage::{Actor, Played, Stage, put};
 use crate::base::clock::Entropy;
+use crate::base::digest::Digest;
 use crate::base::dsse::SigningKey;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -21,8 +22,8 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    pub(crate) const SHOWN: Self = Self { bake: ["4s", "5s", "4s", "3s"], load: "4s", rate: 800 };
-    pub(crate) const FAST: Self = Self { bake: ["3s", "4s", "3s", "2s"], load: "3s", rate: 500 };
+    pub(crate) const SHOWN: Self = Self { bake: ["4s", "5s", "4s", "3s"], load: "4s", rate: 1200 };
+    pub(crate) const FAST: Self = Self { bake: ["3s", "4s", "3s", "2s"], load: "3s", rate: 1100 };
 }
 
 /// What an act left behind.
@@ -44,9 +45,9 @@ pub(crate) struct Scene<'a> {
 
 const SLO: &str = "version: 1\ndefaults:\n  min_samples: 100\n  objectives: [\"p95 < 150ms\", \
                    \"errors < 2%\"]\nendpoints:\n  - {name: trust, method: GET, path: /api/trust, \
-                   weight: 6, safe: true}\n  - {name: agents, method: GET, path: /api/agents, \
-                   weight: 3, safe: true}\n  - {name: checkout, method: POST, path: /checkout, \
-                   weight: 1, safe: false}\n";
+                   weight: 4, safe: true}\n  - {name: agents, method: GET, path: /api/agents, \
+                   weight: 4, safe: true}\n  - {name: checkout, method: POST, path: /checkout, \
+                   weight: 2, safe: false}\n";
 
 impl<'a> Scene<'a> {
     pub(crate) fn build(stage: &'a Stage, pace: Pace) -> Result<Self, Failure> {
@@ -75,7 +76,7 @@ impl<'a> Scene<'a> {
         let config = config(pace, &text(&said, "admin"), &front);
         repository::add_file(&git, "orca.yaml", &config, "chore: set up orca")?;
         let slo = format!(
-            "{SLO}profiles:\n  baseline: {{rate: 150/s, duration: {}, connections: 16}}\n  users: \
+            "{SLO}profiles:\n  baseline: {{rate: 400/s, duration: {}, connections: 16}}\n  users: \
              {{rate: {}/s, duration: 10m, connections: 48}}\n",
             pace.load, pace.rate
         );
@@ -117,7 +118,7 @@ impl<'a> Scene<'a> {
         repository::add(&self.git, &BAD)?;
         let (release, url) = self.candidate()?;
         let faults = json!({
-            "base_ms": 2, "slow": 1500, "slow_ms": 400, "errors": 6000, "errors_at": "/checkout",
+            "base_ms": 2, "slow": 300, "slow_ms": 400, "errors": 6000, "errors_at": "/checkout",
         });
         put(&format!("{url}/_control"), &faults).map_err(|error| {
             Failure::new(Code::Bug, Exit::Bug, format!("the sample service: {error}"))
@@ -143,9 +144,13 @@ impl<'a> Scene<'a> {
 
     fn evidence(&self, tag: &str) -> Result<Left, Failure> {
         let made = self.expect(&["evidence", "generate", "--tag", tag], &[0])?.json();
-        let (pack, key) = (text(&made, "pack"), text(&made, "public_key"));
+        let whole = |key: &str| {
+            let path = self.stage.repository().join(text(&made, key).trim_start_matches("./"));
+            path.display().to_string()
+        };
+        let (pack, key) = (whole("pack"), whole("public_key"));
         self.expect(&["evidence", "verify", &pack, "--key", &key], &[0])?;
-        Ok(Left { release: tag.to_owned(), pack, report: text(&made, "report"), key })
+        Ok(Left { release: tag.to_owned(), pack, report: whole("report"), key })
     }
 
     fn expect(&self, args: &[&str], codes: &[i32]) -> Result<Played, Failure> {
@@ -185,8 +190,11 @@ fn text(value: &Value, key: &str) -> String {
 }
 
 fn start_service(stage: &Stage, commit: &str) -> Result<(Actor, Value), Failure> {
+    let digest = Digest::of(commit.as_bytes()).to_string();
     stage.start(&[
         "sample-service",
+        "--digest",
+        &digest,
         "--listen",
         "127.0.0.1:0",
         "--commit",
@@ -200,7 +208,7 @@ fn config(pace: Pace, admin: &str, front: &str) -> String {
     let [one, five, quarter, all] = pace.bake;
     format!(
         "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  kind: router\n  \
-         admin: {admin}\n  url: {front}\ngates:\n  load: {{profile: baseline}}\ncanary:\n  stages:\n    \
+         admin: {admin}\n  url: {front}\ngates:\n  load: {{profile: baseline}}\ncanary:\n  p95_ratio_max_pct: 300\n  error_increase_max: 2%\n  stages:\n    \
          - {{weight: 1%, bake: {one}, max_hold: 30s, decide_by: paired, paired_rate: 150/s}}\n    \
          - {{weight: 5%, bake: {five}, max_hold: 30s}}\n    \
          - {{weight: 25%, bake: {quarter}, max_hold: 30s}}\n    \

@@ -280,13 +280,15 @@ fn upstream(deployment: &DeploymentId, commit: Option<&CommitId>) -> Upstream {
 
 #[derive(Deserialize)]
 struct Version {
-    commit: Option<CommitId>,
-    digest: Option<Digest>,
+    commit: Option<String>,
+    digest: Option<String>,
 }
 
+/// What `/version` says; a digest in another form than `sha256:...` is none.
 fn identity_in(body: &[u8]) -> Option<Identity> {
     let version: Version = serde_json::from_slice(body).ok()?;
-    Some(Identity { commit: version.commit?, digest: version.digest })
+    let commit = CommitId::new(version.commit?).ok()?;
+    Some(Identity { commit, digest: version.digest.as_deref().and_then(Digest::parse) })
 }
 
 fn source_samples(
