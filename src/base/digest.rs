@@ -15,19 +15,6 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of everything `reader` yields.
-    pub(crate) fn of_reader(reader: &mut impl std::io::Read) -> std::io::Result<Self> {
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0_u8; 64 * 1024];
-        loop {
-            let count = reader.read(&mut buffer)?;
-            if count == 0 {
-                return Ok(Self(hasher.finalize().into()));
-            }
-            hasher.update(&buffer[..count]);
-        }
-    }
-
     pub(crate) fn hex(&self) -> String {
         hex(&self.0)
     }
@@ -108,7 +95,6 @@ mod tests {
             "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
-        assert_eq!(Digest::of_reader(&mut &b"abc"[..]).unwrap(), digest);
         assert_eq!(Digest::parse("sha256:ab"), None);
     }
 

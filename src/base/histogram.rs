@@ -58,11 +58,6 @@ impl Histogram {
         Self { inner: later, clamped: self.clamped.saturating_sub(earlier.clamped) }
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.inner.reset();
-        self.clamped = 0;
-    }
-
     pub(crate) fn count(&self) -> u64 {
         self.inner.len()
     }

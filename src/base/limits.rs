@@ -41,8 +41,6 @@ pub(crate) const GRANT: Duration = Duration::from_mins(1);
 pub(crate) const GRANT_RENEWAL: Duration = Duration::from_secs(15);
 /// How long a version whose every stage passed keeps its traffic while it waits to be promoted.
 pub(crate) const GRANT_COMPLETE: Duration = Duration::from_hours(1);
-/// Time to bring users back to base after Ctrl-C or SIGTERM.
-pub(crate) const ABORT: Duration = Duration::from_secs(7);
 /// How long a lease is held without renewal.
 pub(crate) const LEASE: Duration = Duration::from_mins(2);
 /// Time a single check may observe unless it says otherwise.

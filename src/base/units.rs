@@ -88,6 +88,7 @@ impl fmt::Display for Micros {
 #[serde(transparent)]
 pub(crate) struct BasisPoints(pub(crate) u32);
 
+#[cfg(test)]
 impl BasisPoints {
     pub(crate) const ALL: Self = Self(10_000);
 }

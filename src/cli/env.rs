@@ -1,7 +1,6 @@
 //! The only place that reads environment variables. Read once, at the start.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use crate::base::clock::{Clock, Entropy, Timestamp};
 use crate::base::redact::{Redactor, Secret};
@@ -71,14 +70,6 @@ impl Env {
     /// The width people gave, where it is a number.
     pub(crate) fn columns(&self) -> Option<usize> {
         self.get("COLUMNS")?.parse().ok().filter(|columns| *columns >= 20)
-    }
-
-    /// Where orca keeps what has no repository: `$XDG_STATE_HOME/orca` or `~/.local/state/orca`.
-    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
-        match self.get("XDG_STATE_HOME") {
-            Some(folder) => Some(PathBuf::from(folder).join("orca")),
-            None => self.get("HOME").map(|home| PathBuf::from(home).join(".local/state/orca")),
-        }
     }
 
     /// Who acts: `ORCA_ACTOR`, the GitHub actor, or the login name.

@@ -54,7 +54,7 @@ impl From<PlatformError> for Failure {
                 Self::new(Code::AdminToken, Exit::Unavailable, text)
                     .hint("export ORCA_ROUTER_TOKEN with the token the router was started with")
             }
-            PlatformError::Refused { .. } | PlatformError::Foreign { .. } => {
+            PlatformError::Refused { .. } => {
                 Self::new(Code::PlatformRefused, Exit::Closed, text).hint("orca release status")
             }
             PlatformError::Uncertain { .. } => {

@@ -24,7 +24,6 @@ pub(crate) struct Report {
 pub(crate) enum Level {
     Error,
     Warning,
-    Notice,
 }
 
 /// One annotation of a GitHub Actions run.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::config::raw::RawPlatformKind;
 use super::config::resolve::Config;
 use super::context::Context;
 use super::exit::Exit;
@@ -105,6 +106,7 @@ pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> 
 
 /// The platform that serves the environment.
 pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
+    let RawPlatformKind::Router = config.platform.kind;
     let needed = |value: &Option<String>, key: &str, variable: &str| {
         value.clone().ok_or_else(|| {
             let text = format!("platform.{key} is not set");

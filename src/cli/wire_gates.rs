@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::config::raw::RawBreakingBelowOne;
 use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
@@ -10,7 +11,7 @@ use crate::gate::phase::Phase;
 use crate::load::from_manifest;
 use crate::load::slo_check::{LoadCheck, Policy};
 use crate::release::commits::ConventionalCommits;
-use crate::release::version::{self, Rules};
+use crate::release::version::{self, Rules, ZeroMajor};
 use crate::slo::manifest::Manifest;
 use crate::verbs::gates::gate;
 use crate::verbs::ship::PhaseGate;
@@ -18,7 +19,11 @@ use crate::verbs::tag_rc::{SharedRepository, on_repository};
 
 /// The rules by which versions are counted here.
 pub(crate) fn version_rules(config: &Config) -> Rules {
-    Rules { tag_prefix: config.release.tag_prefix.clone(), ..Rules::default() }
+    let zero_major = match config.release.breaking_below_one {
+        RawBreakingBelowOne::Minor => ZeroMajor::Minor,
+        RawBreakingBelowOne::Major => ZeroMajor::Major,
+    };
+    Rules { tag_prefix: config.release.tag_prefix.clone(), zero_major, ..Rules::default() }
 }
 
 /// The remote to release to: the configured one, else `origin`.

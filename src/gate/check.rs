@@ -36,8 +36,6 @@ pub(crate) struct RuleId {
 pub(crate) enum Resource {
     /// Measuring time: nothing else that measures may run beside it.
     Timing,
-    /// The working tree of the repository.
-    WorkTree,
 }
 
 /// Why the world could not be looked at.

@@ -123,8 +123,4 @@ impl Warrant {
     pub(crate) fn commit(&self) -> Option<&CommitId> {
         self.commit.as_ref()
     }
-
-    pub(crate) fn seen(&self) -> &SeenLive {
-        &self.seen
-    }
 }

@@ -45,10 +45,6 @@ pub(crate) enum Event {
 pub(crate) struct Progress(Option<(String, mpsc::UnboundedSender<Event>)>);
 
 impl Progress {
-    pub(crate) fn silent() -> Self {
-        Self(None)
-    }
-
     /// One line of progress from the check at hand.
     pub(crate) fn say(&self, text: impl Into<String>) {
         if let Some((check, sender)) = &self.0 {

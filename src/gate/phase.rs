@@ -95,7 +95,6 @@ pub(crate) struct PhaseRuling {
     verdict: Verdict,
     cause: Option<Cause>,
     headline: String,
-    standings: Vec<GateStanding>,
     rulings: Vec<Digest>,
     fresh_until: Timestamp,
 }
@@ -127,7 +126,7 @@ impl PhaseRuling {
             standings.push(standing);
         }
         let (verdict, cause, headline) = conclude(phase, &standings);
-        Self { phase, subject, verdict, cause, headline, standings, rulings: digests, fresh_until }
+        Self { phase, subject, verdict, cause, headline, rulings: digests, fresh_until }
     }
 
     /// This phase standing on an earlier one: the worse verdict, the earlier expiry, all rulings.
@@ -188,10 +187,6 @@ impl PhaseRuling {
 
     pub(crate) fn headline(&self) -> &str {
         &self.headline
-    }
-
-    pub(crate) fn standings(&self) -> &[GateStanding] {
-        &self.standings
     }
 }
 

@@ -57,10 +57,6 @@ impl Rules {
             _ => Vec::new(),
         }
     }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, u32)> {
-        self.table.keys().map(|(name, version)| (name.as_str(), *version))
-    }
 }
 
 fn judge<C: Check>(policy: &Value, seen: &Value) -> Result<Judgement, serde_json::Error> {

@@ -138,6 +138,7 @@ pub(crate) fn verify_next(link: &mut Link, bytes: &[u8]) -> Result<Record, Corru
 }
 
 /// Verifies a whole sequence, oldest first.
+#[cfg(test)]
 pub(crate) fn verify<'a>(
     link: &mut Link,
     entries: impl IntoIterator<Item = &'a [u8]>,

@@ -28,12 +28,7 @@ pub(crate) enum Standing {
     Rewound,
 }
 
-impl Standing {
-    /// A repository without a remote counts as synced.
-    pub(crate) const fn may_raise(self) -> bool {
-        matches!(self, Self::Synced | Self::NoRemote)
-    }
-}
+impl Standing {}
 
 type Lost = Vec<(OrcaId, Refused)>;
 

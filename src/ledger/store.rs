@@ -81,18 +81,6 @@ impl Draft {
     pub(crate) fn new(environment: Option<Environment>, body: Body) -> Self {
         Self { environment, epoch: None, body, exhibits: Vec::new() }
     }
-
-    #[must_use]
-    pub(crate) fn under(mut self, epoch: u64) -> Self {
-        self.epoch = Some(epoch);
-        self
-    }
-
-    #[must_use]
-    pub(crate) fn with_exhibits(mut self, exhibits: Vec<Vec<u8>>) -> Self {
-        self.exhibits = exhibits;
-        self
-    }
 }
 
 /// Where a rollback's entry went.

@@ -49,6 +49,7 @@ pub(crate) enum Refused {
     NoEnvironment(&'static str),
 }
 
+#[cfg(test)]
 impl Refused {
     /// The entry that stands against it.
     pub(crate) fn entry(&self) -> Option<&OrcaId> {

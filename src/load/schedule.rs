@@ -63,11 +63,6 @@ impl Schedule {
         Self { pieces, tickets }
     }
 
-    /// How many requests are due in all.
-    pub(crate) fn tickets(&self) -> u64 {
-        self.tickets
-    }
-
     /// Nanoseconds from the start at which ticket `k` (0-based) is due.
     pub(crate) fn due_ns(&self, k: u64) -> Option<u64> {
         if k >= self.tickets {
@@ -148,7 +143,7 @@ mod tests {
     #[test]
     fn a_constant_rate_is_exact() {
         let schedule = Schedule::new(&[stage(1_000, 1_000, 20)]);
-        assert_eq!(schedule.tickets(), 20_000);
+        assert_eq!(schedule.tickets, 20_000);
         assert_eq!(schedule.due_ns(0), Some(0));
         assert_eq!(schedule.due_ns(19_999), Some(19_999_000_000));
         assert_eq!(schedule.due_ns(20_000), None);
@@ -157,19 +152,19 @@ mod tests {
             to: Rate { milli_per_s: 333 },
             duration: Micros::from_secs(10),
         }]);
-        assert_eq!((third.tickets(), third.due_ns(1)), (4, Some(3_003_003_003)));
+        assert_eq!((third.tickets, third.due_ns(1)), (4, Some(3_003_003_003)));
     }
 
     #[test]
     fn ramps_have_the_area_under_their_line() {
         let up = Schedule::new(&[stage(0, 100, 10)]);
-        assert_eq!(up.tickets(), 500);
+        assert_eq!(up.tickets, 500);
         // N(t) = 5 t^2: ticket 125 at 5 s.
         assert_eq!(up.due_ns(125), Some(5_000_000_000));
         let down = Schedule::new(&[stage(100, 0, 10)]);
-        assert_eq!((down.tickets(), down.due_ns(375)), (500, Some(5_000_000_000)));
+        assert_eq!((down.tickets, down.due_ns(375)), (500, Some(5_000_000_000)));
         let whole = Schedule::new(&[stage(0, 100, 10), stage(100, 100, 5), stage(100, 0, 10)]);
-        assert_eq!(whole.tickets(), 1_500);
+        assert_eq!(whole.tickets, 1_500);
         assert_eq!(whole.due_ns(500), Some(10_000_000_000));
         assert_eq!(whole.due_ns(1_000), Some(15_000_000_000));
         let times: Vec<_> = (0..1_500).filter_map(|k| whole.due_ns(k)).collect();
@@ -180,7 +175,7 @@ mod tests {
     #[test]
     fn a_pause_between_stages_has_no_tickets() {
         let schedule = Schedule::new(&[stage(10, 10, 1), stage(10, 0, 1), stage(0, 10, 1)]);
-        assert_eq!(schedule.tickets(), 20);
+        assert_eq!(schedule.tickets, 20);
         assert_eq!(schedule.due_ns(10), Some(1_000_000_000));
     }
 

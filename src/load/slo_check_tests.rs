@@ -136,7 +136,7 @@ async fn observe(port: u16) -> Result<LoadResult, Unseen> {
     let shape = Shape::constant(Rate::per_second(100), Micros::from_millis(200));
     let plan = LoadPlan::new(Draft { shape, ..draft(port) }, &Bounds::default()).unwrap();
     let check = LoadCheck::new(plan, policy(&["errors < 20%"], &[]));
-    let look = Look { cancel: CancellationToken::new(), progress: Telling::silent() };
+    let look = Look { cancel: CancellationToken::new(), progress: Telling::default() };
     Check::observe(&check, &look).await
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct ArmsPolicy {
     pub(crate) decides: bool,
 }
 
+/// Fewer keys on the base never say that the canary cannot be reached.
+const UNREACHABLE_KEYS_MIN: u64 = 20;
 const RULE: &str = "arms v1: live limit, reachability, objectives, comparison with the base";
 
 pub(crate) fn judge(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Judgement {
@@ -95,7 +97,9 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
         return Some(Judgement::fail(text, "exact 99 % lower bound beyond the limit", finding));
     }
     let nobody = policy.decides && seen.canary.requests == 0 && seen.base.requests > 0;
-    if nobody && is_unreachable(policy.weight, seen.base.sticky_keys) {
+    // A late answer or two of the base say nothing, even where the canary has all the weight.
+    let enough = seen.base.sticky_keys >= UNREACHABLE_KEYS_MIN;
+    if nobody && enough && is_unreachable(policy.weight, seen.base.sticky_keys) {
         let text = format!(
             "none of {} keys of {who} reached the new version at {}",
             seen.base.sticky_keys, policy.weight

@@ -87,6 +87,7 @@ pub(crate) struct Capabilities {
 
 /// Which weights a platform can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "orca's own router splits freely"))]
 pub(crate) enum Weights {
     /// Every step of 0.01 %.
     Any,
@@ -140,7 +141,6 @@ pub(crate) struct RaiseTerms {
 #[must_use]
 pub(crate) struct Raise {
     terms: RaiseTerms,
-    clearance: ClearanceRecord,
 }
 
 impl Raise {
@@ -160,15 +160,11 @@ impl Raise {
             return Err(Refusal::NotOpen(text));
         }
         let clearance = clearance.spend(at_hand, now)?;
-        Ok((Self { terms, clearance: clearance.clone() }, clearance))
+        Ok((Self { terms }, clearance))
     }
 
     pub(crate) fn terms(&self) -> &RaiseTerms {
         &self.terms
-    }
-
-    pub(crate) fn clearance(&self) -> &ClearanceRecord {
-        &self.clearance
     }
 }
 
@@ -185,7 +181,6 @@ pub(crate) struct PromoteTerms {
 #[must_use]
 pub(crate) struct PromoteOrder {
     terms: PromoteTerms,
-    clearance: ClearanceRecord,
 }
 
 impl PromoteOrder {
@@ -197,15 +192,11 @@ impl PromoteOrder {
         now: Timestamp,
     ) -> Result<(Self, ClearanceRecord), Refusal> {
         let clearance = clearance.spend(at_hand, now)?;
-        Ok((Self { terms, clearance: clearance.clone() }, clearance))
+        Ok((Self { terms }, clearance))
     }
 
     pub(crate) fn terms(&self) -> &PromoteTerms {
         &self.terms
-    }
-
-    pub(crate) fn clearance(&self) -> &ClearanceRecord {
-        &self.clearance
     }
 }
 
@@ -215,17 +206,6 @@ pub(crate) struct Samples {
     pub(crate) at: Timestamp,
     pub(crate) base: ArmSamples,
     pub(crate) canary: ArmSamples,
-}
-
-impl Samples {
-    /// Before anything was counted.
-    pub(crate) fn nothing() -> Self {
-        Self {
-            at: Timestamp::default(),
-            base: ArmSamples::default(),
-            canary: ArmSamples::default(),
-        }
-    }
 }
 
 /// Users and probes apart: they are never pooled.
@@ -274,9 +254,6 @@ pub(crate) enum PlatformError {
     /// The reply was lost: the call may have had its effect. Look before any second call.
     #[error("{platform} did not answer, and the change may have happened: {detail}")]
     Uncertain { platform: String, detail: String },
-    /// Somebody else changed who gets what.
-    #[error("{platform} was changed by {who}: {detail}")]
-    Foreign { platform: String, who: String, detail: String },
 }
 
 /// Why a platform said no.

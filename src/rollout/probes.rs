@@ -12,8 +12,8 @@ use crate::gate::verdict::{Cause, Judgement};
 /// Takes what came since the stage began.
 pub(crate) struct ProbesCheck {
     pub(crate) platform: Arc<dyn Platform>,
-    /// The snapshot at the beginning of the stage.
-    pub(crate) began: Samples,
+    /// The snapshot at the beginning of the stage; without one nothing can be said of it.
+    pub(crate) began: Option<Samples>,
     pub(crate) policy: ArmsPolicy,
 }
 
@@ -31,11 +31,15 @@ impl Check for ProbesCheck {
     }
 
     async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
+        let began = self.began.as_ref().ok_or_else(|| {
+            let text = "the beginning of the stage was not measured";
+            Unseen::new(Cause::NoData, text, "the stage holds until it can be measured")
+        })?;
         let now = self.platform.samples().await.map_err(|error| {
             let next = "see whether the platform answers";
             Unseen::new(Cause::Unobserved, error.to_string(), next)
         })?;
-        Ok(StageSeen::between(&self.began, &now, Source::Probes))
+        Ok(StageSeen::between(began, &now, Source::Probes))
     }
 
     fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {

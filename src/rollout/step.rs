@@ -237,8 +237,10 @@ fn refused_proof(state: State, now: Timestamp, denied: Denied) -> Next {
 
 fn refused_raise(state: State, now: Timestamp, refused: RaiseRefused) -> Next {
     match refused {
+        // Nothing changed: before the first raise nobody is exposed.
         RaiseRefused::Expired { detail } | RaiseRefused::Unavailable { detail } => {
-            hold(state, now, detail)
+            let exposed = state.stage > 0;
+            hold(State { exposed, ..state }, now, detail)
         }
         RaiseRefused::InDoubt { detail } => {
             let next =

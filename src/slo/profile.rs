@@ -34,16 +34,7 @@ pub(crate) struct Segment {
     pub(crate) duration: Micros,
 }
 
-impl Profile {
-    pub(crate) fn duration(&self) -> Micros {
-        match &self.shape {
-            Shape::Closed { duration } => *duration,
-            Shape::Open(segments) => {
-                Micros(segments.iter().fold(0, |sum, s| sum.saturating_add(s.duration.0)))
-            }
-        }
-    }
-}
+impl Profile {}
 
 pub(super) fn resolve(
     raw: &BTreeMap<String, RawProfile>,

@@ -117,33 +117,31 @@ impl Promotion<'_> {
     ) -> Result<(), PromoteError> {
         let mut ready = gates::ready(&self.fleet.platform, &self.candidate, base);
         ready.phase = Phase::Promote;
-        let (stages, rulings) = self.last_stage(state).await;
+        let stages = self.last_stage(state);
         let proof = Proof {
             fleet: self.fleet,
             candidate: &self.candidate,
             gates: self.gates,
             ready: std::slice::from_ref(&ready),
             stages: &stages,
-            rulings: &rulings,
+            rulings: &[],
             phase: Phase::Promote,
         };
         let granted = proof.ask().await.map_err(PromoteError::Denied)?;
         self.promote_cleared(granted, held, base_commit).await
     }
 
-    /// The ruling of the canary's last stage, from the ledger, judged again.
-    async fn last_stage(
-        &self,
-        state: &State,
-    ) -> (Vec<GateRequirement>, Vec<crate::gate::ruling::Ruling>) {
+    /// What the canary's newest stage required: its ruling is recalled from the ledger.
+    fn last_stage(&self, state: &State) -> Vec<GateRequirement> {
         let ship = &self.fleet.ship;
         let subject = self.candidate.subject(&ship.environment);
-        let last = state
+        state
             .rulings_of(&subject.commit, &subject.environment)
             .filter(|kept| kept.phase == Phase::Canary && kept.record.gate.starts_with("stage-"))
             .max_by_key(|kept| kept.by.at)
-            .map(|kept| requirement_of(&kept.record));
-        (last.into_iter().collect(), Vec::new())
+            .map(|kept| requirement_of(&kept.record))
+            .into_iter()
+            .collect()
     }
 
     async fn promote_cleared(

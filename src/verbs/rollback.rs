@@ -82,10 +82,7 @@ impl Rollback {
         match (&self.to, state.way_back(&self.environment)) {
             (Some(wanted), way) => self.named(&state, wanted, way.ok().as_ref()),
             (None, Ok(way)) => Ok(Target::of_ledger(&state, &self.environment, &way)),
-            (None, Err(error @ NoWayBack::NoHistory(_))) => {
-                self.ask_platform(Some(error.to_string())).await
-            }
-            (None, Err(error @ NoWayBack::NothingEarlier(_))) => {
+            (None, Err(error @ (NoWayBack::NoHistory(_) | NoWayBack::NothingEarlier(_)))) => {
                 self.ask_platform(Some(error.to_string())).await
             }
         }

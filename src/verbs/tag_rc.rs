@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::book::{Book, BookError, Note};
-use super::ship::Tell;
 use crate::base::clock::Timestamp;
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, Environment, OrcaId, ReleaseName};
@@ -49,7 +48,6 @@ pub(crate) struct TagRc {
     pub(crate) remote: String,
     /// When the freeze of this candidate ends.
     pub(crate) frozen_until: Timestamp,
-    pub(crate) tell: Tell,
 }
 
 /// Why no plan can be made.

@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 
 /// The page of one code.
+#[expect(clippy::struct_field_names, reason = "a page has the text of a page")]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Page {
     code: &'static str,

@@ -101,7 +101,6 @@ pub(crate) async fn tag(how: &How, context: &Context) -> Result<Report, Failure>
         notes: made.notes,
         remote,
         frozen_until: context.clock.now().plus(config.release.freeze.duration()),
-        tell: wire_fleet::tell(context),
     };
     let mut steps = tag.plan().await?;
     let described = executor::describe(&steps);

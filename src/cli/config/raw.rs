@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
-use crate::gate::waiver::Role;
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -49,6 +48,9 @@ pub(crate) struct RawRelease {
     /// Files that carry the version: package.json, Cargo.toml.
     #[serde(default)]
     pub(crate) version_files: Vec<String>,
+    /// What a breaking change does below 1.0.0: `minor` (default) or `major`.
+    #[serde(default)]
+    pub(crate) breaking_below_one: RawBreakingBelowOne,
     /// The git remote that releases and the ledger go to; `origin` where there is one.
     pub(crate) remote: Option<String>,
     /// How long an RC freezes staging; `7d` unless said.
@@ -56,11 +58,20 @@ pub(crate) struct RawRelease {
     pub(crate) freeze: Option<Spanned<String>>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawBreakingBelowOne {
+    #[default]
+    Minor,
+    Major,
+}
+
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawPlatform {
-    /// `router`: orca's own.
-    pub(crate) kind: Option<RawPlatformKind>,
+    /// `router`: orca's own, the only one so far.
+    #[serde(default)]
+    pub(crate) kind: RawPlatformKind,
     /// The router's admin address, such as `http://127.0.0.1:8081`.
     pub(crate) admin: Option<String>,
     /// Where users come in, such as `http://127.0.0.1:8080`; traffic is read back here.
@@ -69,9 +80,10 @@ pub(crate) struct RawPlatform {
     pub(crate) token_env: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RawPlatformKind {
+    #[default]
     Router,
 }
 
@@ -183,33 +195,10 @@ pub(crate) enum RawOnInterrupt {
     Hold,
 }
 
-/// Who may sign what. Read from the last final tag, not from the candidate.
+/// What this orca signs entries and packs with.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTrust {
-    /// Whether unsigned rulings are refused.
-    #[serde(default)]
-    pub(crate) required: bool,
-    #[serde(default)]
-    pub(crate) keys: Vec<RawKey>,
     /// The PKCS#8 PEM file this orca signs with; `ORCA_SIGNING_KEY` names it too.
     pub(crate) signing_key: Option<String>,
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawKey {
-    /// SPKI PEM text of an Ed25519 public key.
-    #[schemars(with = "String")]
-    pub(crate) public_key: Spanned<String>,
-    pub(crate) role: Role,
-    /// RFC 3339; valid from the beginning unless said.
-    #[schemars(with = "Option<String>")]
-    pub(crate) valid_from: Option<Spanned<String>>,
-    /// RFC 3339; valid for ever unless said.
-    #[schemars(with = "Option<String>")]
-    pub(crate) valid_until: Option<Spanned<String>>,
-    /// Nothing it signed counts any more.
-    #[serde(default)]
-    pub(crate) revoked: bool,
 }

@@ -4,22 +4,21 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::origin::Setting;
-use super::raw::{RawConfig, RawDecideBy, RawGate, RawKey, RawOnFail, RawOnInterrupt, RawStage};
-use crate::base::clock::Timestamp;
+use super::raw::{
+    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
+    RawPlatformKind, RawStage,
+};
 use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
 use crate::cli::env::Env;
 use crate::gate::ruling::Mode;
-use crate::gate::waiver::Role;
 
 pub(crate) const FILE: &str = "orca.yaml";
 
 /// The configuration that holds.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The file it was read from.
-    pub(crate) file: PathBuf,
     pub(crate) service: String,
     pub(crate) environment: Setting<Environment>,
     pub(crate) release: ReleaseConfig,
@@ -37,11 +36,13 @@ pub(crate) struct ReleaseConfig {
     pub(crate) version_files: Vec<PathBuf>,
     /// Given explicitly; otherwise `origin` where it exists.
     pub(crate) remote: Option<String>,
+    pub(crate) breaking_below_one: RawBreakingBelowOne,
     pub(crate) freeze: Micros,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlatformConfig {
+    pub(crate) kind: RawPlatformKind,
     pub(crate) admin: Setting<Option<String>>,
     pub(crate) url: Setting<Option<String>>,
     pub(crate) token_env: String,
@@ -82,18 +83,7 @@ pub(crate) struct StageConfig {
 
 #[derive(Debug, Clone)]
 pub(crate) struct TrustConfig {
-    pub(crate) required: bool,
-    pub(crate) keys: Vec<KeyConfig>,
     pub(crate) signing_key: Setting<Option<String>>,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct KeyConfig {
-    pub(crate) public_key: String,
-    pub(crate) role: Role,
-    pub(crate) valid_from: Option<Timestamp>,
-    pub(crate) valid_until: Option<Timestamp>,
-    pub(crate) revoked: bool,
 }
 
 /// Reads and resolves `file`.
@@ -161,9 +151,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
-    let keys = raw.trust.keys.iter().map(|key| resolve_key(key, source));
     Ok(Config {
-        file: source.file.to_owned(),
         service: raw.service.name.unwrap_or_else(|| "service".to_owned()),
         environment,
         release: ReleaseConfig {
@@ -171,9 +159,11 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             changelog: raw.release.changelog.unwrap_or_else(|| "CHANGELOG.md".to_owned()).into(),
             version_files: raw.release.version_files.into_iter().map(PathBuf::from).collect(),
             remote: raw.release.remote,
+            breaking_below_one: raw.release.breaking_below_one,
             freeze: source.unit_or(raw.release.freeze.as_ref(), Micros(DAY.0 * 7))?,
         },
         platform: PlatformConfig {
+            kind: raw.platform.kind,
             admin,
             url,
             token_env: raw.platform.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
@@ -200,31 +190,12 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
                 .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
-        trust: TrustConfig {
-            required: raw.trust.required,
-            keys: keys.collect::<Result<_, _>>()?,
-            signing_key,
-        },
+        trust: TrustConfig { signing_key },
     })
 }
 
 fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
     Ok(GateConfig { mode: raw.mode, max_age: source.unit_or(raw.max_age.as_ref(), DAY)? })
-}
-
-fn resolve_key(raw: &RawKey, source: &Source<'_>) -> Result<KeyConfig, InputError> {
-    let time = |text: &Option<Spanned<String>>| {
-        text.as_ref()
-            .map(|t| Timestamp::parse_rfc3339(&t.value).map_err(|error| source.error(t, error)))
-            .transpose()
-    };
-    Ok(KeyConfig {
-        public_key: raw.public_key.value.clone(),
-        role: raw.role,
-        valid_from: time(&raw.valid_from)?,
-        valid_until: time(&raw.valid_until)?,
-        revoked: raw.revoked,
-    })
 }
 
 /// The stages as written, or 1 %, 5 %, 25 %, 100 % with 15 minutes to an hour of bake time.

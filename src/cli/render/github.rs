@@ -14,7 +14,6 @@ pub(crate) fn annotations(items: &[Annotation]) -> String {
         let level = match item.level {
             Level::Error => "error",
             Level::Warning => "warning",
-            Level::Notice => "notice",
         };
         let place = item.file.as_ref().map_or(String::new(), |(file, line)| {
             format!("file={},line={line},", escape_property(file))

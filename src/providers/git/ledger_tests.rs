@@ -8,7 +8,7 @@ use super::command::Git;
 use super::objects::GitStorage;
 use crate::base::clock::{Clock, Entropy};
 use crate::base::digest::Digest;
-use crate::base::dsse::SigningKey;
+use crate::base::dsse::{Envelope, SigningKey};
 use crate::base::ids::OrcaId;
 use crate::base::limits;
 use crate::base::redact::{Redactor, Secret};
@@ -17,7 +17,7 @@ use crate::ledger::fixture::*;
 use crate::ledger::lease::LeaseError;
 use crate::ledger::ports::StorageError;
 use crate::ledger::reconcile::Standing;
-use crate::ledger::sign::{Signed, Trust, TrustedKey};
+use crate::ledger::sign::PAYLOAD_TYPE;
 use crate::ledger::store::{Draft, Kept, Ledger, LedgerError, Writer};
 use crate::ledger::validate::Refused;
 
@@ -72,8 +72,10 @@ fn appends_reopens_and_keeps_exhibits() {
     let folder = repository();
     let mut ledger = open(folder.path(), "ana");
     let (small, large) = (b"{}\n".to_vec(), vec![b'x'; limits::EXHIBIT_BLOB_BYTES_MAX + 1]);
-    let draft =
-        live(rollout("v1.4.0-rc.1", '4', "d3")).with_exhibits(vec![small.clone(), large.clone()]);
+    let draft = Draft {
+        exhibits: vec![small.clone(), large.clone()],
+        ..live(rollout("v1.4.0-rc.1", '4', "d3"))
+    };
     let first = ledger.append(draft).unwrap();
     let body = Told::frozen("v1.4.0-rc.1", "the key is hunter22");
     let second = ledger.append(Draft::new(None, body)).unwrap();
@@ -107,24 +109,14 @@ fn a_decision_is_refused_on_a_newer_state_and_a_fact_never() {
 }
 
 #[test]
-fn signed_entries_verify_against_the_trust_list() {
+fn signed_entries_verify_against_their_key() {
     let folder = repository();
     let key = SigningKey::from_seed(&[7; 32]);
     let mut ledger = open_as(folder.path(), "ci", Some(key.clone()));
     ledger.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "x"))).unwrap();
-    let trust = Trust {
-        keys: vec![TrustedKey {
-            name: "ci".into(),
-            key: key.public(),
-            role: crate::gate::waiver::Role::Ci,
-            valid_from: at(0),
-            valid_until: None,
-            revoked_at: None,
-        }],
-    };
     let kin = &ledger.entries().unwrap()[0];
-    let signed = trust.verify(&kin.stored.entry, kin.stored.dsse.as_deref(), at(50)).unwrap();
-    assert!(matches!(signed, Signed::By { name, .. } if name == "ci"));
+    let dsse = Envelope::parse(kin.stored.dsse.as_deref().unwrap()).unwrap();
+    assert_eq!(dsse.verify(PAYLOAD_TYPE, &key.public()).unwrap(), kin.stored.entry);
 }
 
 #[test]

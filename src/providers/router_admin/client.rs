@@ -1,20 +1,30 @@
 //! One function per call of the router's admin API. Nothing is repeated here: a caller that did
 //! not get an answer reads the state and decides.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::limits;
 use crate::base::redact::Secret;
+use crate::base::retry::RetryBudget;
 use crate::base::units::Weight;
-use crate::providers::http::{Call, HttpClient, HttpError};
+use crate::providers::http::{Call, HttpClient, HttpError, Repeat};
 use crate::router::api::{
-    ErrorAnswer, LowerRequest, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest,
-    StageRequest, StateAnswer,
+    ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest, StageRequest,
+    StateAnswer,
 };
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
+
+/// Reading changes nothing, so a lost answer is asked for again.
+const READ_AGAIN: RetryBudget = RetryBudget {
+    tries: 3,
+    first_wait: Duration::from_millis(20),
+    wait_max: Duration::from_millis(100),
+};
 
 /// A router's admin API.
 #[derive(Debug, Clone)]
@@ -84,11 +94,6 @@ impl RouterAdmin {
         self.post("renew", &RenewRequest { epoch, grant_until }).await
     }
 
-    /// Lowers the weight, unconditionally.
-    pub(crate) async fn lower(&self, weight: Weight) -> Result<StateAnswer, RouterAdminError> {
-        self.post("lower", &LowerRequest { weight }).await
-    }
-
     /// All users to base, unconditionally: the one call of a rollback during a rollout.
     pub(crate) async fn revert(&self) -> Result<StateAnswer, RouterAdminError> {
         self.post("revert", &serde_json::Map::new()).await
@@ -124,6 +129,9 @@ impl RouterAdmin {
     async fn send<T: DeserializeOwned>(&self, mut call: Call) -> Result<T, RouterAdminError> {
         call.bearer = Some(self.token.clone());
         call.timeout = limits::ADMIN_CALL;
+        if call.method == http::Method::GET {
+            call.repeat = Repeat::Safe(READ_AGAIN);
+        }
         let answer = self.http.send(&call).await?;
         let not_a_router = |error: serde_json::Error| RouterAdminError::NotARouter {
             url: call.url.clone(),

@@ -288,7 +288,9 @@ mod tests {
     fn a_histogram_is_its_samples() {
         let samples: Vec<u64> = (1..=500).map(|i| i % 97 + 1).collect();
         let mut histogram = Histogram::default();
-        samples.iter().for_each(|v| histogram.record(*v));
+        for value in samples {
+            histogram.record(value);
+        }
         let mut sorted = samples;
         sorted.sort_unstable();
         let (of_histogram, of_slice) = (Weighted::from(&histogram), Weighted::from_sorted(&sorted));

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::clear::{Granted, Proof};
 use super::drive::Ending;
 use super::start::{Candidate, Started};
-use super::watch::Watch;
+use super::watch::{Ours, Watch};
 use crate::base::clock::{self, Timestamp};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::OrcaId;
@@ -57,7 +57,7 @@ impl Acts<'_> {
             Action::RequestClearance { stage } => self.request_clearance(stage).await,
             Action::RaiseTo { stage, weight } => self.raise(stage, weight).await,
             Action::RenewGrant => self.renew().await,
-            Action::LookAgain => self.look_again().await,
+            Action::LookAgain => self.look_again(state.stage).await,
             Action::JudgeStage { stage } => self.judge(stage).await,
             Action::RecordStage { stage, next, judged } => {
                 self.record_stage(stage, next, &judged).await;
@@ -166,9 +166,16 @@ impl Acts<'_> {
         }
     }
 
-    async fn look_again(&mut self) -> Vec<Event> {
+    async fn look_again(&mut self, stage: usize) -> Vec<Event> {
         match self.fleet.platform.look().await {
-            Ok(state) => vec![Event::Looked { weight: state.weight }],
+            Ok(state) => {
+                // A raise in doubt that landed begins its stage now.
+                let landed = state.weight == self.plan.stages[stage].weight;
+                if landed && !self.watch.measures(stage) {
+                    self.watch.begin_stage(self.fleet, stage, self.plan).await;
+                }
+                vec![Event::Looked { weight: state.weight }]
+            }
             Err(error) => vec![Event::LookFailed { detail: error.to_string() }],
         }
     }
@@ -180,7 +187,7 @@ impl Acts<'_> {
         match self.fleet.ship.judge(&gates, &subject).await {
             Ok(mut ruled) => {
                 let item = ruled.remove(0);
-                let judged = self.watch.stage_judgement(item.ruling.record());
+                let judged = Watch::stage_judgement(item.ruling.record());
                 self.decided.push((gates[0].requirement(), item.ruling));
                 vec![Event::StageJudged { stage, judged }]
             }
@@ -244,7 +251,11 @@ impl Acts<'_> {
 
     /// What the world does by itself meanwhile.
     pub(crate) async fn watch(&mut self, state: &State) -> Vec<Event> {
-        let at = (&self.candidate.deployment, self.held.epoch);
+        let at = Ours {
+            canary: &self.candidate.deployment,
+            base: &self.started.base,
+            epoch: self.held.epoch,
+        };
         self.watch.look(self.fleet, state, self.plan, at).await
     }
 
@@ -319,9 +330,7 @@ fn refusal_of(error: PlatformError) -> RaiseRefused {
     let detail = error.to_string();
     match error {
         PlatformError::Unavailable { .. } => RaiseRefused::Unavailable { detail },
-        PlatformError::Uncertain { .. } | PlatformError::Foreign { .. } => {
-            RaiseRefused::InDoubt { detail }
-        }
+        PlatformError::Uncertain { .. } => RaiseRefused::InDoubt { detail },
         PlatformError::Refused { refused, .. } => match refused {
             Refused::StaleEpoch { who, found, .. } => {
                 RaiseRefused::Preempted { by: format!("{who} (epoch {found})") }

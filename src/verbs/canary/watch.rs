@@ -17,7 +17,7 @@ use crate::gate::verdict::{Cause, Verdict};
 use crate::ledger::entry::StageDecided;
 use crate::rollout::arms::{self, ArmsPolicy};
 use crate::rollout::decision::StageJudgement;
-use crate::rollout::machine::{Event, Found, StageNext, State};
+use crate::rollout::machine::{At, Event, Found, StageNext, State};
 use crate::rollout::plan::{DecideBy, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState, Samples};
 use crate::rollout::probes::ProbesCheck;
@@ -99,6 +99,7 @@ fn expected_requests(traffic: Rate, weight: Weight, span: Micros) -> u64 {
 
 /// A stage under way.
 struct Began {
+    stage: usize,
     snapshot: Samples,
     /// Ends the stage's paired load when the stage ends.
     _paired: Option<DropGuard>,
@@ -126,10 +127,15 @@ impl Watch {
         match fleet.platform.samples().await {
             Ok(snapshot) => {
                 let paired = self.start_paired(fleet, stage, plan);
-                self.began = Some(Began { snapshot, _paired: paired });
+                self.began = Some(Began { stage, snapshot, _paired: paired });
             }
             Err(error) => fleet.ship.say(format!("the stage cannot be measured: {error}")),
         }
+    }
+
+    /// Whether the stage at hand has its beginning.
+    pub(crate) fn measures(&self, stage: usize) -> bool {
+        self.began.as_ref().is_some_and(|began| began.stage == stage)
     }
 
     fn start_paired(&self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) -> Option<DropGuard> {
@@ -148,11 +154,11 @@ impl Watch {
 
     /// The gate that decides a stage.
     pub(crate) fn stage_gate(&self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) -> PhaseGate {
-        let began = self.began.as_ref().map_or_else(
-            // Nothing was measured: an empty beginning, and rules that say so.
-            || Samples { at: fleet.ship.now(), ..Samples::nothing() },
-            |began| began.snapshot.clone(),
-        );
+        let began = self
+            .began
+            .as_ref()
+            .filter(|began| began.stage == stage)
+            .map(|began| began.snapshot.clone());
         let paired = plan.stages[stage].decide_by == DecideBy::Paired;
         let users: Arc<dyn ErasedCheck> = Arc::new(UsersCheck {
             platform: Arc::clone(&fleet.platform),
@@ -176,11 +182,13 @@ impl Watch {
     }
 
     /// The ruling of a stage in the words of the machine.
-    pub(crate) fn stage_judgement(&self, record: &RulingRecord) -> StageJudgement {
+    pub(crate) fn stage_judgement(record: &RulingRecord) -> StageJudgement {
         let of = |check: &str| record.checks.iter().find(|c| c.check.as_str() == check);
         let probes = of("canary.probes")
             .map(|c| c.counted)
             .filter(|verdict| *verdict != Verdict::NotApplicable);
+        // A Fail of either wins, and is what people must read.
+        let failed = record.checks.iter().find(|c| c.counted == Verdict::Fail);
         let both = record
             .checks
             .iter()
@@ -190,7 +198,7 @@ impl Watch {
             users: of("canary.users").map_or(Verdict::Inconclusive, |c| c.counted),
             probes,
             cause: record.cause,
-            headline: record.headline.clone(),
+            headline: failed.map_or(&record.headline, |c| &c.judgement.headline).clone(),
             both_arms_breach: both,
         }
     }
@@ -224,7 +232,7 @@ impl Watch {
             rollout: rollout.clone(),
             stage: u32::try_from(stage + 1).unwrap_or(u32::MAX),
             weight: plan.stages[stage].weight,
-            verdict: judged.users.max(judged.probes.unwrap_or(Verdict::NotApplicable)),
+            verdict: verdict_of(judged, next),
             next: next.as_str().to_owned(),
             headline: judged.headline.clone(),
             base_requests,
@@ -249,7 +257,7 @@ impl Watch {
         fleet: &Fleet,
         state: &State,
         plan: &RolloutPlan,
-        (canary, epoch): (&DeploymentId, u64),
+        ours: Ours<'_>,
     ) -> Vec<Event> {
         let due = self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
         if !state.exposed || state.is_past() || !due {
@@ -258,14 +266,22 @@ impl Watch {
         self.looked = Some(clock::monotonic());
         match fleet.platform.look().await {
             Ok(seen) => {
-                if let Some(event) = changed(&seen, plan, state, (canary, epoch)) {
+                if let Some(event) = changed(&seen, plan, state, ours) {
                     return vec![event];
                 }
             }
             Err(error) => return self.uncertain(&error),
         }
         let Some(users) = self.users_now(fleet).await else { return Vec::new() };
-        self.breach(&users, state.stage, plan).into_iter().collect()
+        // A breach that is known already is not told again: it would only prolong the hold.
+        if state.breached {
+            return Vec::new();
+        }
+        let breach = self.breach(&users, state.stage, plan);
+        let holding = matches!(state.at, At::Holding { .. });
+        let shared =
+            |event: &Event| matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
+        breach.into_iter().filter(|event| !(holding && shared(event))).collect()
     }
 
     fn breach(&self, users: &StageSeen, stage: usize, plan: &RolloutPlan) -> Option<Event> {
@@ -288,20 +304,41 @@ impl Watch {
     }
 }
 
+/// A stage that went on passed; one that did not either failed or could not decide.
+fn verdict_of(judged: &StageJudgement, next: StageNext) -> Verdict {
+    if judged.users == Verdict::Fail || judged.probes == Some(Verdict::Fail) {
+        return Verdict::Fail;
+    }
+    match next {
+        StageNext::Raise | StageNext::Done if judged.users == Verdict::Waived => Verdict::Waived,
+        StageNext::Raise | StageNext::Done => Verdict::Pass,
+        StageNext::Hold | StageNext::Abort => Verdict::Inconclusive,
+    }
+}
+
+/// What this canary believes to be its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ours<'a> {
+    pub(crate) canary: &'a DeploymentId,
+    pub(crate) base: &'a DeploymentId,
+    pub(crate) epoch: u64,
+}
+
 /// What somebody or something else did to the traffic.
 fn changed(
     seen: &PlatformState,
     plan: &RolloutPlan,
     state: &State,
-    (canary, epoch): (&DeploymentId, u64),
+    ours: Ours<'_>,
 ) -> Option<Event> {
-    let staged = seen.canary.as_ref().is_some_and(|known| known.deployment == *canary);
-    if seen.epoch > epoch {
+    let staged = seen.canary.as_ref().is_some_and(|known| known.deployment == *ours.canary);
+    if seen.epoch > ours.epoch {
         return Some(Event::Preempted { by: format!("somebody with epoch {}", seen.epoch) });
     }
     let found = match (staged, seen.weight) {
+        (true, _) if seen.base != *ours.base => Found::Split,
         (true, Weight::ZERO) => return Some(Event::GrantLost),
-        (false, _) if seen.base == *canary => Found::Canary,
+        (false, _) if seen.base == *ours.canary => Found::Canary,
         (false, Weight::ZERO) => Found::Base,
         (false, _) => Found::Split,
         (true, weight) => {

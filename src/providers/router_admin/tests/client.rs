@@ -7,7 +7,8 @@ use crate::base::clock::{Entropy, Timestamp};
 use crate::base::redact::Secret;
 use crate::base::units::Weight;
 use crate::providers::http::HttpError;
-use crate::providers::router_admin::{RouterAdmin, RouterAdminError};
+use crate::providers::router_admin::RouterAdmin;
+use crate::providers::router_admin::client::RouterAdminError;
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::state::{Audience, Expected};
 
@@ -36,11 +37,16 @@ async fn a_whole_release_and_back_in_one_call() {
     assert_eq!((raised.state.weight, raised.persisted), (Weight::FULL, true));
     let renewed = admin.renew(5, later(90)).await.unwrap();
     assert_eq!(renewed.state.generation, raised.state.generation);
-    let lowered = admin.lower(Weight::from_basis_points(100).unwrap()).await.unwrap();
+    admin.revert().await.unwrap();
     let stale = admin.raise(Weight::FULL, later(60), seen(&raised)).await.unwrap_err();
     let RouterAdminError::Refused(refused) = stale else { panic!("{stale}") };
     assert_eq!(refused.code, "stale_epoch");
-    assert_eq!(refused.state, Some(lowered.state.clone()));
+    let again = StageRequest {
+        expect_generation: refused.state.as_ref().unwrap().generation,
+        epoch: refused.state.as_ref().unwrap().epoch,
+        ..request.clone()
+    };
+    let lowered = admin.stage(&again).await.unwrap();
     let full = admin.raise(Weight::FULL, later(60), seen(&lowered)).await.unwrap();
     let promoted = admin.promote(seen(&full)).await.unwrap();
     assert_eq!(promoted.state.base.deployment, "two");
