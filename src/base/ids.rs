@@ -105,10 +105,10 @@ checked_text!(
     is_name
 );
 checked_text!(
-    /// A check, `domain.noun`, such as `slo.latency`.
+    /// A check, `domain.noun`, such as `load.slo`.
     CheckId,
     "check id",
-    "write domain.noun in lower case, such as slo.latency",
+    "write domain.noun in lower case, such as load.slo",
     |text| is_name(text)
         && text.contains('.')
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-_".contains(c))
@@ -156,7 +156,7 @@ mod tests {
             assert!(Environment::new(good).is_ok(), "{good}");
         }
         assert!(CommitId::new("ABC").is_err());
-        assert!(CheckId::new("slo.latency").is_ok());
+        assert!(CheckId::new("load.slo").is_ok());
         assert!(CheckId::new("latency").is_err());
     }
 

@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
 use crate::providers::git::command::GitError;
+pub(crate) use crate::providers::git::command::Git;
 use crate::providers::git::release::GitRepository;
 use crate::release::ports::RepositoryError;
 use crate::release::version::NextError;

@@ -10,7 +10,7 @@ use crate::base::dsse::SigningKey;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
-use crate::providers::git::command::Git;
+use crate::cli::wire::Git;
 
 /// How long the stages of the demo bake, in words of `orca.yaml`.
 #[derive(Debug, Clone, Copy)]

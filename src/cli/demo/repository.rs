@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::atomic_file;
 use crate::base::limits;
 use crate::cli::failure::Failure;
-use crate::providers::git::command::Git;
+use crate::cli::wire::Git;
 
 /// Commits before the first release of the demo.
 const HISTORY: [(&str, &str); 5] = [

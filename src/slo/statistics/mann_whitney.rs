@@ -288,8 +288,8 @@ mod tests {
     fn a_histogram_is_its_samples() {
         let samples: Vec<u64> = (1..=500).map(|i| i % 97 + 1).collect();
         let mut histogram = Histogram::default();
-        for value in samples {
-            histogram.record(value);
+        for value in &samples {
+            histogram.record(*value);
         }
         let mut sorted = samples;
         sorted.sort_unstable();
