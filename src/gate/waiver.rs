@@ -167,12 +167,12 @@ mod tests {
     fn covers_only_what_it_names() {
         let now = Timestamp::from_us(50);
         for (check, worst, at, value, expected) in [
-            ("slo.latency", 600, now, 600, Verdict::Waived),
-            ("slo.latency", 600, now, 601, Verdict::Fail),
+            ("load.slo", 600, now, 600, Verdict::Waived),
+            ("load.slo", 600, now, 601, Verdict::Fail),
             ("slo.errors", 600, now, 600, Verdict::Fail),
-            ("slo.latency", 600, Timestamp::from_us(100), 600, Verdict::Fail),
+            ("load.slo", 600, Timestamp::from_us(100), 600, Verdict::Fail),
         ] {
-            let id = CheckId::new("slo.latency").unwrap();
+            let id = CheckId::new("load.slo").unwrap();
             let (judged, used) = apply(&id, failing(value), &[waiver(check, worst)], at);
             assert_eq!(judged.verdict, expected, "{check} {worst} {value}");
             assert_eq!(used.len(), usize::from(expected == Verdict::Waived));
@@ -183,12 +183,12 @@ mod tests {
     fn some_things_cannot_be_waived() {
         let now = Timestamp::from_us(0);
         assert!(waiver("release.identity", 1).validate(now).is_err());
-        assert!(Waiver { role: Role::Ci, ..waiver("slo.latency", 1) }.validate(now).is_err());
-        assert!(Waiver { reason: " ".into(), ..waiver("slo.latency", 1) }.validate(now).is_err());
-        let id = CheckId::new("slo.latency").unwrap();
+        assert!(Waiver { role: Role::Ci, ..waiver("load.slo", 1) }.validate(now).is_err());
+        assert!(Waiver { reason: " ".into(), ..waiver("load.slo", 1) }.validate(now).is_err());
+        let id = CheckId::new("load.slo").unwrap();
         let blind = Judgement::inconclusive(Cause::NoData, "no data", "r");
         assert_eq!(
-            apply(&id, blind, &[waiver("slo.latency", 1)], now).0.verdict,
+            apply(&id, blind, &[waiver("load.slo", 1)], now).0.verdict,
             Verdict::Inconclusive
         );
     }

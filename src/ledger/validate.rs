@@ -442,7 +442,7 @@ mod tests {
 
     #[test]
     fn waivers_are_checked_as_the_gate_checks_them() {
-        assert_eq!(verdict(&Told::new(), waived("slo.latency")), Ok(()));
+        assert_eq!(verdict(&Told::new(), waived("load.slo")), Ok(()));
         let never = verdict(&Told::new(), waived("release.identity"));
         assert!(matches!(never, Err(Refused::Waiver(_))));
     }

@@ -9,9 +9,8 @@ use crate::support::{Run, Running, World};
 fn service(world: &World, more: &[&str]) -> (Running, String) {
     let service = world.spawn_orca(&[&["sample-service"], more].concat());
     let line = service.line_with("orca.sample-service/v1");
-    let document: serde_json::Value =
-        serde_json::from_str(&line).expect("the service says where it listens");
-    (service, document["url"].as_str().expect("a URL").to_owned())
+    let document: serde_json::Value = serde_json::from_str(&line).expect("one JSON line");
+    (service, document["url"].as_str().expect("a url").to_owned())
 }
 
 fn load<'a>(target: &'a str, more: &[&'a str]) -> Vec<&'a str> {
