@@ -39,7 +39,7 @@ pub(crate) enum Command {
     /// Tag release candidates, and see where releases stand
     Release(release::Args),
     /// Tag a release candidate: the same as `release tag --rc`
-    #[command(name = "tag-rc")]
+    #[command(name = "tag-rc", hide = true)]
     TagRc(release_tag::How),
     /// Run every gate that needs no deployment
     Preflight(preflight::Args),

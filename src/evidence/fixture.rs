@@ -42,10 +42,10 @@ pub(crate) struct LatencySeen {
 impl Check for Latency {
     type Policy = LatencyPolicy;
     type Seen = LatencySeen;
-    const RULE: RuleId = RuleId { name: "slo.latency", version: 1 };
+    const RULE: RuleId = RuleId { name: "load.slo", version: 1 };
 
     fn id(&self) -> CheckId {
-        CheckId::new("slo.latency").unwrap()
+        CheckId::new("load.slo").unwrap()
     }
 
     fn policy(&self) -> LatencyPolicy {
@@ -165,8 +165,8 @@ impl Story {
     pub(crate) fn rule(&mut self, phase: Phase, gate: &str, p95_us: i64) -> Digest {
         let exhibit = Exhibit {
             schema: exhibit::SCHEMA.into(),
-            check: CheckId::new("slo.latency").unwrap(),
-            rule: "slo.latency".into(),
+            check: CheckId::new("load.slo").unwrap(),
+            rule: "load.slo".into(),
             rule_version: 1,
             policy: json!({"p95_us_max": 500_000}),
             sight: Sight::Seen {

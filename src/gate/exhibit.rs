@@ -71,6 +71,11 @@ impl Exhibit {
         Digest::of(&self.bytes())
     }
 
+    /// The digest of the limits, by which a gate set names them.
+    pub(crate) fn policy_digest(&self) -> Digest {
+        policy_digest(&self.policy)
+    }
+
     /// Reads an exhibit from its bytes.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let exhibit: Self = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
@@ -80,4 +85,9 @@ impl Exhibit {
             Err(format!("unknown schema '{}'; this orca reads {SCHEMA}", exhibit.schema))
         }
     }
+}
+
+/// The digest of a policy.
+pub(crate) fn policy_digest(policy: &Value) -> Digest {
+    Digest::of(&canonical_json(policy).expect("a policy is plain data"))
 }

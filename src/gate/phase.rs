@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::ErasedCheck;
 use super::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal};
+use super::exhibit::policy_digest;
 use super::ruling::{Mode, Ruling, RulingRecord, Subject};
 use super::verdict::{Cause, Verdict};
 use crate::base::clock::{Entropy, Timestamp};
@@ -60,13 +61,30 @@ impl GateRequirement {
     ) -> Self {
         let mut checks: Vec<_> = checks
             .map(|check| {
-                let policy = canonical_json(&check.policy()).expect("a policy is plain data");
                 let rule = check.rule();
-                (check.id().to_string(), rule.name.to_owned(), rule.version, Digest::of(&policy))
+                (
+                    check.id().to_string(),
+                    rule.name.to_owned(),
+                    rule.version,
+                    policy_digest(&check.policy()),
+                )
             })
             .collect();
         checks.sort();
         Self { phase, gate: gate.to_owned(), required, mode, checks }
+    }
+}
+
+impl GateRequirement {
+    /// Whether a ruling was made by exactly these checks, rules, limits and this mode.
+    fn is_what_judged(&self, record: &RulingRecord) -> bool {
+        let mut judged: Vec<_> = record
+            .checks
+            .iter()
+            .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.policy))
+            .collect();
+        judged.sort();
+        record.mode == self.mode && judged == self.checks
     }
 }
 
@@ -230,6 +248,10 @@ fn stand(
     let Some(record) = ruling else {
         return inconclusive(Cause::MissingRuling, format!("gate {gate} has not been judged"));
     };
+    if !requirement.is_what_judged(record) {
+        let text = format!("gate {gate} was judged by other checks or limits; run it again");
+        return inconclusive(Cause::MissingRuling, text);
+    }
     let skew = i64::try_from(limits::CLOCK_SKEW.as_micros()).unwrap_or(i64::MAX);
     if record.checks.iter().any(|c| c.observed_at > now.plus_us(skew)) {
         let text = format!("gate {gate} was judged in the future; set the clocks right");
@@ -348,14 +370,22 @@ mod tests {
         rule(gate, (subject(), mode), &[judged], &rules, (&[], Timestamp::from_us(AT)))
     }
 
-    fn requirement(gate: &str) -> GateRequirement {
+    fn requirement_in(gate: &str, mode: Mode) -> GateRequirement {
         let checks = std::iter::once(&Told as &dyn ErasedCheck);
-        GateRequirement::of(Phase::Preflight, gate, (true, Mode::Enforce), checks)
+        GateRequirement::of(Phase::Preflight, gate, (true, mode), checks)
+    }
+
+    fn requirement(gate: &str) -> GateRequirement {
+        requirement_in(gate, Mode::Enforce)
     }
 
     fn assemble(rulings: &[Ruling], before: &[&str], at: i64) -> PhaseRuling {
         let before = before.iter().map(|g| (*g).to_owned()).collect();
-        let requirements = [requirement("a"), requirement("b")];
+        let mode = |gate| {
+            let ruled = rulings.iter().map(Ruling::record).find(|r| r.gate == gate);
+            ruled.map_or(Mode::Enforce, |record| record.mode)
+        };
+        let requirements = ["a", "b"].map(|gate| requirement_in(gate, mode(gate)));
         let now = Timestamp::from_us(at);
         PhaseRuling::assemble((Phase::Preflight, subject()), &requirements, rulings, &before, now)
     }
@@ -445,6 +475,31 @@ mod tests {
             now,
         );
         assert_eq!(phase.verdict(), Verdict::Pass);
+    }
+
+    /// A ruling made under softer limits, or observed, does not open the strict gate.
+    #[test]
+    fn a_ruling_by_other_limits_does_not_count() {
+        let strict = [requirement("a")];
+        let now = Timestamp::from_us(AT);
+        let at = |rulings: &[Ruling]| {
+            let before = BTreeSet::new();
+            PhaseRuling::assemble((Phase::Preflight, subject()), &strict, rulings, &before, now)
+                .cause()
+        };
+        assert_eq!(at(&[ruling("a", "pass", Mode::Enforce)]), None);
+        assert_eq!(at(&[ruling("a", "fail", Mode::Observe)]), Some(Cause::MissingRuling));
+        let mut softer = requirement("a");
+        softer.checks[0].3 = Digest::of(b"softer limits");
+        let ruled = [ruling("a", "pass", Mode::Enforce)];
+        let phase = PhaseRuling::assemble(
+            (Phase::Preflight, subject()),
+            &[softer],
+            &ruled,
+            &BTreeSet::new(),
+            now,
+        );
+        assert_eq!(phase.cause(), Some(Cause::MissingRuling));
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub(crate) struct CheckRecord {
     pub(crate) required: bool,
     /// What the rule said of the exhibit, before waivers.
     pub(crate) judgement: Judgement,
+    /// Digest of the limits it was judged by.
+    pub(crate) policy: Digest,
     /// Digest of the exhibit's canonical bytes.
     pub(crate) exhibit: Digest,
     pub(crate) observed_at: Timestamp,
@@ -127,6 +129,7 @@ pub(crate) fn rule(
                 rule_version: exhibit.rule_version,
                 required: item.required,
                 judgement,
+                policy: exhibit.policy_digest(),
                 exhibit: exhibit.digest(),
                 observed_at: exhibit.observed_at,
                 max_age_us: item.max_age_us,
@@ -182,7 +185,8 @@ fn replay_check(
         .get(&stored.exhibit)
         .filter(|bytes| Digest::of(bytes) == stored.exhibit)
         .and_then(|bytes| Exhibit::parse(bytes).ok())
-        .filter(|e| e.check == stored.check && e.observed_at == stored.observed_at);
+        .filter(|e| e.check == stored.check && e.observed_at == stored.observed_at)
+        .filter(|e| e.policy_digest() == stored.policy);
     let broken = |cause: Cause| {
         let headline = format!("{}: {}", stored.check, cause.text());
         let rule = format!("{} v{}", stored.rule, stored.rule_version);

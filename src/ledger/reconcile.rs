@@ -44,6 +44,8 @@ impl Ledger {
             self.check_high_water(&remote)?;
             let push = {
                 let _held = self.storage.lock(limits::LEDGER_LOCK)?;
+                self.refresh()?;
+                self.fold_pending_in()?;
                 self.meet(&remote, &mut lost)?
             };
             let Some(tip) = push else { return self.settled(lost) };

@@ -266,7 +266,7 @@ impl Ledger {
     }
 
     /// Takes in what waits in files. One that cannot be read stays where it is, and is said.
-    fn fold_pending_in(&mut self) -> Result<(), LedgerError> {
+    pub(super) fn fold_pending_in(&mut self) -> Result<(), LedgerError> {
         for pending in self.storage.pending()? {
             match self.carrier_of(&pending) {
                 Ok(None) => {}

@@ -42,9 +42,6 @@ pub(crate) trait Platform: Send + Sync {
     /// All traffic to the warrant's deployment: one call, whatever the state.
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError>;
 
-    /// The version that was the base before this one, as far as the platform remembers.
-    async fn previous(&self) -> Result<Option<Known>, PlatformError>;
-
     /// What each arm has answered since the canary was staged.
     async fn samples(&self) -> Result<Samples, PlatformError>;
 
@@ -103,6 +100,10 @@ pub(crate) struct PlatformState {
     pub(crate) base: DeploymentId,
     pub(crate) base_commit: Option<CommitId>,
     pub(crate) canary: Option<Known>,
+    /// The base before this one, as far as the platform remembers.
+    pub(crate) previous: Option<Known>,
+    /// Somebody went back since the last canary was staged.
+    pub(crate) went_back: bool,
     /// The canary's share now, after a lapsed grant.
     pub(crate) weight: Weight,
     /// Grows with every change of who gets what: the compare value of a raise.

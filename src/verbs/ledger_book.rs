@@ -161,7 +161,19 @@ impl Book for LedgerBook {
     }
 
     async fn keep(&self, note: Note) -> Result<Entry, BookError> {
-        self.on_thread(move |ledger| ledger.append(draft(note))).await
+        self.on_thread(move |ledger| match ledger.append(draft(note.clone())) {
+            // A fact is never lost for a lock, a broken chain or a full store: it waits in a file.
+            Err(LedgerError::Corrupted(_) | LedgerError::Storage(_) | LedgerError::Contended)
+                if note.body.is_fact() =>
+            {
+                match ledger.append_rollback(draft(note))? {
+                    Kept::Appended(entry) => Ok(*entry),
+                    Kept::Pending { because, .. } => Err(because),
+                }
+            }
+            result => result,
+        })
+        .await
     }
 
     async fn keep_at_once(&self, note: Note) -> Result<(), BookError> {

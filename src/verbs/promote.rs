@@ -178,9 +178,13 @@ impl Promotion<'_> {
             Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
             Err(error) => (Outcome::Failed, error.to_string()),
         };
-        ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await?;
+        let ended = ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await;
         answer?;
-        ship.book.keep(ship.note(self.promoted(&seen, base_commit))).await?;
+        // Traffic has moved: what the ledger does not take now is said, and found by the next run.
+        let promoted = ship.book.keep(ship.note(self.promoted(&seen, base_commit))).await;
+        for error in [ended.err(), promoted.err()].into_iter().flatten() {
+            ship.say(format!("ledger: {error}"));
+        }
         hit(CrashPoint::StepAfterOutcome);
         Ok(())
     }
@@ -210,7 +214,7 @@ impl Promotion<'_> {
         if recorded {
             return Ok(());
         }
-        let Some(rollout) = known.and_then(|e| e.rollout.as_ref()) else {
+        let Some(rollout) = known.and_then(|e| e.rollout.as_ref()).filter(|r| r.complete) else {
             let (release, environment) =
                 (self.candidate.release.clone(), ship.environment.to_string());
             return Err(PromoteError::NotComplete(release, environment));
@@ -272,7 +276,7 @@ fn requirement_of(record: &RulingRecord) -> GateRequirement {
     let mut checks: Vec<_> = record
         .checks
         .iter()
-        .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.exhibit))
+        .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.policy))
         .collect();
     checks.sort();
     GateRequirement {
@@ -284,11 +288,18 @@ fn requirement_of(record: &RulingRecord) -> GateRequirement {
     }
 }
 
-/// The candidate that the ledger's rollout names.
+/// The candidate that the ledger's rollout names: one under way or complete, or one that was
+/// promoted already and may still want its tag.
 pub(crate) fn rolled_out(state: &State, fleet: &Fleet, release: &ReleaseName) -> Option<Candidate> {
     let environment = state.environment(&fleet.ship.environment)?;
-    let running = environment.rollout.as_ref().map(|r| &r.started);
-    let started = running.filter(|started| started.release == *release)?;
+    let base = environment.base.as_ref().map(|base| &base.deployment);
+    let promoted = environment.ended.iter().rev().map(|ended| &ended.rollout.started);
+    let started = environment
+        .rollout
+        .iter()
+        .map(|running| &running.started)
+        .chain(promoted.filter(|started| Some(&started.canary) == base))
+        .find(|started| started.release == *release)?;
     Some(Candidate {
         release: release.clone(),
         commit: started.commit.clone(),

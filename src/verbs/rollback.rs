@@ -2,10 +2,13 @@
 //! not know the target; verified by reading traffic back; the ledger is shared afterwards.
 //! No lease, freeze, prompt, hook, remote or lock delays it.
 
+use std::time::Duration;
+
 use crate::base::clock;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::base::units::Weight;
 use crate::gate::clearance::{SeenLive, Warrant};
-use crate::ledger::back::{Because, NoWayBack, WayBack};
+use crate::ledger::back::{Because, WayBack};
 use crate::ledger::entry::{Body, RolledBack, TrafficProof};
 use crate::ledger::fold::State;
 use crate::rollout::ports::{Arm, Known, Platform, PlatformError, PlatformState};
@@ -16,6 +19,9 @@ use crate::verbs::ship::Tell;
 use std::sync::Arc;
 
 use crate::base::ids::Environment;
+
+/// How long ledger and platform are asked before one call is made all the same.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a rollback needs. There may be no repository at all.
 #[derive(Clone)]
@@ -66,25 +72,53 @@ pub(crate) enum BackError {
 }
 
 impl Rollback {
-    /// Where it would go. Reads the ledger, and the platform once when the ledger does not know.
+    /// Where it would go: as the ledger knows, unless the platform shows that this ledger is old;
+    /// then as the platform knows. Both are asked at once, and neither is waited for long.
     pub(crate) async fn target(&self) -> Result<Target, BackError> {
-        let state = match &self.book {
-            Some(book) => match book.state().await {
-                Ok(state) => Some(state),
-                Err(error) => {
-                    (self.tell)(&format!("ledger: {error}; asking the platform instead"));
-                    None
-                }
-            },
-            None => None,
+        let looked = tokio::time::timeout(LOOK, self.platform.look());
+        let (state, looked) = tokio::join!(self.known(), looked);
+        let seen = match looked {
+            Ok(Ok(seen)) => Some(seen),
+            Ok(Err(error)) if state.is_none() => return Err(BackError::Platform(error)),
+            _ => None,
         };
-        let Some(state) = state else { return self.ask_platform(None).await };
-        match (&self.to, state.way_back(&self.environment)) {
-            (Some(wanted), way) => self.named(&state, wanted, way.ok().as_ref()),
-            (None, Ok(way)) => Ok(Target::of_ledger(&state, &self.environment, &way)),
-            (None, Err(error @ (NoWayBack::NoHistory(_) | NoWayBack::NothingEarlier(_)))) => {
-                self.ask_platform(Some(error.to_string())).await
+        let by_ledger = state.map(|state| {
+            let stale = seen.as_ref().is_some_and(|seen| is_stale(&state, &self.environment, seen));
+            (self.by_ledger(&state), stale)
+        });
+        let platform = self.platform.capabilities().state_holder;
+        match (by_ledger, seen) {
+            (Some((Ok(target), false)), _) | (Some((Ok(target), _)), None) => Ok(target),
+            (Some((Err(error @ BackError::NeverServed(_)), false)), _) => Err(error),
+            (said, Some(seen)) => Target::of_platform(&seen, self.to.as_ref(), &platform)
+                .map_err(|error| both(said.and_then(|(result, _)| result.err()), error)),
+            (Some((Err(error), _)), None) => Err(error),
+            (None, None) => Err(BackError::NoWay("neither ledger nor platform answers".into())),
+        }
+    }
+
+    /// The ledger's state, when it can be had in a moment.
+    async fn known(&self) -> Option<Arc<State>> {
+        let book = self.book.as_ref()?;
+        match tokio::time::timeout(LOOK, book.state()).await {
+            Ok(Ok(state)) => Some(state),
+            Ok(Err(error)) => {
+                (self.tell)(&format!("ledger: {error}; asking the platform instead"));
+                None
             }
+            Err(_) => {
+                (self.tell)("ledger: no answer within a second; asking the platform instead");
+                None
+            }
+        }
+    }
+
+    fn by_ledger(&self, state: &State) -> Result<Target, BackError> {
+        let way = state.way_back(&self.environment);
+        match (&self.to, way) {
+            (Some(wanted), way) => self.named(state, wanted, way.ok().as_ref()),
+            (None, Ok(way)) => Ok(Target::of_ledger(state, &self.environment, &way)),
+            (None, Err(error)) => Err(BackError::NoWay(error.to_string())),
         }
     }
 
@@ -112,18 +146,6 @@ impl Rollback {
         Ok(Target::of_ledger(state, &self.environment, &way))
     }
 
-    async fn ask_platform(&self, ledger_said: Option<String>) -> Result<Target, BackError> {
-        let seen = self.platform.look().await.map_err(BackError::Platform)?;
-        let way = self.platform.previous().await.map_err(BackError::Platform)?;
-        let platform = self.platform.capabilities().state_holder;
-        Target::of_platform(&seen, way, self.to.as_ref(), &platform).map_err(|error| {
-            match (error, ledger_said) {
-                (BackError::NoWay(text), Some(said)) => BackError::NoWay(format!("{said}; {text}")),
-                (error, _) => error,
-            }
-        })
-    }
-
     /// Goes back to `target`.
     pub(crate) async fn run(&self, target: Target) -> Result<Back, BackError> {
         let started = clock::monotonic();
@@ -136,6 +158,12 @@ impl Rollback {
         let moved = self.move_traffic(&target, &warrant).await;
         let moved_us = clock::elapsed_us(started);
         let (proof, headline) = match moved {
+            // The answer itself must show it: another base is no success, whoever answers probes.
+            Ok(state) if state.base != target.deployment || state.weight != Weight::ZERO => {
+                let text =
+                    format!("{} serves after the call, not {}", state.base, target.deployment);
+                (TrafficProof::Failed, text)
+            }
             Ok(_) => {
                 let commit = target.commit.as_ref();
                 let seen = read_back::all_on(self.platform.as_ref(), Arm::Base, commit).await;
@@ -179,7 +207,7 @@ impl Rollback {
     /// The reply was lost: look before any second call, and say honestly what serves.
     async fn look_after(&self, target: &Target, error: &PlatformError) -> (TrafficProof, String) {
         match self.platform.look().await {
-            Ok(state) if state.base == target.deployment && state.weight.basis_points() == 0 => {
+            Ok(state) if state.base == target.deployment && state.weight == Weight::ZERO => {
                 let seen =
                     read_back::all_on(self.platform.as_ref(), Arm::Base, target.commit.as_ref())
                         .await;
@@ -241,35 +269,36 @@ impl Target {
         }
     }
 
-    /// A canary's base, else the version before this one, as the platform remembers it.
+    /// A canary's base, else the version before this one, as the platform remembers it. Once
+    /// somebody went back, going back again stays.
     pub(crate) fn of_platform(
         seen: &PlatformState,
-        previous: Option<Known>,
         to: Option<&DeploymentId>,
         platform: &str,
     ) -> Result<Self, BackError> {
         let seen_live = SeenLive::Platform { platform: platform.to_owned() };
-        if let Some(canary) = seen.canary.as_ref().filter(|_| seen.weight.basis_points() > 0)
-            && to.is_none_or(|wanted| *wanted == seen.base)
-        {
+        let canary = seen.canary.as_ref();
+        let stays = canary.is_some() || seen.went_back;
+        if stays && to.is_none_or(|wanted| *wanted == seen.base) {
+            let live = canary.filter(|_| seen.weight != Weight::ZERO);
             return Ok(Self {
                 deployment: seen.base.clone(),
                 commit: seen.base_commit.clone(),
                 seen: seen_live,
                 release: None,
-                condemned: canary.commit.clone(),
-                from: Some(canary.deployment.clone()),
+                condemned: live.and_then(|known| known.commit.clone()),
+                from: live.map(|known| known.deployment.clone()),
                 lowers: true,
             });
         }
-        match (previous, to) {
+        match (&seen.previous, to) {
             (Some(known), Some(wanted)) if known.deployment != *wanted => {
                 Err(BackError::NeverServed(wanted.clone()))
             }
             (None, Some(wanted)) => Err(BackError::NeverServed(wanted.clone())),
             (Some(Known { deployment, commit }), _) => Ok(Self {
-                deployment,
-                commit,
+                deployment: deployment.clone(),
+                commit: commit.clone(),
                 seen: seen_live,
                 release: None,
                 condemned: seen.base_commit.clone(),
@@ -284,20 +313,44 @@ impl Target {
     }
 }
 
+/// Whether the platform shows something that this ledger does not know: it was written elsewhere.
+fn is_stale(state: &State, environment: &Environment, seen: &PlatformState) -> bool {
+    let known = state.environment(environment);
+    let base = known.and_then(|e| e.base.as_ref());
+    if base.is_some_and(|base| base.deployment != seen.base) {
+        return true;
+    }
+    let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started.canary);
+    let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
+    live.is_some_and(|live| rollout != Some(&live.deployment))
+}
+
+/// What the ledger and the platform said, when neither knows a way.
+fn both(ledger: Option<BackError>, platform: BackError) -> BackError {
+    match (ledger, platform) {
+        (Some(BackError::NoWay(ledger)), BackError::NoWay(platform)) => {
+            BackError::NoWay(format!("{ledger}; {platform}"))
+        }
+        (_, platform) => platform,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::units::Weight;
 
     fn id(name: &str) -> DeploymentId {
         DeploymentId::new(name).unwrap()
     }
 
-    fn seen(weight: u32) -> PlatformState {
+    fn seen(weight: u32, canary: bool, previous: Option<&str>, went_back: bool) -> PlatformState {
+        let known = |name: &str| Known { deployment: id(name), commit: None };
         PlatformState {
             base: id("base"),
             base_commit: None,
-            canary: Some(Known { deployment: id("canary"), commit: None }),
+            canary: canary.then(|| known("canary")),
+            previous: previous.map(known),
+            went_back,
             weight: Weight::from_basis_points(weight).unwrap(),
             generation: 1,
             epoch: 1,
@@ -307,17 +360,33 @@ mod tests {
 
     #[test]
     fn without_a_ledger_the_platform_says_where_back_is() {
-        let of = |weight, previous: Option<&str>, to: Option<&str>| {
-            let previous = previous.map(|p| Known { deployment: id(p), commit: None });
-            Target::of_platform(&seen(weight), previous, to.map(id).as_ref(), "router")
+        let of = |state: PlatformState, to: Option<&str>| {
+            Target::of_platform(&state, to.map(id).as_ref(), "router")
                 .map(|target| (target.deployment.to_string(), target.lowers))
                 .map_err(|error| error.to_string())
         };
-        assert_eq!(of(500, None, None), Ok(("base".into(), true)));
-        assert_eq!(of(500, Some("old"), Some("base")), Ok(("base".into(), true)));
-        assert_eq!(of(0, Some("old"), None), Ok(("old".into(), false)));
-        assert_eq!(of(0, Some("old"), Some("old")), Ok(("old".into(), false)));
-        assert!(of(0, Some("old"), Some("rc")).unwrap_err().contains("never served"));
-        assert!(of(0, None, None).unwrap_err().contains("no version before base"));
+        let base = || Ok(("base".to_owned(), true));
+        let old = || Ok(("old".to_owned(), false));
+        assert_eq!(of(seen(500, true, None, false), None), base());
+        assert_eq!(of(seen(500, true, Some("old"), false), Some("base")), base());
+        assert_eq!(of(seen(0, false, Some("old"), false), None), old());
+        assert_eq!(of(seen(0, false, Some("old"), false), Some("old")), old());
+        let never = of(seen(0, false, Some("old"), false), Some("rc")).unwrap_err();
+        assert!(never.contains("never served"));
+        let none = of(seen(0, false, None, false), None).unwrap_err();
+        assert!(none.contains("no version before base"));
+    }
+
+    /// Run twice, by two people, or after a grant ended by itself: never one release further.
+    #[test]
+    fn a_second_rollback_stays() {
+        for state in [
+            seen(0, true, Some("old"), true),
+            seen(0, true, Some("old"), false),
+            seen(0, false, None, true),
+        ] {
+            let target = Target::of_platform(&state, None, "router").unwrap();
+            assert_eq!((target.deployment, target.condemned), (id("base"), None));
+        }
     }
 }

@@ -60,6 +60,8 @@ impl RouterPlatform {
             base: base.deployment,
             base_commit: base.commit,
             canary,
+            previous: state.previous.as_ref().map(|up| self.known(up)).transpose()?,
+            went_back: state.suspended,
             weight: state.weight,
             generation: state.generation,
             epoch: state.epoch,
@@ -87,9 +89,8 @@ impl RouterPlatform {
         match error {
             RouterAdminError::Http(
                 HttpError::Connect { .. } | HttpError::Client { .. } | HttpError::Request { .. },
-            )
-            | RouterAdminError::NotARouter { .. } => self.unavailable(error),
-            RouterAdminError::Http(_) => {
+            ) => self.unavailable(error),
+            RouterAdminError::Http(_) | RouterAdminError::NotARouter { .. } => {
                 PlatformError::Uncertain { platform: self.name.clone(), detail: error.to_string() }
             }
             RouterAdminError::Unauthorized => self.refused(Refused::Denied(error.to_string())),
@@ -218,11 +219,6 @@ impl Platform for RouterPlatform {
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError> {
         let to = upstream(warrant.deployment(), warrant.commit());
         self.state_of(self.admin.previous(Some(to)).await)
-    }
-
-    async fn previous(&self) -> Result<Option<Known>, PlatformError> {
-        let answer = self.admin.state().await.map_err(|error| self.failed(&error))?;
-        answer.state.previous.as_ref().map(|upstream| self.known(upstream)).transpose()
     }
 
     async fn samples(&self) -> Result<Samples, PlatformError> {

@@ -21,7 +21,7 @@ use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
 use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, State};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
-use crate::verbs::book::{Held, Sync};
+use crate::verbs::book::{BookError, Held, Sync};
 use crate::verbs::read_back;
 use crate::verbs::ship::{Fleet, PhaseGate};
 
@@ -54,7 +54,15 @@ impl Acts<'_> {
     /// Does one action and says what came of it.
     pub(crate) async fn act(&mut self, state: &State, action: Action) -> Vec<Event> {
         match action {
-            Action::RequestClearance { stage } => self.request_clearance(stage).await,
+            Action::RequestClearance { stage } => {
+                let cancel = self.cancel();
+                // Nothing was raised yet: a signal ends the asking, not the other way round.
+                tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => Vec::new(),
+                    events = self.request_clearance(stage) => events,
+                }
+            }
             Action::RaiseTo { stage, weight } => self.raise(stage, weight).await,
             Action::RenewGrant => self.renew().await,
             Action::LookAgain => self.look_again(state.stage).await,
@@ -98,14 +106,13 @@ impl Acts<'_> {
 
     async fn raise(&mut self, stage: usize, weight: Weight) -> Vec<Event> {
         let refused = |refused| vec![Event::RaiseRefused { stage, refused }];
-        let ship = &self.fleet.ship;
         let Some(Granted { clearance, at_hand, seen }) = self.granted.take() else {
             return refused(RaiseRefused::Expired { detail: "no clearance is held".to_owned() });
         };
-        match ship.book.renew_lease(&ship.environment, &self.held).await {
-            Ok(held) => self.held = held,
-            Err(error) => return refused(RaiseRefused::Preempted { by: error.to_string() }),
+        if let Err(why) = self.hold_lease().await {
+            return refused(why);
         }
+        let ship = &self.fleet.ship;
         let step = ship.book.id("st");
         let from = seen.weight;
         let intent = Body::RaiseIntended {
@@ -118,7 +125,12 @@ impl Acts<'_> {
         let mut note = ship.note(intent);
         note.epoch = Some(self.held.epoch);
         if let Err(error) = ship.book.decide(note).await {
-            return refused(RaiseRefused::Expired { detail: error.to_string() });
+            return refused(refusal_of_book(&error));
+        }
+        if ship.bench.cancel.is_cancelled() {
+            return refused(RaiseRefused::Expired {
+                detail: "stopped before the raise".to_owned(),
+            });
         }
         hit(CrashPoint::StepAfterIntent);
         let now = self.now();
@@ -153,7 +165,35 @@ impl Acts<'_> {
         }
     }
 
+    /// The lease must be ours for a raise: renewed, or taken again when it ended by itself.
+    async fn hold_lease(&mut self) -> Result<(), RaiseRefused> {
+        let ship = &self.fleet.ship;
+        let held = match ship.book.renew_lease(&ship.environment, &self.held).await {
+            Ok(held) => held,
+            Err(BookError::Refused(_)) => ship
+                .book
+                .take_lease(&ship.environment)
+                .await
+                .map_err(|error| refusal_of_book(&error))?,
+            Err(error) => return Err(refusal_of_book(&error)),
+        };
+        self.held = held;
+        Ok(())
+    }
+
+    /// Prolongs the lease beside everything else: a slow remote must not stop the watching.
+    fn renew_lease_aside(&self) {
+        let (book, held) = (self.fleet.ship.book.clone(), self.held.clone());
+        let environment = self.fleet.ship.environment.clone();
+        tokio::spawn(async move {
+            if let Err(error) = book.renew_lease(&environment, &held).await {
+                tracing::debug!(%error, "the lease was not prolonged");
+            }
+        });
+    }
+
     async fn renew(&mut self) -> Vec<Event> {
+        self.renew_lease_aside();
         let until = self.now().plus(limits::GRANT);
         match self.fleet.platform.renew(until, self.held.epoch).await {
             Ok(_) => Vec::new(),
@@ -273,8 +313,10 @@ impl Acts<'_> {
             let rollout = self.started.rollout.clone();
             self.keep(Body::RolloutEnded { rollout, end, reason: ending.reason.clone() }).await;
         }
-        ship.book.release_lease(&ship.environment, &self.held).await;
-        if let Sync::Pending(why) = ship.book.share().await {
+        let shared = ship.book.share().await;
+        let released = ship.book.release_lease(&ship.environment, &self.held);
+        let _ = tokio::time::timeout(Duration::from_secs(2), released).await;
+        if let Sync::Pending(why) = shared {
             ship.say(format!("ledger: pending ({why}); orca ledger sync shares it later"));
         }
         ending
@@ -322,6 +364,16 @@ impl Acts<'_> {
                 self.fleet.ship.say(format!("ledger: {error}"));
                 None
             }
+        }
+    }
+}
+
+/// A rule of the ledger ends this canary; a remote that is away only makes it wait.
+fn refusal_of_book(error: &BookError) -> RaiseRefused {
+    match error {
+        BookError::Refused(by) => RaiseRefused::Preempted { by: by.clone() },
+        BookError::Unsound(_) | BookError::Unsynced(_) | BookError::Unwritten(_) => {
+            RaiseRefused::Expired { detail: error.to_string() }
         }
     }
 }

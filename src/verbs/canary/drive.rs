@@ -13,6 +13,8 @@ use crate::rollout::step::step;
 /// How often the machine is told that time has passed.
 const TICK: Duration = Duration::from_millis(200);
 
+const SIGNAL: &str = "stopped by a signal";
+
 /// How a canary ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ending {
@@ -27,14 +29,16 @@ pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event)
     let mut events = VecDeque::from([first]);
     let mut interrupted = false;
     loop {
+        // A signal comes before whatever else is waiting: nothing is raised after it.
+        if acts.cancel().is_cancelled() && !interrupted {
+            interrupted = true;
+            events.push_front(Event::Interrupted { signal: SIGNAL.to_owned() });
+        }
         let Some(event) = events.pop_front() else {
             let cancel = acts.cancel();
             tokio::select! {
                 biased;
-                () = cancel.cancelled(), if !interrupted => {
-                    interrupted = true;
-                    events.push_back(Event::Interrupted { signal: "stopped by a signal".into() });
-                }
+                () = cancel.cancelled(), if !interrupted => {}
                 () = tokio::time::sleep(TICK) => {
                     events.extend(acts.watch(&state).await);
                     events.push_back(Event::Tick);

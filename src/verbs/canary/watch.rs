@@ -264,6 +264,9 @@ impl Watch {
             return Vec::new();
         }
         self.looked = Some(clock::monotonic());
+        if !self.measures(state.stage) && matches!(state.at, At::Baking { .. }) {
+            self.begin_stage(fleet, state.stage, plan).await;
+        }
         match fleet.platform.look().await {
             Ok(seen) => {
                 if let Some(event) = changed(&seen, plan, state, ours) {
