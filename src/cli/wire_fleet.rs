@@ -63,6 +63,24 @@ pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, 
     Ok(Arc::new(LedgerBook::start(open, context.entropy.clone())?))
 }
 
+/// The ledger, where there is one. Going back does not need it: without one nothing is remembered,
+/// and that is said. A signing key that cannot be read stops no rollback either.
+pub(crate) fn book_if_any(context: &Context, config: &Config) -> Option<Arc<dyn Book>> {
+    let unsigned = || {
+        let mut unsigned = config.clone();
+        unsigned.trust.signing_key.value = None;
+        book(context, &unsigned)
+    };
+    let opened = book(context, config).or_else(|failure| {
+        context.warn(format!("{failure}"));
+        unsigned()
+    });
+    if opened.is_err() {
+        context.warn("no ledger here: nothing is remembered; going back all the same");
+    }
+    opened.ok()
+}
+
 /// Says lines as a verb says them.
 pub(crate) fn tell(context: &Context) -> Tell {
     let context = context.clone();

@@ -102,7 +102,7 @@ impl Promotion<'_> {
         };
         let base = rollout.started.base.clone();
         let base_commit = rollout.started.base_commit.clone();
-        let held = ship.book.take_lease(&ship.environment).await?;
+        let held = ship.take_lease_above(self.fleet.platform.look().await?.epoch).await?;
         let result = self.cleared_promotion(state, &held, &base, base_commit).await;
         ship.book.release_lease(&ship.environment, &held).await;
         result

@@ -89,10 +89,10 @@ impl Rollback {
         let platform = self.platform.capabilities().state_holder;
         match (by_ledger, seen) {
             (Some((Ok(target), false)), _) | (Some((Ok(target), _)), None) => Ok(target),
-            (Some((Err(error @ BackError::NeverServed(_)), false)), _) => Err(error),
+            (Some((Err(error @ BackError::NeverServed(_)), false)), _)
+            | (Some((Err(error), _)), None) => Err(error),
             (said, Some(seen)) => Target::of_platform(&seen, self.to.as_ref(), &platform)
                 .map_err(|error| both(said.and_then(|(result, _)| result.err()), error)),
-            (Some((Err(error), _)), None) => Err(error),
             (None, None) => Err(BackError::NoWay("neither ledger nor platform answers".into())),
         }
     }

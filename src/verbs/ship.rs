@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::book::{Book, BookError, Note};
+use super::book::{Book, BookError, Held, Note};
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::ids::Environment;
 use crate::gate::engine::{self, Bench, Gate, Ruled};
@@ -13,6 +13,9 @@ use crate::gate::ruling::{self, Ruling, Subject};
 use crate::ledger::entry::Body;
 use crate::ledger::fold::State;
 use crate::rollout::ports::Platform;
+
+/// Most rollbacks without a ledger that a lease catches up with.
+const EPOCHS_MAX: u64 = 64;
 
 /// A gate where a phase has it.
 #[derive(Clone)]
@@ -60,6 +63,18 @@ impl Ship {
 
     pub(crate) fn note(&self, body: Body) -> Note {
         Note::of(&self.environment, body)
+    }
+
+    /// Takes the lease with an epoch above the platform's: every rollback raised it there.
+    pub(crate) async fn take_lease_above(&self, epoch: u64) -> Result<Held, BookError> {
+        let mut held = self.book.take_lease(&self.environment).await?;
+        for _ in 0..EPOCHS_MAX {
+            if held.epoch > epoch {
+                break;
+            }
+            held = self.book.take_lease(&self.environment).await?;
+        }
+        Ok(held)
     }
 
     /// Runs gates and keeps every ruling with its exhibits.

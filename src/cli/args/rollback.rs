@@ -1,7 +1,5 @@
 //! `orca rollback --reason R`: traffic goes back now. Works without repository, ledger or lease.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,7 +13,6 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{render, wire, wire_fleet};
 use crate::ledger::entry::TrafficProof;
-use crate::verbs::book::Book;
 use crate::verbs::rollback::{Back, Rollback, Target};
 
 #[derive(Debug, clap::Args)]
@@ -71,7 +68,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     set_platform(&mut config, args);
     let rollback = Rollback {
         platform: wire_fleet::platform(context, &config)?,
-        book: book_if_any(context, &config),
+        book: wire_fleet::book_if_any(context, &config),
         environment: config.environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),
         to: args.to.clone(),
@@ -91,17 +88,6 @@ fn set_platform(config: &mut Config, args: &Args) {
     config.platform.admin = admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
     let url = config.platform.url.clone();
     config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
-}
-
-/// A rollback does not need a ledger; without one nothing is remembered, and that is said.
-fn book_if_any(context: &Context, config: &Config) -> Option<Arc<dyn Book>> {
-    match wire_fleet::book(context, config) {
-        Ok(book) => Some(book),
-        Err(failure) => {
-            context.warn(format!("no ledger: {failure}; going back all the same"));
-            None
-        }
-    }
 }
 
 fn planned(target: &Target) -> Report {

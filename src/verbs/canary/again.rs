@@ -1,5 +1,5 @@
-//! A canary that lost its process, or that somebody wants ended: `resume` records what happened
-//! and never raises; `abort` brings users back to base. Both go through the same machine.
+//! A canary that lost its process: `resume` records what happened, by the same machine, and never
+//! raises.
 
 use super::acts::Acts;
 use super::drive::{Ending, drive};
@@ -9,7 +9,7 @@ use crate::ledger::environment::Rollout;
 use crate::rollout::machine::Event;
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::PlatformError;
-use crate::verbs::book::{BookError, Held};
+use crate::verbs::book::BookError;
 use crate::verbs::ship::Fleet;
 
 /// Why there was nothing to do, or nothing was done.
@@ -25,19 +25,8 @@ pub(crate) enum AgainError {
     Plan(String, String),
 }
 
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Resume,
-    Abort { reason: String },
-}
-
-/// Carries out `wanted` on the rollout that the ledger says is under way.
-pub(crate) async fn run(
-    fleet: &Fleet,
-    judging: Judging,
-    wanted: Wanted,
-) -> Result<Ending, AgainError> {
+/// Ends the rollout that the ledger says is under way, as what it became.
+pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, AgainError> {
     let ship = &fleet.ship;
     let state = ship.book.state().await?;
     let running = state.environment(&ship.environment).and_then(|e| e.rollout.clone());
@@ -46,23 +35,10 @@ pub(crate) async fn run(
     };
     let plan: RolloutPlan = serde_json::from_value(running.started.plan.clone())
         .map_err(|e| AgainError::Plan(running.started.rollout.to_string(), e.to_string()))?;
-    let (held, first) = match wanted {
-        // Only an unattended canary is resumed: a living process keeps its lease.
-        Wanted::Resume => {
-            let held = ship.book.take_lease(&ship.environment).await?;
-            let seen = fleet.platform.look().await?;
-            (held, Event::Resumed { weight: seen.weight })
-        }
-        // Less exposure waits for nobody's lease.
-        Wanted::Abort { reason } => {
-            let held = ship
-                .book
-                .preempt_lease(&ship.environment)
-                .await
-                .unwrap_or(Held { epoch: 0, expires_at: ship.now() });
-            (held, Event::AbortRequested { reason })
-        }
-    };
+    // Only an unattended canary is resumed: a living process keeps its lease.
+    let held = ship.book.take_lease(&ship.environment).await?;
+    let seen = fleet.platform.look().await?;
+    let first = Event::Resumed { weight: seen.weight };
     let (candidate, started) = of_ledger(&running);
     let mut acts = Acts {
         fleet,

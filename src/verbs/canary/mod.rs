@@ -1,6 +1,7 @@
 //! A canary, driven: the pure machine of [`crate::rollout::machine`] says what to do, and this
 //! room does it: ledger first, then the platform, then the ledger again.
 
+pub(crate) mod abort;
 pub(crate) mod acts;
 pub(crate) mod again;
 pub(crate) mod clear;

@@ -7,7 +7,7 @@ use super::watch::{Judging, Watch};
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
 use crate::gate::ruling::Subject;
-use crate::ledger::entry::{Body, RolloutStarted};
+use crate::ledger::entry::{Body, RolloutEnd, RolloutStarted};
 use crate::ledger::fold::State;
 use crate::rollout::machine::Event;
 use crate::rollout::plan::{PlanError, RolloutPlan};
@@ -88,7 +88,10 @@ impl Canary<'_> {
         if !self.force_undecidable {
             self.refuse_undecidable().await?;
         }
-        let held = ship.book.take_lease(&ship.environment).await?;
+        let held = ship.take_lease_above(seen.epoch).await?;
+        let seen = self.end_unattended(&state, seen, &held).await?;
+        let held =
+            if seen.epoch < held.epoch { held } else { ship.take_lease_above(seen.epoch).await? };
         match self.begin(&seen, &held).await {
             Ok(started) => Ok(self.drive(started, held).await),
             Err(error) => {
@@ -96,6 +99,29 @@ impl Canary<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// A canary whose process died is ended first: its lease was free, so nobody attends it.
+    async fn end_unattended(
+        &self,
+        state: &State,
+        seen: PlatformState,
+        held: &Held,
+    ) -> Result<PlatformState, StartError> {
+        let ship = &self.fleet.ship;
+        let running = state.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
+        let Some(running) = running.filter(|running| !running.complete) else { return Ok(seen) };
+        let rollout = running.started.rollout.clone();
+        ship.say(format!("rollout {rollout} has no process any more; users go back to base first"));
+        let lowered = self.fleet.platform.lower_to_base().await?;
+        let mut note = ship.note(Body::RolloutEnded {
+            rollout,
+            end: RolloutEnd::Aborted,
+            reason: "its process was gone".to_owned(),
+        });
+        note.epoch = Some(held.epoch);
+        ship.book.keep(note).await?;
+        Ok(lowered)
     }
 
     fn refuse_condemned(&self, state: &State) -> Result<(), StartError> {
@@ -133,7 +159,11 @@ impl Canary<'_> {
             plan: serde_json::to_value(self.plan).expect("a plan is plain data"),
         }));
         note.epoch = Some(held.epoch);
-        ship.book.decide(note).await?;
+        if let Err(error) = ship.book.decide(note).await {
+            // What is here and not on the remote must not stand in the way of the next start.
+            self.end_unbegun(&started, &error.to_string()).await;
+            return Err(error.into());
+        }
         let order = StageOrder {
             canary: self.candidate.deployment.clone(),
             commit: Some(self.candidate.commit.clone()),
@@ -143,15 +173,23 @@ impl Canary<'_> {
         };
         let staged = self.fleet.platform.stage(&order).await;
         if let Err(error) = staged {
-            let end = Body::RolloutEnded {
-                rollout: started.rollout,
-                end: crate::ledger::entry::RolloutEnd::Aborted,
-                reason: error.to_string(),
-            };
-            ship.book.keep(ship.note(end)).await?;
+            self.end_unbegun(&started, &error.to_string()).await;
             return Err(error.into());
         }
         Ok(started)
+    }
+
+    /// A rollout that never raised anything ends as aborted.
+    async fn end_unbegun(&self, started: &Started, reason: &str) {
+        let ship = &self.fleet.ship;
+        let end = Body::RolloutEnded {
+            rollout: started.rollout.clone(),
+            end: RolloutEnd::Aborted,
+            reason: reason.to_owned(),
+        };
+        if let Err(error) = ship.book.keep(ship.note(end)).await {
+            ship.say(format!("ledger: {error}"));
+        }
     }
 
     async fn drive(self, started: Started, held: Held) -> Ending {
