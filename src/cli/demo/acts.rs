@@ -118,7 +118,7 @@ impl<'a> Scene<'a> {
         repository::add(&self.git, &BAD)?;
         let (release, url) = self.candidate()?;
         let faults = json!({
-            "base_ms": 2, "slow": 300, "slow_ms": 400, "errors": 6000, "errors_at": "/checkout",
+            "base_ms": 2, "slow": 100, "slow_ms": 400, "errors": 6000, "errors_at": "POST /checkout",
         });
         put(&format!("{url}/_control"), &faults).map_err(|error| {
             Failure::new(Code::Bug, Exit::Bug, format!("the sample service: {error}"))
