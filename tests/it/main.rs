@@ -9,4 +9,7 @@ mod command_line;
 mod load;
 mod release;
 mod router;
+mod story_c;
+mod story_d;
+mod story_e;
 mod world;
