@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_luck;
 mod command_line;
+mod evidence;
 mod load;
 mod release;
 mod rollback;
