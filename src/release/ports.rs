@@ -89,6 +89,8 @@ pub(crate) trait Repository {
     fn is_shallow(&self) -> Result<bool, RepositoryError>;
     /// Tracked paths that differ from HEAD, staged or not.
     fn dirty_paths(&self) -> Result<Vec<String>, RepositoryError>;
+    /// Whether HEAD has this path at all.
+    fn is_committed(&self, path: &str) -> Result<bool, RepositoryError>;
     fn tags(&self) -> Result<Vec<Tag>, RepositoryError>;
     /// The tags as the remote has them now. Nothing without such a remote.
     fn remote_tags(&self, remote: &str) -> Result<Vec<Tag>, RepositoryError>;

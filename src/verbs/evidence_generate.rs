@@ -8,7 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, ReleaseName};
 use crate::evidence::bundle::{Bundle, LedgerBytes};
 use crate::evidence::manifest::EvidenceManifest;
-use crate::ledger::entry::Entry;
+use crate::ledger::entry::{Body, Entry};
 use crate::ledger::fold::State;
 
 /// Why there is nothing to pack.
@@ -35,12 +35,22 @@ pub(crate) async fn gather(
 ) -> Result<Bundle, GatherError> {
     let state = book.state().await?;
     let commit = commit_of(&state, release).ok_or_else(|| GatherError::Unknown(release.clone()))?;
-    let entries = book.raw_entries().await?;
+    let mut entries = book.raw_entries().await?;
+    // A pack does not tell of packs of the same release made just before: made again, it is the same.
+    while entries.last().is_some_and(|(entry, _)| is_pack_of(entry, release)) {
+        entries.pop();
+    }
     let wanted: BTreeSet<Digest> =
         entries.iter().flat_map(|(entry, _)| exhibits_of(entry)).collect();
     let exhibits = book.exhibits(wanted.into_iter().collect()).await;
     let ledger = entries.into_iter().map(|(entry, dsse)| LedgerBytes { entry, dsse }).collect();
     Ok(Bundle { release: release.clone(), commit, ledger, exhibits, files, manifest })
+}
+
+fn is_pack_of(entry: &[u8], wanted: &ReleaseName) -> bool {
+    serde_json::from_slice::<Entry>(entry).is_ok_and(
+        |entry| matches!(&entry.body, Body::PackWritten { release, .. } if release == wanted),
+    )
 }
 
 /// The exhibits that an entry names; an entry that cannot be read names none, and fails later.

@@ -114,7 +114,9 @@ fn look(
     let mut stale = Vec::new();
     for (path, bytes) in files {
         // A file that is as wanted and not yet committed still needs its commit.
-        let as_wanted = repository.read(path)?.as_ref() == Some(bytes) && !dirty.contains(path);
+        let as_wanted = repository.read(path)?.as_ref() == Some(bytes)
+            && repository.is_committed(path)?
+            && !dirty.contains(path);
         if !as_wanted {
             stale.push(path.clone());
         }

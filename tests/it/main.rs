@@ -5,8 +5,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_luck;
 mod command_line;
+mod evidence;
 mod load;
 mod release;
+mod rollback;
 mod router;
+mod story_c;
+mod story_d;
+mod story_e;
+mod unattended;
 mod world;

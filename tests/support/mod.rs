@@ -1,13 +1,15 @@
 //! What every integration test stands on: a closed [`World`] to run orca in, a server whose faults
-//! are scripted, and waiting without sleeping blindly. Two runs of one test see the same bytes.
+//! are scripted, a [`Fleet`] with everything under way, and waiting without sleeping blindly.
 
 mod fault_server;
+pub(crate) mod fleet;
 mod quiet;
 mod run;
 mod waiting;
 mod world;
 
 pub(crate) use fault_server::{Fault, FaultServer};
+pub(crate) use fleet::Fleet;
 pub(crate) use quiet::quiet;
 pub(crate) use run::{Run, Running};
 pub(crate) use waiting::wait_until;

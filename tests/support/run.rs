@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
@@ -110,6 +110,28 @@ impl Running {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends `INT`, `TERM`, `KILL` or another signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &id]).status();
+        assert!(sent.expect("kill is everywhere").success(), "SIG{name} to {id}");
+    }
+
+    /// Waits for its end. What it printed stands in order of arrival, in `stdout`.
+    #[track_caller]
+    pub(crate) fn end(mut self) -> Run {
+        let mut stdout = String::new();
+        loop {
+            match self.lines.recv_timeout(DEADLINE) {
+                Ok(line) => stdout.extend([line.as_str(), "\n"]),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("did not end; it said:\n{stdout}"),
+            }
+        }
+        let status = self.child.wait().expect("a child can be waited for");
+        Run { code: status.code(), stdout, stderr: String::new() }
     }
 }
 

@@ -70,6 +70,12 @@ impl Repository for GitRepository {
         Ok(paths.map(|path| String::from_utf8_lossy(path).into_owned()).collect())
     }
 
+    fn is_committed(&self, path: &str) -> Result<bool, RepositoryError> {
+        let read = failed("read HEAD", "make a first commit");
+        let tree = self.objects.head().and_then(|head| head.peel_to_tree()).map_err(&read)?;
+        Ok(tree.get_path(std::path::Path::new(path)).is_ok())
+    }
+
     fn tags(&self) -> Result<Vec<Tag>, RepositoryError> {
         let read = failed("read the tags", "git fsck names damaged ones");
         let mut tags = Vec::new();

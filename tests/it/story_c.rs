@@ -1,0 +1,30 @@
+//! Story C: what was rolled back does not come again by running the same job again.
+
+use serde_json::json;
+
+use crate::support::fleet::{self, ALL, BY_USERS};
+use crate::support::{Fleet, quiet};
+
+/// The gates of the candidate are all fresh and open; only the ledger forbids it. Neither verb
+/// writes to the router: its generation stays.
+#[test]
+fn story_c_a_condemned_candidate_moves_nothing() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&[BY_USERS, ALL]);
+    fleet.users("users");
+    let candidate = fleet.candidate();
+    fleet::fail(&candidate.url, &json!({"errors": 10000}));
+    let ended = fleet.orca(&Fleet::canary(&candidate)).expect_code(6).json();
+    assert_eq!(ended["end"], "rolled_back", "{ended}");
+    fleet::fail(&candidate.url, &json!({}));
+    let before = fleet.platform();
+    assert_eq!((&before["weight_bp"], &before["base"]), (&0.into(), &fleet.base.clone().into()));
+
+    for args in [&["promote", "--rc", &candidate.release][..], &Fleet::canary(&candidate)] {
+        let again = fleet.orca(args).expect_code(1);
+        for part in ["ORCA-1304", "rolled back"] {
+            assert!(again.stderr.contains(part), "{part}: {}", again.stderr);
+        }
+        assert_eq!(fleet.platform(), before, "{args:?} wrote to the router");
+    }
+}

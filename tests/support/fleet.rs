@@ -1,0 +1,257 @@
+//! A whole product under way: a repository with its remote, a base version of the sample service,
+//! the router in front of it, users who ask it, and candidates. All of it real, on loopback.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use super::run::{Run, Running};
+use super::wait_until;
+use super::world::World;
+
+/// How long a state may take before the test gives up; a sound product needs a tenth of it.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+const TOKEN: &str = "the-token-of-this-router";
+
+/// An Ed25519 key of no value, in PKCS #8.
+const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIDc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3";
+
+/// One stage that is judged by the users themselves, and all of them.
+pub(crate) const BY_USERS: &str = "{weight: 25%, bake: 2s, max_hold: 30s}";
+pub(crate) const ALL: &str = "{weight: 100%, bake: 2s, max_hold: 30s}";
+/// A stage that paired safe requests judge.
+pub(crate) const PAIRED: &str =
+    "{weight: 5%, bake: 2s, max_hold: 30s, decide_by: paired, paired_rate: 100/s}";
+
+pub(crate) struct Fleet {
+    pub(crate) world: World,
+    /// Address of the router's users and of its operators.
+    pub(crate) front: String,
+    pub(crate) admin: String,
+    /// The deployment that serves first.
+    pub(crate) base: String,
+    router: Option<Running>,
+    traffic: Option<Running>,
+    services: Vec<Running>,
+}
+
+/// A candidate whose preflight and load gates are open.
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) release: String,
+    pub(crate) commit: String,
+    pub(crate) url: String,
+}
+
+impl Fleet {
+    /// The stages are flow mappings of `canary.stages`.
+    pub(crate) fn start(stages: &[&str]) -> Self {
+        let world = World::repository();
+        world.git(&["remote", "add", "origin", "../origin.git"]);
+        world.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
+        let pem = format!("-----BEGIN {0}-----\n{KEY}\n-----END {0}-----\n", "PRIVATE KEY");
+        std::fs::write(world.folder().join("../orca.key"), pem).expect("a new file");
+        let mut fleet = Self {
+            world,
+            front: String::new(),
+            admin: String::new(),
+            base: String::new(),
+            router: None,
+            traffic: None,
+            services: Vec::new(),
+        };
+        let commit = fleet.world.git(&["rev-parse", "HEAD"]);
+        fleet.base = fleet.service(&commit);
+        fleet.start_router(&commit);
+        fleet.world.write("orca.yaml", &fleet.config(stages));
+        fleet.world.write("slo/slo_manifest.yaml", MANIFEST);
+        fleet.world.write(".gitignore", ".orca/\n");
+        fleet.world.commit("chore: set up orca");
+        fleet.push();
+        fleet
+    }
+
+    fn config(&self, stages: &[&str]) -> String {
+        let stages: String = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
+        format!(
+            "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  \
+             kind: router\n  admin: {}\n  url: {}\ngates:\n  load: {{profile: baseline}}\n\
+             canary:\n  p95_ratio_max_pct: 1000\n  error_increase_max: 5%\n  stages:\n{stages}",
+            self.admin, self.front
+        )
+    }
+
+    fn start_router(&mut self, base_commit: &str) {
+        let mut command = self.command(&["router", "--json", "--state", "../router.json"]);
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.args(["--base", &self.base, "--base-commit", base_commit]);
+        let router = Running::start(command);
+        let said = listening(&router.line_with("orca.router-listening/v1"));
+        self.front = text(&said, "listen");
+        self.admin = text(&said, "admin");
+        self.router = Some(router);
+    }
+
+    /// The router is gone, as after a crash of its machine.
+    pub(crate) fn kill_router(&mut self) {
+        self.router = None;
+    }
+
+    /// The command with everything it needs from the environment, by the real clock.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.world.command(args);
+        command.env_remove("ORCA_TEST_NOW_US").env_remove("ORCA_TEST_SEED");
+        command.env("ORCA_ROUTER_TOKEN", TOKEN);
+        command.env("ORCA_SIGNING_KEY", self.world.folder().join("../orca.key"));
+        command.env("ORCA_ACTOR", "ada");
+        command
+    }
+
+    /// A command that knows the router by its environment only, in an empty folder.
+    pub(crate) fn elsewhere(&self, args: &[&str]) -> Command {
+        let folder = self.world.folder().join("../elsewhere");
+        std::fs::create_dir_all(&folder).expect("a folder of the world");
+        let mut command = self.command(args);
+        command.current_dir(folder);
+        command.env("ORCA_ROUTER_ADMIN", &self.admin).env("ORCA_ROUTER_URL", &self.front);
+        command
+    }
+
+    pub(crate) fn orca(&self, args: &[&str]) -> Run {
+        Run::of(self.command(args))
+    }
+
+    pub(crate) fn spawn(&self, args: &[&str]) -> Running {
+        Running::start(self.command(args))
+    }
+
+    pub(crate) fn push(&self) {
+        self.world.git(&["push", "--quiet", "--follow-tags", "origin", "main"]);
+    }
+
+    /// Starts a version of the service that says it is `commit`; answers where it runs.
+    pub(crate) fn service(&mut self, commit: &str) -> String {
+        let digest = format!("sha256:{:0>64}", commit);
+        let args = ["sample-service", "--base-ms", "1", "--commit", commit, "--digest", &digest];
+        let service = self.spawn(&args);
+        let said = listening(&service.line_with("orca.sample-service"));
+        self.services.push(service);
+        text(&said, "url")
+    }
+
+    /// Users come, as many a second as the manifest's profile says.
+    pub(crate) fn users(&mut self, profile: &str) {
+        let args = ["load", "--json", "--manifest", "slo/slo_manifest.yaml", "--profile", profile];
+        let mut command = self.command(&args);
+        command.args(["--target", &self.front]);
+        self.traffic = Some(Running::start(command));
+    }
+
+    /// A fix becomes a candidate: tagged, running, and judged by preflight and load.
+    pub(crate) fn candidate(&mut self) -> Candidate {
+        self.world.commit("fix(cart): count twice");
+        self.push();
+        let tagged = self.orca(&["release", "tag", "--rc", "--json"]).expect_code(0).json();
+        let (release, commit) = (text(&tagged, "release"), text(&tagged, "commit"));
+        self.orca(&["preflight"]).expect_code(0);
+        let url = self.service(&commit);
+        self.orca(&["load", "--rc", &release, "--target", &url]).expect_code(0);
+        Candidate { release, commit, url }
+    }
+
+    /// The canary of this candidate, as one types it.
+    pub(crate) fn canary<'a>(candidate: &'a Candidate) -> [&'a str; 7] {
+        let (url, release) = (candidate.url.as_str(), candidate.release.as_str());
+        ["canary", "start", "--json", "--deployment-url", url, "--rc", release]
+    }
+
+    /// Ships a candidate to its end.
+    pub(crate) fn promoted(&mut self) -> Candidate {
+        let candidate = self.candidate();
+        self.orca(&Self::canary(&candidate)).expect_code(0);
+        self.orca(&["promote", "--rc", &candidate.release]).expect_code(0);
+        candidate
+    }
+
+    pub(crate) fn status(&self) -> serde_json::Value {
+        self.orca(&["release", "status", "--json"]).expect_code(0).json()
+    }
+
+    /// What the router says of itself: base, canary, weight, generation.
+    pub(crate) fn platform(&self) -> serde_json::Value {
+        self.status()["platform"].clone()
+    }
+
+    /// Share of users on the canary, in basis points.
+    pub(crate) fn weight(&self) -> u64 {
+        self.platform()["weight_bp"].as_u64().expect("the router says its weight")
+    }
+
+    pub(crate) fn wait_for_weight(&self, weight: u64) {
+        wait_until(&format!("{weight} basis points"), DEADLINE, || self.weight() == weight);
+    }
+
+    /// How many of `count` users of the front door are answered by `commit`.
+    pub(crate) fn served_by(&self, commit: &str, count: usize) -> usize {
+        let ask = |number: usize| {
+            let key = format!("x-user-id: user-{number}");
+            http(&self.front, "GET", "/version", &key, "")
+        };
+        (0..count).filter(|number| ask(*number).contains(commit)).count()
+    }
+
+    /// What evidence and status would read: the newest ledger entries' text.
+    pub(crate) fn ledger(&self) -> String {
+        let ledger = ["log", "--format=%B", "--patch", "--unified=0", "refs/orca/ledger"];
+        self.world.git(&ledger)
+    }
+
+    pub(crate) fn key(&self) -> PathBuf {
+        self.world.folder().join("../orca.key")
+    }
+}
+
+/// Changes the faults of a running service.
+pub(crate) fn fail(url: &str, faults: &serde_json::Value) {
+    let answer = http(url, "PUT", "/_control", "x-test: yes", &faults.to_string());
+    assert!(answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+fn http(url: &str, method: &str, path: &str, header: &str, body: &str) -> String {
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a timeout above zero");
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{header}\r\n");
+    let rest = format!("Content-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    stream.write_all(format!("{head}{rest}").as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
+fn listening(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).expect("the first line is JSON")
+}
+
+pub(crate) fn text(value: &serde_json::Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_else(|| panic!("no {key} in {value}")).to_owned()
+}
+
+const MANIFEST: &str = "\
+version: 1
+defaults:
+  min_samples: 50
+  objectives: [\"p95 < 1s\", \"errors < 5%\"]
+endpoints:
+  - {name: trust, method: GET, path: /api/trust, weight: 4, safe: true}
+  - {name: agents, method: GET, path: /api/agents, weight: 4, safe: true}
+  - {name: checkout, method: POST, path: /checkout, weight: 2, safe: false}
+profiles:
+  baseline: {rate: 300/s, duration: 2s, connections: 8}
+  users: {rate: 500/s, duration: 10m, connections: 24}
+  few: {rate: 3/s, duration: 10m, connections: 2}
+";
