@@ -328,11 +328,11 @@ fn spectrum(encoded: &EncodedHistogram) -> Series {
     let points = SPECTRUM
         .iter()
         .filter(|_| histogram.count() > 0)
-        .map(|bp| (i64::from(*bp), signed(histogram.quantile_us(*bp))));
+        .map(|bp| (i64::from(*bp) * 100, signed(histogram.quantile_us(*bp))));
     Series {
         title: "Latency by percentile".to_owned(),
         name: "latency".to_owned(),
-        x_unit: "basis points".to_owned(),
+        x_unit: "nines_ppm".to_owned(),
         y_unit: "us".to_owned(),
         points: points.collect(),
     }
