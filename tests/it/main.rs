@@ -7,6 +7,7 @@ mod support;
 
 mod bad_luck;
 mod command_line;
+mod converge;
 mod evidence;
 mod load;
 mod release;

@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -201,16 +200,6 @@ impl Fleet {
             http(&self.front, "GET", "/version", &key, "")
         };
         (0..count).filter(|number| ask(*number).contains(commit)).count()
-    }
-
-    /// What evidence and status would read: the newest ledger entries' text.
-    pub(crate) fn ledger(&self) -> String {
-        let ledger = ["log", "--format=%B", "--patch", "--unified=0", "refs/orca/ledger"];
-        self.world.git(&ledger)
-    }
-
-    pub(crate) fn key(&self) -> PathBuf {
-        self.world.folder().join("../orca.key")
     }
 }
 
