@@ -74,7 +74,8 @@ impl Fleet {
     }
 
     fn config(&self, stages: &[&str]) -> String {
-        let stages: String = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
+        let stages: Vec<String> = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
+        let stages = stages.concat();
         format!(
             "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  \
              kind: router\n  admin: {}\n  url: {}\ngates:\n  load: {{profile: baseline}}\n\
@@ -133,7 +134,7 @@ impl Fleet {
 
     /// Starts a version of the service that says it is `commit`; answers where it runs.
     pub(crate) fn service(&mut self, commit: &str) -> String {
-        let digest = format!("sha256:{:0>64}", commit);
+        let digest = format!("sha256:{commit:0>64}");
         let args = ["sample-service", "--base-ms", "1", "--commit", commit, "--digest", &digest];
         let service = self.spawn(&args);
         let said = listening(&service.line_with("orca.sample-service"));
@@ -162,7 +163,7 @@ impl Fleet {
     }
 
     /// The canary of this candidate, as one types it.
-    pub(crate) fn canary<'a>(candidate: &'a Candidate) -> [&'a str; 7] {
+    pub(crate) fn canary(candidate: &Candidate) -> [&str; 7] {
         let (url, release) = (candidate.url.as_str(), candidate.release.as_str());
         ["canary", "start", "--json", "--deployment-url", url, "--rc", release]
     }
@@ -187,10 +188,6 @@ impl Fleet {
     /// Share of users on the canary, in basis points.
     pub(crate) fn weight(&self) -> u64 {
         self.platform()["weight_bp"].as_u64().expect("the router says its weight")
-    }
-
-    pub(crate) fn wait_for_weight(&self, weight: u64) {
-        wait_until(&format!("{weight} basis points"), DEADLINE, || self.weight() == weight);
     }
 
     /// How many of `count` users of the front door are answered by `commit`.
