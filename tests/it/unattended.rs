@@ -41,7 +41,8 @@ fn story_i_after_sigkill_the_canary_is_known_and_can_be_ended() {
     assert_eq!(status["platform"]["weight_bp"], 0);
     assert!(status["canary"].is_null(), "{status}");
     assert_eq!(fleet.served_by(&candidate.commit, 50), 0);
-    fleet.orca(&["canary", "abort"]).expect_code(1);
+    // Safe to repeat: less exposure is never refused.
+    fleet.orca(&["canary", "abort"]).expect_code(0);
 }
 
 /// Ctrl-C and the stop of a CI job bring users back before the process ends.

@@ -7,7 +7,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::run::{Run, Running};
-use super::wait_until;
 use super::world::World;
 
 /// How long a state may take before the test gives up; a sound product needs a tenth of it.
