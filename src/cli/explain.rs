@@ -121,6 +121,23 @@ impl Code {
     }
 }
 
+macro_rules! checks {
+    ($($id:literal,)*) => {
+        /// Every check and its page.
+        pub(crate) const CHECKS: &[(&str, &str)] =
+            &[$(($id, include_str!(concat!("../../docs/checks/", $id, ".md"))),)*];
+    };
+}
+
+checks! {
+    "release.commits",
+    "load.slo",
+    "release.identity",
+    "rollback.ready",
+    "canary.users",
+    "canary.probes",
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +149,14 @@ mod tests {
             assert!(code.title().starts_with(code.as_str()), "{}", code.as_str());
         }
         assert_eq!(Code::find("12"), None);
+    }
+
+    /// A rule without a page could not be explained to whom it stops.
+    #[test]
+    fn every_rule_has_its_page() {
+        let rules = crate::cli::rules::all();
+        for name in rules.names() {
+            assert!(CHECKS.iter().any(|(id, _)| *id == name), "{name}");
+        }
     }
 }

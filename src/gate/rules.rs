@@ -57,6 +57,12 @@ impl Rules {
             _ => Vec::new(),
         }
     }
+
+    /// The names of all rules.
+    #[cfg(test)]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.table.keys().map(|(name, _)| name.as_str())
+    }
 }
 
 fn judge<C: Check>(policy: &Value, seen: &Value) -> Result<Judgement, serde_json::Error> {

@@ -73,6 +73,8 @@ impl Note {
 pub(crate) enum Sync {
     Synced,
     NoRemote,
+    /// There is no ledger here: nothing was remembered.
+    NoLedger,
     /// Kept here, not there yet: `orca ledger sync`.
     Pending(String),
 }

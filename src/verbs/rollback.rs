@@ -219,7 +219,7 @@ impl Rollback {
     }
 
     async fn record(&self, back: &Back) -> Sync {
-        let Some(book) = &self.book else { return Sync::NoRemote };
+        let Some(book) = &self.book else { return Sync::NoLedger };
         let fact = Body::RolledBack(RolledBack {
             release: back.target.release.clone(),
             commit: back.target.condemned.clone(),

@@ -54,6 +54,11 @@ fn a_rollback_converges() {
         assert_eq!(made["to"], fleet.base.as_str(), "round {round}");
         assert_eq!(fleet.platform()["base"], fleet.base.as_str(), "round {round}");
     }
+    for round in 1..=2 {
+        let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
+        assert_eq!(made["to"], fleet.base.as_str(), "without a ledger, round {round}");
+        assert_eq!(made["ledger"], "none");
+    }
 }
 
 /// Before the first release there is nowhere to go, and nothing is touched.

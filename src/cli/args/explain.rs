@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::cli::explain::Code;
+use crate::cli::explain::{CHECKS, Code};
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 
@@ -18,7 +18,7 @@ pub(crate) struct Page {
     page: &'static str,
 }
 
-/// The titles of all codes.
+/// The titles of all codes, then the names of all checks.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct List {
     codes: Vec<&'static str>,
@@ -26,12 +26,16 @@ pub(crate) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// An error code such as ORCA-1002; without one, all of them are listed
+    /// An error code such as ORCA-1002, or a check such as load.slo; without one, all are listed
     code: Option<String>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
     let Some(wanted) = &args.code else { return Ok(list()) };
+    if let Some((id, page)) = CHECKS.iter().find(|(id, _)| id == wanted) {
+        let document = Page { code: id, title: id, page };
+        return Ok(Report::new(Exit::Done, "orca.explain/v1", &document, *page));
+    }
     let code = Code::find(wanted).ok_or_else(|| {
         Failure::new(Code::UnknownTopic, Exit::Usage, format!("there is no page for '{wanted}'"))
             .hint("orca explain lists every code")
@@ -41,7 +45,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
 }
 
 fn list() -> Report {
-    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.title()).collect();
+    let checks = CHECKS.iter().map(|(id, _)| *id);
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.title()).chain(checks).collect();
     let human = codes.join("\n");
     Report::new(Exit::Done, "orca.explain-list/v1", &List { codes }, human)
 }

@@ -6,6 +6,7 @@ use crate::verbs::book::Sync;
 pub(crate) fn line(sync: &Sync) -> String {
     match sync {
         Sync::Synced | Sync::NoRemote => String::new(),
+        Sync::NoLedger => "\nledger: none here, so this is not remembered\n".to_owned(),
         Sync::Pending(why) => {
             format!("\nledger: pending ({why}); it is shared with the next orca command\n")
         }
@@ -17,6 +18,7 @@ pub(crate) fn word(sync: &Sync) -> String {
     match sync {
         Sync::Synced => "synced".to_owned(),
         Sync::NoRemote => "no remote".to_owned(),
+        Sync::NoLedger => "none".to_owned(),
         Sync::Pending(why) => format!("pending: {why}"),
     }
 }

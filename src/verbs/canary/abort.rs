@@ -35,7 +35,7 @@ impl Abort {
         let seen = read_back::all_on(self.platform.as_ref(), Arm::Base, commit).await;
         let ledger = match &self.book {
             Some(book) => self.record(book.as_ref(), &seen).await,
-            None => Sync::NoRemote,
+            None => Sync::NoLedger,
         };
         Ok(Aborted { seen, ledger })
     }

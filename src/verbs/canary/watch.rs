@@ -76,17 +76,28 @@ impl Judging {
                     return None;
                 }
                 let time = time_needed(needed, traffic, at.weight)
-                    .map_or("no time".to_owned(), |time| format!("a bake time of {time}"));
+                    .map(|time| format!("a bake time of {}", rounded_up(time)));
                 let weight = weight_needed(needed, traffic, at.bake)
-                    .map_or("no weight".to_owned(), |weight| format!("a weight of {weight}"));
+                    .map(|weight| format!("a weight of {weight}"));
+                let enough: Vec<String> = weight.into_iter().chain(time).collect();
+                let enough = match enough.join(" or ") {
+                    none if none.is_empty() => "no weight and no time".to_owned(),
+                    some => some,
+                };
                 Some(format!(
                     "stage {number} cannot be decided: at {traffic} and {} it gets about {expected} \
-                     requests in {}, and {needed} clean ones are needed; {weight} or {time} would do",
+                     requests in {}, and {needed} clean ones are needed; {enough} would do",
                     at.weight, at.bake
                 ))
             },
         )
     }
+}
+
+/// Whole minutes, so that people can write it down.
+fn rounded_up(time: Micros) -> Micros {
+    const MINUTE: u64 = 60_000_000;
+    Micros(time.0.div_ceil(MINUTE).saturating_mul(MINUTE))
 }
 
 fn expected_requests(traffic: Rate, weight: Weight, span: Micros) -> u64 {
