@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clear::{Granted, Proof};
 use super::drive::Ending;
+use super::refusals::{refusal_of, refusal_of_book};
 use super::start::{Candidate, Started};
 use super::watch::{Ours, Watch};
 use crate::base::clock::{self, Timestamp};
@@ -18,7 +19,7 @@ use crate::gate::clearance::SeenLive;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::Ruling;
 use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
-use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, State};
+use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
 use crate::verbs::book::{BookError, Held, Sync};
@@ -40,6 +41,8 @@ pub(crate) struct Acts<'a> {
     pub(crate) moved_us: Option<u64>,
     pub(crate) lowering_since: Option<std::time::Instant>,
     pub(crate) proof: Option<TrafficProof>,
+    /// The stage that was recorded last.
+    pub(crate) recorded: Option<usize>,
 }
 
 impl Acts<'_> {
@@ -241,7 +244,7 @@ impl Acts<'_> {
     async fn record_stage(
         &mut self,
         stage: usize,
-        next: crate::rollout::machine::StageNext,
+        next: StageNext,
         judged: &crate::rollout::decision::StageJudgement,
     ) {
         let place = (stage, self.plan);
@@ -255,6 +258,7 @@ impl Acts<'_> {
             decided.canary_errors
         ));
         self.keep(Body::StageDecided(decided)).await;
+        self.recorded = Some(stage);
     }
 
     /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
@@ -300,12 +304,13 @@ impl Acts<'_> {
     }
 
     /// Writes the end, gives the lease back and shares the ledger under its deadline.
-    pub(crate) async fn end(&mut self, _state: &State, ending: Ending) -> Ending {
-        let ship = &self.fleet.ship;
+    pub(crate) async fn end(&mut self, state: &State, ending: Ending) -> Ending {
         if ending.end == Some(RolloutEnd::RolledBack) {
+            self.keep_live_breach(state.stage).await;
             let body = Body::RolledBack(self.rolled_back(&ending));
             self.keep(body).await;
         }
+        let ship = &self.fleet.ship;
         if ending.end == Some(RolloutEnd::Complete) {
             self.hold_complete().await;
         }
@@ -320,6 +325,18 @@ impl Acts<'_> {
             ship.say(format!("ledger: pending ({why}); orca ledger sync shares it later"));
         }
         ending
+    }
+
+    /// A live limit went back before the stage was judged; what was seen is judged and kept now.
+    async fn keep_live_breach(&mut self, stage: usize) {
+        if self.recorded == Some(stage) || !self.watch.measures(stage) {
+            return;
+        }
+        for event in self.judge(stage).await {
+            if let Event::StageJudged { judged, .. } = event {
+                self.record_stage(stage, StageNext::Abort, &judged).await;
+            }
+        }
     }
 
     /// Every stage was judged, so the new version may keep its traffic until it is promoted.
@@ -365,30 +382,5 @@ impl Acts<'_> {
                 None
             }
         }
-    }
-}
-
-/// A rule of the ledger ends this canary; a remote that is away only makes it wait.
-fn refusal_of_book(error: &BookError) -> RaiseRefused {
-    match error {
-        BookError::Refused(by) => RaiseRefused::Preempted { by: by.clone() },
-        BookError::Unsound(_) | BookError::Unsynced(_) | BookError::Unwritten(_) => {
-            RaiseRefused::Expired { detail: error.to_string() }
-        }
-    }
-}
-
-fn refusal_of(error: PlatformError) -> RaiseRefused {
-    let detail = error.to_string();
-    match error {
-        PlatformError::Unavailable { .. } => RaiseRefused::Unavailable { detail },
-        PlatformError::Uncertain { .. } => RaiseRefused::InDoubt { detail },
-        PlatformError::Refused { refused, .. } => match refused {
-            Refused::StaleEpoch { who, found, .. } => {
-                RaiseRefused::Preempted { by: format!("{who} (epoch {found})") }
-            }
-            Refused::StaleGeneration { .. } => RaiseRefused::InDoubt { detail },
-            Refused::Denied(_) | Refused::Unsupported(_) => RaiseRefused::Refused { detail },
-        },
     }
 }

@@ -6,5 +6,6 @@ pub(crate) mod acts;
 pub(crate) mod again;
 pub(crate) mod clear;
 pub(crate) mod drive;
+mod refusals;
 pub(crate) mod start;
 pub(crate) mod watch;
