@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use crate::base::clock;
-use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
 use crate::base::units::Weight;
 use crate::gate::clearance::{SeenLive, Warrant};
 use crate::ledger::back::{Because, WayBack};
-use crate::ledger::entry::{Body, RolledBack, TrafficProof};
+use crate::ledger::entry::{Body, Outcome, RolledBack, TrafficProof};
 use crate::ledger::fold::State;
 use crate::rollout::ports::{Arm, Known, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
@@ -149,7 +149,7 @@ impl Rollback {
     /// Goes back to `target`.
     pub(crate) async fn run(&self, target: Target) -> Result<Back, BackError> {
         let started = clock::monotonic();
-        self.intend(&target).await;
+        let step = self.intend(&target).await;
         let warrant = Warrant::seen_live(
             target.deployment.clone(),
             target.commit.clone(),
@@ -176,14 +176,16 @@ impl Rollback {
         };
         let verified_us = (proof == TrafficProof::Verified).then(|| clock::elapsed_us(started));
         let back = Back { target, proof, headline, moved_us, verified_us, ledger: Sync::NoRemote };
-        let ledger = self.record(&back).await;
+        let ledger = self.record(&back, step).await;
         Ok(Back { ledger, ..back })
     }
 
-    async fn intend(&self, target: &Target) {
-        let Some(book) = &self.book else { return };
+    /// The step's id, by which its outcome is kept; nothing without a ledger.
+    async fn intend(&self, target: &Target) -> Option<OrcaId> {
+        let book = self.book.as_ref()?;
+        let step = book.id("st");
         let intent = Body::LowerIntended {
-            step: book.id("st"),
+            step: step.clone(),
             rollout: None,
             to: target.deployment.clone(),
             reason: self.reason.clone(),
@@ -191,6 +193,7 @@ impl Rollback {
         if let Err(error) = book.keep_at_once(Note::of(&self.environment, intent)).await {
             (self.tell)(&format!("ledger: {error}; going back all the same"));
         }
+        Some(step)
     }
 
     async fn move_traffic(
@@ -218,7 +221,7 @@ impl Rollback {
         }
     }
 
-    async fn record(&self, back: &Back) -> Sync {
+    async fn record(&self, back: &Back, step: Option<OrcaId>) -> Sync {
         let Some(book) = &self.book else { return Sync::NoLedger };
         let fact = Body::RolledBack(RolledBack {
             release: back.target.release.clone(),
@@ -233,6 +236,17 @@ impl Rollback {
         });
         if let Err(error) = book.keep(Note::of(&self.environment, fact)).await {
             return Sync::Pending(error.to_string());
+        }
+        if let Some(step) = step {
+            let outcome = match back.proof {
+                TrafficProof::Verified => Outcome::Done,
+                TrafficProof::Requested => Outcome::Unknown,
+                TrafficProof::Failed => Outcome::Failed,
+            };
+            let ended = Body::StepEnded { step, outcome, detail: back.headline.clone() };
+            if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
+                (self.tell)(&format!("ledger: {error}"));
+            }
         }
         if let Err(error) = book.preempt_lease(&self.environment).await {
             (self.tell)(&format!("lease: {error}"));

@@ -86,7 +86,12 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     status.environment = environment.to_string();
     status.drift = live.as_ref().map(|l| drift(&known, l)).unwrap_or_default();
     status.platform = live.as_ref().map(of_platform);
-    status.next = next(&status);
+    let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at);
+    let is_spent = newest.is_some_and(|tagged| {
+        let promoted = state.finals.values().any(|done| done.commit == tagged.commit);
+        promoted || known.condemned.contains_key(&tagged.commit)
+    });
+    status.next = next(&status, is_spent);
     let human = human(&status);
     let next = status.next.clone();
     let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human);
@@ -157,7 +162,8 @@ fn drift(known: &EnvironmentState, live: &PlatformState) -> Vec<String> {
     drift
 }
 
-fn next(status: &Status) -> Vec<String> {
+/// A candidate that was promoted or rolled back is `spent`: only a new one ships.
+fn next(status: &Status, is_spent: bool) -> Vec<String> {
     let mut next = Vec::new();
     match &status.canary {
         Some(canary) if canary.complete => {
@@ -165,7 +171,7 @@ fn next(status: &Status) -> Vec<String> {
         }
         Some(_) => next.push("orca canary resume".to_owned()),
         None => {
-            if let Some(candidate) = &status.candidate {
+            if let Some(candidate) = status.candidate.as_ref().filter(|_| !is_spent) {
                 next.push(format!("orca canary start --rc {candidate} --deployment-url URL"));
             } else {
                 next.push("orca release tag --rc".to_owned());

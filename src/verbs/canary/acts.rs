@@ -41,6 +41,8 @@ pub(crate) struct Acts<'a> {
     pub(crate) moved_us: Option<u64>,
     pub(crate) lowering_since: Option<std::time::Instant>,
     pub(crate) proof: Option<TrafficProof>,
+    /// Calls that went back, whose outcome is written once users are safe.
+    pub(crate) lowerings: Vec<(OrcaId, Outcome)>,
     /// The stage that was recorded last.
     pub(crate) recorded: Option<usize>,
 }
@@ -264,8 +266,9 @@ impl Acts<'_> {
     /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
     async fn lower(&mut self, reason: &str) -> Vec<Event> {
         let since = *self.lowering_since.get_or_insert_with(clock::monotonic);
+        let step = self.fleet.ship.book.id("st");
         let intent = Body::LowerIntended {
-            step: self.fleet.ship.book.id("st"),
+            step: step.clone(),
             rollout: Some(self.started.rollout.clone()),
             to: self.started.base.clone(),
             reason: reason.to_owned(),
@@ -273,7 +276,10 @@ impl Acts<'_> {
         if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {
             self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
         }
-        match self.fleet.platform.lower_to_base().await {
+        let lowered = self.fleet.platform.lower_to_base().await;
+        let outcome = if lowered.is_ok() { Outcome::Done } else { Outcome::Unknown };
+        self.lowerings.push((step, outcome));
+        match lowered {
             Ok(_) => {
                 self.moved_us.get_or_insert(clock::elapsed_us(since));
                 vec![Event::Lowered]
@@ -309,6 +315,10 @@ impl Acts<'_> {
             self.keep_live_breach(state.stage).await;
             let body = Body::RolledBack(self.rolled_back(&ending));
             self.keep(body).await;
+        }
+        for (step, outcome) in std::mem::take(&mut self.lowerings) {
+            let detail = ending.reason.clone();
+            self.keep(Body::StepEnded { step, outcome, detail }).await;
         }
         let ship = &self.fleet.ship;
         if ending.end == Some(RolloutEnd::Complete) {
