@@ -4,7 +4,7 @@
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::support::{Run, Running, World};
+use crate::support::{Run, Running, World, keeping_up, quiet};
 
 fn service(world: &World, more: &[&str]) -> (Running, String) {
     let service = world.spawn_orca(&[&["sample-service"], more].concat());
@@ -63,17 +63,19 @@ fn the_closed_loop_needs_no_rate() {
 /// The same judge as the gate: the objectives of the manifest decide the exit code.
 #[test]
 fn the_manifest_decides() {
+    let _quiet = quiet();
     let world = World::new();
     let (_service, url) = service(&world, &["--errors", "100%", "--errors-at", "GET /"]);
     for (objective, code, verdict) in [("errors <= 100%", 0, "pass"), ("errors < 1%", 1, "fail")] {
         world.write("m.yaml", &manifest(objective, "www.example.com"));
         let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
-        let result = world.orca(&args).expect_code(code).json();
+        let result = keeping_up(|| world.orca(&args)).expect_code(code).json();
         assert_eq!(result["verdict"], verdict);
         assert_eq!(result["requests"], 60);
         assert_eq!(result["judgement"]["decided_by"], "load.slo v1");
     }
-    let human = world.orca(&["load", "--manifest", "m.yaml", "--target", &url]).expect_code(1);
+    let human = keeping_up(|| world.orca(&["load", "--manifest", "m.yaml", "--target", &url]));
+    let human = human.expect_code(1);
     assert!(human.stdout.starts_with("fail: "), "{}", human.stdout);
     assert!(human.stdout.contains("home: errors < 1%"), "{}", human.stdout);
 }

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use super::run::{Run, Running};
+use super::run::{Run, Running, keeping_up};
 use super::world::World;
 
 /// How long a state may take before the test gives up; a sound product needs a tenth of it.
@@ -157,7 +157,7 @@ impl Fleet {
         let (release, commit) = (text(&tagged, "release"), text(&tagged, "commit"));
         self.orca(&["preflight"]).expect_code(0);
         let url = self.service(&commit);
-        self.orca(&["load", "--rc", &release, "--target", &url]).expect_code(0);
+        keeping_up(|| self.orca(&["load", "--rc", &release, "--target", &url])).expect_code(0);
         Candidate { release, commit, url }
     }
 

@@ -11,6 +11,6 @@ mod world;
 pub(crate) use fault_server::{Fault, FaultServer};
 pub(crate) use fleet::Fleet;
 pub(crate) use quiet::quiet;
-pub(crate) use run::{Run, Running};
+pub(crate) use run::{Run, Running, keeping_up};
 pub(crate) use waiting::wait_until;
 pub(crate) use world::World;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
+use super::quiet::Busy;
 use super::run::{Run, Running};
 
 /// 2026-01-05T09:00:00Z, a Monday.
@@ -23,6 +24,7 @@ const HISTORY: [&str; 6] = [
 ];
 
 pub(crate) struct World {
+    _busy: Busy,
     home: TempDir,
     commands: AtomicU64,
 }
@@ -31,7 +33,7 @@ impl World {
     /// An empty folder, no repository.
     pub(crate) fn new() -> Self {
         let home = tempfile::Builder::new().prefix("orca-").tempdir().expect("a temporary folder");
-        let world = Self { home, commands: AtomicU64::new(0) };
+        let world = Self { _busy: Busy::enter(), home, commands: AtomicU64::new(0) };
         for folder in ["work", "tmp", "config", "state"] {
             std::fs::create_dir(world.home.path().join(folder)).expect("a new folder");
         }
