@@ -3,6 +3,8 @@
 pub(crate) mod arms;
 pub(crate) mod decision;
 pub(crate) mod identity;
+#[cfg(test)]
+mod little_traffic;
 pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod ports;

@@ -194,7 +194,9 @@ fn judged_stage(plan: &RolloutPlan, state: State, now: Timestamp, judged: StageJ
                 Some(shared) => format!("both versions fail on {shared}: {headline}"),
                 None => headline,
             };
-            (StageNext::Hold, hold(state, now, text))
+            // Judged again after a further bake: every look more is a chance more to be wrong.
+            let next = State { baking_since: Some(now), ..state };
+            (StageNext::Hold, hold(next, now, text))
         }
         Decision::Back => {
             let next = match plan.stages[index].on_fail {
