@@ -50,7 +50,6 @@ impl Timestamp {
     }
 
     /// Reads RFC 3339. The error is the text that could not be read.
-    #[cfg(test)]
     pub(crate) fn parse_rfc3339(text: &str) -> Result<Self, String> {
         text.parse::<jiff::Timestamp>()
             .map(|at| Self(at.as_microsecond()))

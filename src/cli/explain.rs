@@ -63,6 +63,8 @@ codes! {
     LedgerUnsynced => "ORCA-1207",
     /// An entry from a newer orca.
     LedgerNewer => "ORCA-1208",
+    /// A waiver that is not accepted.
+    WaiverRefused => "ORCA-1210",
     /// A gate closed.
     GateClosed => "ORCA-1301",
     /// A gate could not decide.

@@ -14,11 +14,13 @@ use crate::evidence::bundle::{Bundle, LedgerBytes};
 use crate::evidence::chart::NINES;
 use crate::evidence::manifest::EvidenceManifest;
 use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
+use crate::gate::clearance::{ClearanceRecord, RaiseSubject};
 use crate::gate::exhibit::{self, Exhibit, Sight};
 use crate::gate::phase::Phase;
 use crate::gate::rules::Rules;
 use crate::gate::ruling::{self, Judged, Mode, Subject};
 use crate::gate::verdict::{Finding, Judgement, Measure, Unit, Verdict};
+use crate::gate::waiver::{Role, Waiver};
 use crate::ledger::entry::{
     self, Actor, Body, Entry, Promoted, RcTagged, RolledBack, RolloutStarted, StageDecided,
     TrafficProof,
@@ -186,6 +188,39 @@ impl Story {
         self.bundle.exhibits.insert(exhibit.digest(), exhibit.bytes());
         self.add(Body::Ruled { phase, ruling: Box::new(ruling.record().clone()) });
         exhibit.digest()
+    }
+
+    /// Tolerates the finding of [`Latency`] up to `worst`, for an hour.
+    pub(crate) fn waive(&mut self, worst: i64) {
+        let waiver = Waiver {
+            id: self.id("wa"),
+            check: CheckId::new("load.slo").unwrap(),
+            finding: "p95".into(),
+            worst,
+            until: self.at.plus_us(3_600_000_000),
+            reason: "known, SHOP-9".into(),
+            by: "ana".into(),
+            role: Role::Engineering,
+        };
+        self.add(Body::Waived { waiver });
+    }
+
+    /// A raise of this commit was permitted.
+    pub(crate) fn clear(&mut self) {
+        let subject = Subject {
+            commit: self.bundle.commit.clone(),
+            digest: None,
+            environment: Environment::new("production").unwrap(),
+        };
+        let serving = DeploymentId::new("http://127.0.0.1:4001").unwrap();
+        let clearance = ClearanceRecord {
+            id: self.id("cl"),
+            subject: RaiseSubject { subject, gate_set: Digest::of(b"gates"), serving },
+            rulings: Vec::new(),
+            issued_at: self.at,
+            expires_at: self.at.plus_us(3_600_000_000),
+        };
+        self.add(Body::Cleared { clearance, phase: Phase::Canary });
     }
 
     pub(crate) fn rollout(&mut self, stages: &[(u32, u32, i64)]) {

@@ -110,7 +110,7 @@ fn describe(body: &Body) -> (String, String, Option<Verdict>) {
         Body::Unfrozen { reason, .. } => plain("Staging unfrozen", reason.clone()),
         Body::Waived { waiver: w } => plain(
             "Finding waived",
-            format!("{} by {} until {}: {}", w.check, w.by, w.until.rfc3339(), w.reason),
+            format!("{} of {} up to {}, {}", w.finding, w.check, w.worst, w.told()),
         ),
         Body::Cleared { clearance, phase } => plain(
             "Cleared",
@@ -172,11 +172,12 @@ const fn end_text(end: RolloutEnd) -> &'static str {
 }
 
 fn gate(ruling: &Rejudged) -> Value {
-    let checks: Vec<Value> = ruling.judged.checks.iter().map(check).collect();
+    let counted = ruling.counted();
+    let checks: Vec<Value> = counted.checks.iter().map(check).collect();
     json!({
-        "gate": ruling.judged.gate, "phase": ruling.phase.as_str(), "entry": ruling.entry,
-        "at": ruling.at.rfc3339(), "headline": ruling.judged.headline,
-        "verdict": ruling.judged.verdict.label(), "class": ruling.judged.verdict.as_str(),
+        "gate": counted.gate, "phase": ruling.phase.as_str(), "entry": ruling.entry,
+        "at": ruling.at.rfc3339(), "headline": counted.headline,
+        "verdict": counted.verdict.label(), "class": counted.verdict.as_str(),
         "checks": checks,
     })
 }

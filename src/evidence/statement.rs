@@ -45,15 +45,15 @@ fn subject(subjects: &Subjects<'_>) -> Value {
 fn predicate(subjects: &Subjects<'_>, summary: &Summary) -> Value {
     let gates = summary.gates();
     let named = |wanted: fn(Verdict) -> bool| -> Vec<&str> {
-        let fitting = gates.iter().filter(|r| wanted(r.judged.verdict));
-        fitting.map(|r| r.judged.gate.as_str()).collect()
+        let fitting = gates.iter().filter(|r| wanted(r.counted().verdict));
+        fitting.map(|r| r.counted().gate.as_str()).collect()
     };
     let results: Vec<Value> = gates
         .iter()
         .map(|r| {
             json!({
-                "gate": r.judged.gate, "phase": r.phase, "verdict": r.judged.verdict,
-                "cause": r.judged.cause, "headline": r.judged.headline,
+                "gate": r.judged.gate, "phase": r.phase, "verdict": r.counted().verdict,
+                "cause": r.counted().cause, "headline": r.counted().headline,
                 "environment": r.judged.subject.environment, "ledger_entry": r.entry,
             })
         })

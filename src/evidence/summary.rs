@@ -13,7 +13,7 @@ use crate::evidence::bundle::{kind, said};
 use crate::evidence::manifest::{EvidenceManifest, Held};
 use crate::gate::phase::Phase;
 use crate::gate::rules::Rules;
-use crate::gate::ruling::{self, RulingRecord};
+use crate::gate::ruling::{self, CheckRecord, RulingRecord};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::gate::waiver::Waiver;
 use crate::ledger::entry::{Body, Entry, RolloutEnd};
@@ -27,6 +27,8 @@ pub(crate) struct Rejudged {
     pub(crate) phase: Phase,
     pub(crate) stored: RulingRecord,
     pub(crate) judged: RulingRecord,
+    /// What it counted as when it was last cleared, where a waiver was written after it.
+    pub(crate) waived: Option<RulingRecord>,
     /// Whether it is about the commit of the pack.
     pub(crate) ours: bool,
 }
@@ -89,6 +91,11 @@ impl Summary {
 }
 
 impl Rejudged {
+    /// The ruling as it counted.
+    pub(crate) fn counted(&self) -> &RulingRecord {
+        self.waived.as_ref().unwrap_or(&self.judged)
+    }
+
     /// Whether the exhibits give the stored bytes again; Inconclusive when they cannot tell.
     pub(crate) fn reproduced(&self) -> Verdict {
         let causes = || self.judged.checks.iter().map(|c| c.judgement.cause);
@@ -117,21 +124,36 @@ fn newest(rulings: &[Rejudged]) -> Vec<&Rejudged> {
 
 fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
     let mut waivers: Vec<Waiver> = Vec::new();
-    let mut rulings = Vec::new();
+    let mut rulings: Vec<Rejudged> = Vec::new();
     for (index, entry) in material.entries.iter().enumerate() {
         let (at, body) = said(entry);
         match body {
             Body::Waived { waiver } => waivers.push(waiver),
             Body::Ruled { phase, ruling } => {
-                let judged = ruling::replay(&ruling, material.exhibits, rules, (&waivers, at));
+                // A waiver that did not count then, for want of trust, must not count now.
+                let named = |w: &&Waiver| ruling.checks.iter().any(|c| c.waivers.contains(&w.id));
+                let used: Vec<Waiver> = waivers.iter().filter(named).cloned().collect();
+                let judged = ruling::replay(&ruling, material.exhibits, rules, (&used, at));
                 rulings.push(Rejudged {
                     entry: index + 1,
                     at,
                     phase,
                     judged: judged.record().clone(),
+                    waived: None,
                     ours: ruling.subject.commit == *material.commit,
                     stored: *ruling,
                 });
+            }
+            // It was cleared: what stood against it then had been waived.
+            Body::Cleared { clearance, .. }
+                if clearance.subject.subject.commit == *material.commit =>
+            {
+                for ruling in rulings.iter_mut().filter(|r| r.ours && !r.judged.verdict.opens()) {
+                    let again =
+                        ruling::replay(&ruling.stored, material.exhibits, rules, (&waivers, at));
+                    ruling.waived =
+                        (again.verdict() == Verdict::Waived).then(|| again.record().clone());
+                }
             }
             _ => {}
         }
@@ -189,6 +211,7 @@ pub(crate) fn related_entries(
 ) -> Vec<(usize, Timestamp, Body)> {
     let all = || entries.iter().enumerate().map(|(i, e)| (i + 1, said(e)));
     let (mut rollouts, mut names, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut findings: BTreeSet<(String, String)> = BTreeSet::new();
     for (_, (_, body)) in all() {
         match body {
             Body::RcTagged(tagged) if tagged.commit == *commit => {
@@ -202,6 +225,12 @@ pub(crate) fn related_entries(
             }
             Body::Ruled { ruling, .. } if ruling.subject.commit == *commit => {
                 ids.extend(ruling.checks.iter().flat_map(|c| c.waivers.iter().cloned()));
+                let of_check = |c: &CheckRecord| {
+                    let name = c.check.to_string();
+                    let all = c.judgement.findings.iter();
+                    all.map(|f| (name.clone(), f.fingerprint.clone())).collect::<Vec<_>>()
+                };
+                findings.extend(ruling.checks.iter().flat_map(of_check));
             }
             _ => {}
         }
@@ -217,7 +246,10 @@ pub(crate) fn related_entries(
             Body::PromoteIntended { release, step, .. } => {
                 names.contains(release) && ids.insert(step.clone())
             }
-            Body::Waived { waiver } => ids.contains(&waiver.id),
+            Body::Waived { waiver } => {
+                let named = (waiver.check.to_string(), waiver.finding.clone());
+                ids.contains(&waiver.id) || findings.contains(&named)
+            }
             Body::Cleared { clearance, .. } => clearance.subject.subject.commit == *commit,
             Body::RolloutStarted(s) => s.commit == *commit,
             Body::RaiseIntended { rollout, step, .. } => {
@@ -259,18 +291,18 @@ fn conclude(
         return (Verdict::Fail, format!("rolled back, because {reason}"));
     }
     let gates = newest(rulings);
-    let worst = gates.iter().rev().max_by_key(|r| r.judged.verdict);
+    let worst = gates.iter().rev().max_by_key(|r| r.counted().verdict);
     let Some(worst) = worst else {
         return (Verdict::Inconclusive, "no gate has judged this commit".to_owned());
     };
-    if worst.judged.verdict > Verdict::Waived {
-        let headline = format!("gate {}: {}", worst.judged.gate, worst.judged.headline);
-        return (worst.judged.verdict, headline);
+    let counted = worst.counted();
+    if counted.verdict > Verdict::Waived {
+        return (counted.verdict, format!("gate {}: {}", counted.gate, counted.headline));
     }
     if let Some(lost) = missing.iter().find(|m| m.required) {
         return (Verdict::Inconclusive, format!("missing: {} ({})", lost.id, lost.title));
     }
-    let count = |v: Verdict| gates.iter().filter(|r| r.judged.verdict == v).count();
+    let count = |v: Verdict| gates.iter().filter(|r| r.counted().verdict == v).count();
     match (count(Verdict::Pass), count(Verdict::Waived)) {
         (0, 0) => (Verdict::Inconclusive, "no gate passed".to_owned()),
         (passed, 0) => (Verdict::Pass, format!("{passed} of {} gates passed", gates.len())),

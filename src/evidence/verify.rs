@@ -465,6 +465,32 @@ mod tests {
         assert!(answer.headline.contains("re-judge gate load"), "{}", answer.headline);
     }
 
+    /// A ruling that failed, and was waived before it was cleared: the pack says so, and verifies.
+    /// A waiver that no clearance rested on changes nothing.
+    #[test]
+    fn a_waiver_written_after_the_ruling_counts_from_its_clearance() {
+        for (worst, cleared, verdict) in [
+            (600_000, true, Verdict::Waived),
+            (599_999, true, Verdict::Fail),
+            (600_000, false, Verdict::Fail),
+        ] {
+            let mut story = Story::begin("a fix");
+            story.rule(Phase::Load, "load", 600_000);
+            story.waive(worst);
+            if cleared {
+                story.clear();
+            }
+            story.rollout(&[(1, 10_000, 100)]);
+            let pack = build(&story.promoted(), &key(), &rules()).unwrap();
+            assert_eq!(pack.verdict, verdict, "{worst} {cleared}: {}", pack.headline);
+            let html = String::from_utf8(pack.report.clone()).unwrap();
+            assert!(html.contains("Finding waived") && html.contains("known, SHOP-9"));
+            let answer = verified(&pack);
+            assert_eq!(answer.verdict, Verdict::Pass, "{}", answer.headline);
+            assert_eq!(answer.release_verdict, Some(verdict));
+        }
+    }
+
     #[test]
     fn a_missing_exhibit_or_an_unknown_rule_is_inconclusive() {
         let mut bundle = small();

@@ -291,7 +291,8 @@ fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>
         let text = format!("every gate of phase {name} is in observe mode");
         return (Verdict::Waived, Some(Cause::Observe), text);
     }
-    if !required.iter().any(|s| s.verdict == Verdict::Pass) {
+    // A waived gate was judged, and somebody answers for it: it stands where a pass would.
+    if !required.iter().any(|s| s.verdict.opens()) {
         let text = format!("no gate of phase {name} passed");
         return (Verdict::Inconclusive, Some(Cause::NoPass), text);
     }

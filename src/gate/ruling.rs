@@ -138,11 +138,16 @@ pub(crate) fn rule(
             }
         })
         .collect();
-    let (verdict, cause, headline) = combine(gate, mode, &checks);
+    let (verdict, cause, headline) = combine(gate, mode, &checks, waivers);
     Ruling(RulingRecord { gate: gate.to_owned(), subject, mode, checks, verdict, cause, headline })
 }
 
-fn combine(gate: &str, mode: Mode, checks: &[CheckRecord]) -> (Verdict, Option<Cause>, String) {
+fn combine(
+    gate: &str,
+    mode: Mode,
+    checks: &[CheckRecord],
+    waivers: &[Waiver],
+) -> (Verdict, Option<Cause>, String) {
     let required = || checks.iter().filter(|c| c.required);
     let Some(worst) = required().max_by_key(|c| c.counted) else {
         let text = format!("gate {gate} has no required check, so it cannot say anything");
@@ -150,9 +155,16 @@ fn combine(gate: &str, mode: Mode, checks: &[CheckRecord]) -> (Verdict, Option<C
     };
     let cause = match (mode, worst.counted) {
         (Mode::Observe, Verdict::Waived) => Some(Cause::Observe),
+        (_, Verdict::Inconclusive) => worst.judgement.cause.or(Some(Cause::Undecided)),
         _ => worst.judgement.cause,
     };
-    (worst.counted, cause, worst.judgement.headline.clone())
+    let used = worst.waivers.iter().filter_map(|id| waivers.iter().find(|w| w.id == *id));
+    let told: Vec<String> = used.map(Waiver::told).collect();
+    let headline = match (worst.counted, told.is_empty()) {
+        (Verdict::Waived, false) => format!("{} ({})", worst.judgement.headline, told.join("; ")),
+        _ => worst.judgement.headline.clone(),
+    };
+    (worst.counted, cause, headline)
 }
 
 /// Judges a stored ruling again from its exhibits' bytes.
@@ -170,7 +182,7 @@ pub(crate) fn replay(
         .iter()
         .map(|c| replay_check(c, record.mode, exhibits, rules, (waivers, now)))
         .collect();
-    let (verdict, cause, headline) = combine(&record.gate, record.mode, &checks);
+    let (verdict, cause, headline) = combine(&record.gate, record.mode, &checks, waivers);
     Ruling(RulingRecord { checks, verdict, cause, headline, ..record.clone() })
 }
 

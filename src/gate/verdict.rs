@@ -155,6 +155,23 @@ impl Unit {
             Self::MilliPerSecond => format!("{sign}{}", Rate { milli_per_s: magnitude }),
         }
     }
+
+    /// Reads what people write for a value of this unit: `900ms`, `2%`, `80/s`, or the bare integer
+    /// that JSON shows. Nothing when it is neither.
+    pub(crate) fn read(self, text: &str) -> Option<i64> {
+        use crate::base::units::{BasisPoints, Micros, Rate};
+        if let Ok(integer) = text.parse() {
+            return Some(integer);
+        }
+        let value = match self {
+            Self::Microseconds => text.parse::<Micros>().ok()?.0,
+            Self::Ppm => u64::from(text.parse::<BasisPoints>().ok()?.0) * 100,
+            Self::BasisPoints => u64::from(text.parse::<BasisPoints>().ok()?.0),
+            Self::Count => return None,
+            Self::MilliPerSecond => text.parse::<Rate>().ok()?.milli_per_s,
+        };
+        i64::try_from(value).ok()
+    }
 }
 
 fn percent(sign: &str, basis_points: u64) -> String {
@@ -286,6 +303,22 @@ mod tests {
             (Unit::Count, 7, "7"),
         ] {
             assert_eq!(unit.show(value), shown);
+        }
+    }
+
+    #[test]
+    fn values_are_read_in_their_unit_or_as_integers() {
+        for (unit, text, value) in [
+            (Unit::Microseconds, "900ms", Some(900_000)),
+            (Unit::Microseconds, "900000", Some(900_000)),
+            (Unit::Ppm, "2%", Some(20_000)),
+            (Unit::BasisPoints, "2%", Some(200)),
+            (Unit::MilliPerSecond, "1.5/s", Some(1_500)),
+            (Unit::Count, "7", Some(7)),
+            (Unit::Count, "7%", None),
+            (Unit::Microseconds, "2%", None),
+        ] {
+            assert_eq!(unit.read(text), value, "{text}");
         }
     }
 }

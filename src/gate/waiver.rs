@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{Cause, Judgement, Verdict};
+use super::verdict::{Cause, Finding, Judgement, Unit, Verdict};
 use crate::base::clock::Timestamp;
 use crate::base::ids::{CheckId, OrcaId};
 
@@ -20,6 +20,30 @@ pub(crate) enum Role {
     Ops,
 }
 
+impl Role {
+    pub(crate) const ALL: [Self; 4] = [Self::Ci, Self::Engineering, Self::Product, Self::Ops];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ci => "ci",
+            Self::Engineering => "engineering",
+            Self::Product => "product",
+            Self::Ops => "ops",
+        }
+    }
+}
+
+impl std::str::FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is no role; write ci, engineering, product or ops"))
+    }
+}
+
 /// One tolerated finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +52,7 @@ pub(crate) struct Waiver {
     pub(crate) check: CheckId,
     /// The finding's fingerprint.
     pub(crate) finding: String,
-    /// Worst value tolerated, in the finding's unit.
+    /// Worst value tolerated, in the finding's unit: the highest, or the lowest where less is worse.
     pub(crate) worst: i64,
     pub(crate) until: Timestamp,
     pub(crate) reason: String,
@@ -53,6 +77,8 @@ const NEVER_FINDINGS: [&str; 2] = ["canary.hard_limit", "canary.unreachable"];
 pub(crate) enum WaiverError {
     #[error("check {0} can never be waived")]
     Never(CheckId),
+    #[error("finding {0} is a live limit, and can never be waived")]
+    NeverFinding(String),
     #[error("a waiver needs a reason")]
     NoReason,
     #[error("the waiver ended at {}", .0.rfc3339())]
@@ -67,6 +93,9 @@ impl Waiver {
         if NEVER.contains(&self.check.as_str()) {
             return Err(WaiverError::Never(self.check.clone()));
         }
+        if NEVER_FINDINGS.iter().any(|never| self.finding.starts_with(never)) {
+            return Err(WaiverError::NeverFinding(self.finding.clone()));
+        }
         if self.reason.trim().is_empty() {
             return Err(WaiverError::NoReason);
         }
@@ -79,20 +108,35 @@ impl Waiver {
         Ok(())
     }
 
-    fn covers(&self, check: &CheckId, finding: &super::verdict::Finding, now: Timestamp) -> bool {
-        let live = NEVER_FINDINGS.iter().any(|never| finding.fingerprint.starts_with(never));
+    fn covers(&self, check: &CheckId, finding: &Finding, now: Timestamp) -> bool {
+        let tolerated = if less_is_worse(finding) {
+            finding.value >= self.worst
+        } else {
+            finding.value <= self.worst
+        };
         self.validate(now).is_ok()
-            && !live
             && self.check == *check
             && self.finding == finding.fingerprint
-            && finding.value <= self.worst
+            && tolerated
     }
+
+    /// Who, until when and why, as people read it after a headline.
+    pub(crate) fn told(&self) -> String {
+        let (by, role, until) = (&self.by, self.role.as_str(), self.until.rfc3339());
+        format!("waived by {by} ({role}) until {until}: {}", self.reason)
+    }
+}
+
+/// Rates and uptimes are objectives from below.
+fn less_is_worse(finding: &Finding) -> bool {
+    finding.unit == Unit::MilliPerSecond || finding.fingerprint.starts_with("uptime")
 }
 
 /// `judgement` with its findings waived where waivers cover every one of them.
 ///
 /// Only a Fail with findings can become Waived; an Inconclusive one has nothing to tolerate but
-/// the unknown, and is left as it is unless a finding names it.
+/// the unknown, and is left as it is unless a finding names it. What was undecided beside the
+/// findings stays undecided.
 pub(crate) fn apply(
     check: &CheckId,
     judgement: Judgement,
@@ -113,8 +157,13 @@ pub(crate) fn apply(
         Some(mut used) => {
             used.sort();
             used.dedup();
-            let headline = format!("{} (waived)", judgement.headline);
-            (Judgement { verdict: Verdict::Waived, headline, ..judgement }, used)
+            let undecided = judgement.measures.iter().any(|m| m.verdict == Verdict::Inconclusive);
+            let (verdict, cause) = if undecided {
+                (Verdict::Inconclusive, Some(Cause::Undecided))
+            } else {
+                (Verdict::Waived, judgement.cause)
+            };
+            (Judgement { verdict, cause, ..judgement }, used)
         }
     }
 }
@@ -136,7 +185,7 @@ pub(crate) fn observed(judgement: Judgement) -> Judgement {
 mod tests {
     use super::*;
     use crate::base::clock::Entropy;
-    use crate::gate::verdict::{Finding, Unit};
+    use crate::gate::verdict::Measure;
 
     fn waiver(check: &str, worst: i64) -> Waiver {
         Waiver {
@@ -179,9 +228,50 @@ mod tests {
         }
     }
 
+    /// A rate is worse when it is lower.
+    #[test]
+    fn less_is_worse_for_rates_and_uptimes() {
+        let now = Timestamp::from_us(50);
+        let id = CheckId::new("load.slo").unwrap();
+        for (fingerprint, unit) in
+            [("throughput:all", Unit::MilliPerSecond), ("uptime:all", Unit::Ppm)]
+        {
+            for (value, expected) in [(600, Verdict::Waived), (599, Verdict::Fail)] {
+                let mut judgement = failing(value);
+                judgement.findings[0].fingerprint = fingerprint.into();
+                judgement.findings[0].unit = unit;
+                let waiver = Waiver { finding: fingerprint.into(), ..waiver("load.slo", 600) };
+                let judged = apply(&id, judgement, &[waiver], now).0;
+                assert_eq!(judged.verdict, expected, "{fingerprint} {value}");
+            }
+        }
+    }
+
+    /// Waiving what failed does not decide what could not be decided.
+    #[test]
+    fn the_undecided_stays_undecided() {
+        let id = CheckId::new("load.slo").unwrap();
+        let open = Measure {
+            asked: "errors < 1%".into(),
+            seen: None,
+            lower: None,
+            upper: None,
+            limit: None,
+            unit: Unit::Ppm,
+            samples: 3,
+            verdict: Verdict::Inconclusive,
+        };
+        let judgement = failing(600).with_measures(vec![open]);
+        let (judged, _) = apply(&id, judgement, &[waiver("load.slo", 600)], Timestamp::default());
+        assert_eq!((judged.verdict, judged.cause), (Verdict::Inconclusive, Some(Cause::Undecided)));
+    }
+
     #[test]
     fn some_things_cannot_be_waived() {
         let now = Timestamp::from_us(0);
+        let live =
+            Waiver { finding: "canary.hard_limit:users".into(), ..waiver("canary.users", 1) };
+        assert!(matches!(live.validate(now), Err(WaiverError::NeverFinding(_))));
         assert!(waiver("release.identity", 1).validate(now).is_err());
         assert!(Waiver { role: Role::Ci, ..waiver("load.slo", 1) }.validate(now).is_err());
         assert!(Waiver { reason: " ".into(), ..waiver("load.slo", 1) }.validate(now).is_err());

@@ -15,3 +15,4 @@ pub(crate) mod rollback;
 pub(crate) mod ship;
 pub(crate) mod standing;
 pub(crate) mod tag_rc;
+pub(crate) mod waive;

@@ -10,6 +10,7 @@ use crate::base::ids::Environment;
 use crate::gate::engine::{self, Bench, Gate, Ruled};
 use crate::gate::phase::{GateRequirement, Phase, PhaseRuling};
 use crate::gate::ruling::{self, Ruling, Subject};
+use crate::gate::waiver::Waiver;
 use crate::ledger::entry::Body;
 use crate::ledger::fold::State;
 use crate::rollout::ports::Platform;
@@ -84,7 +85,8 @@ impl Ship {
         subject: &Subject,
     ) -> Result<Vec<Ruled>, BookError> {
         let plain = gates.iter().map(|g| g.gate.clone()).collect();
-        let ruled = engine::run(plain, subject, &self.bench).await;
+        let bench = Bench { waivers: self.waivers().await?, ..self.bench.clone() };
+        let ruled = engine::run(plain, subject, &bench).await;
         for (gate, item) in gates.iter().zip(&ruled) {
             let ruling = Box::new(item.ruling.record().clone());
             let mut note = self.note(Body::Ruled { phase: gate.phase, ruling });
@@ -93,6 +95,11 @@ impl Ship {
             self.book.keep(note).await?;
         }
         Ok(ruled)
+    }
+
+    /// The ledger's waivers that hold now.
+    pub(crate) async fn waivers(&self) -> Result<Vec<Waiver>, BookError> {
+        Ok(self.book.state().await?.waivers_at(self.now()))
     }
 
     /// The ledger's rulings about `subject`, judged again from their exhibits.

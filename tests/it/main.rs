@@ -17,4 +17,5 @@ mod story_c;
 mod story_d;
 mod story_e;
 mod unattended;
+mod waiver;
 mod world;

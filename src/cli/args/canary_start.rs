@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::force::Force;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::cli::config::resolve::CanaryConfig;
 use crate::cli::context::Context;
@@ -31,6 +32,9 @@ pub(crate) struct Args {
     /// Start although a stage cannot be decided with this traffic: it will hold, and be withdrawn
     #[arg(long)]
     allow_undecidable: bool,
+
+    #[command(flatten)]
+    force: Force,
 
     /// Print the plan and change nothing
     #[arg(long)]
@@ -76,6 +80,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if args.dry_run {
         return Ok(planned(&candidate, &plan, stages));
     }
+    args.force.write(&fleet.ship, &candidate.commit, context).await?;
     let gates =
         wire_gates::configured(context, &config, &repository, args.deployment_url.as_str()).await?;
     let canary = Canary {

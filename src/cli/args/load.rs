@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::force::Force;
 use super::load_gate;
 use crate::base::atomic_file;
 use crate::base::ids::ReleaseName;
@@ -84,6 +85,9 @@ pub(crate) struct Args {
     /// Write the JSON result to this file too
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+
+    #[command(flatten)]
+    force: Force,
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
@@ -97,7 +101,12 @@ fn header(text: &str) -> Result<(String, String), String> {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     if args.rc.is_some() || args.target.is_none() {
-        return load_gate::run(args.rc.as_ref(), args.target.as_deref(), context).await;
+        let (rc, target) = (args.rc.as_ref(), args.target.as_deref());
+        return load_gate::run(rc, target, &args.force, context).await;
+    }
+    if args.force.is_given() {
+        let text = "--force waives a finding of the load gate, and this load is no gate".to_owned();
+        return Err(Failure::new(Code::Usage, Exit::Usage, text).hint("add --rc RELEASE"));
     }
     let manifest = args.manifest(context)?;
     let plan = args.plan(manifest.as_ref())?;

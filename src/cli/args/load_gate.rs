@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::canary_start::candidate;
+use super::force::Force;
 use crate::base::ids::ReleaseName;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
-use crate::cli::render::gates::{self, GateDocument};
+use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_canary, wire_fleet, wire_gates};
@@ -25,11 +26,14 @@ pub(crate) struct LoadGate {
     verdict: Verdict,
     headline: String,
     gates: Vec<GateDocument>,
+    /// The waivers that the gate rests on.
+    waivers: Vec<WaiverDocument>,
 }
 
 pub(crate) async fn run(
     rc: Option<&ReleaseName>,
     target: Option<&str>,
+    force: &Force,
     context: &Context,
 ) -> Result<Report, Failure> {
     let config = wire::load_config(context)?;
@@ -43,6 +47,7 @@ pub(crate) async fn run(
     let (release, commit) = candidate(&state, rc)?;
     let digest = wire_canary::digest_of(context, target).await;
     let subject = Subject { commit: commit.clone(), digest, environment: ship.environment.clone() };
+    force.write(&ship, &commit, context).await?;
     let gate = wire_gates::load(context, &config, target)?;
     let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
     let sync = ship.book.share().await;
@@ -63,6 +68,7 @@ pub(crate) async fn run(
         target: target.to_owned(),
         verdict,
         headline,
+        waivers: gates::waivers(&documents, &ship.waivers().await?),
         gates: documents,
     };
     let exit = Exit::from(verdict);

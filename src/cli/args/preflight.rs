@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::force::Force;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::render::gates::{self, GateDocument};
+use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates};
@@ -26,6 +27,9 @@ pub(crate) struct Args {
     /// Leave this gate out; it then has no ruling, and nothing ships without one
     #[arg(long, value_name = "GATE", conflicts_with = "only")]
     skip: Vec<String>,
+
+    #[command(flatten)]
+    force: Force,
 }
 
 /// What the gates before a deployment decided.
@@ -36,6 +40,8 @@ pub(crate) struct Preflight {
     verdict: Verdict,
     headline: String,
     gates: Vec<GateDocument>,
+    /// The waivers that the gates rest on.
+    waivers: Vec<WaiverDocument>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -48,6 +54,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         digest: None,
         environment: ship.environment.clone(),
     };
+    args.force.write(&ship, &subject.commit, context).await?;
     let all = wire_gates::preflight(&repository, &config).await?;
     let chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
@@ -72,6 +79,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         commit: head.commit.to_string(),
         verdict: phase.verdict(),
         headline: phase.headline().to_owned(),
+        waivers: gates::waivers(&documents, &ship.waivers().await?),
         gates: documents,
     };
     let exit = Exit::from(phase.verdict());

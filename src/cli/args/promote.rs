@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::force::Force;
 use crate::base::ids::ReleaseName;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -22,6 +23,9 @@ pub(crate) struct Args {
     /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
+
+    #[command(flatten)]
+    force: Force,
 }
 
 /// A promotion.
@@ -73,6 +77,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if args.dry_run {
         return Ok(planned(args, &promotion));
     }
+    args.force.write(&fleet.ship, &promotion.candidate.commit, context).await?;
     let done = promotion.run().await?;
     Ok(report(args, &promotion, &done))
 }

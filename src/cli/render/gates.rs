@@ -6,7 +6,11 @@ use serde::Serialize;
 use super::table::table;
 use crate::cli::report::{Annotation, Level};
 use crate::gate::ruling::RulingRecord;
-use crate::gate::verdict::{Measure, Verdict};
+use crate::gate::verdict::{Finding, Measure, Verdict};
+use crate::gate::waiver::{Role, Waiver};
+
+/// Findings that fit on a screen.
+const FINDINGS_SHOWN: usize = 5;
 
 /// One gate in a JSON document.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -25,9 +29,51 @@ pub(crate) struct CheckDocument {
     pub(crate) headline: String,
     pub(crate) decided_by: String,
     pub(crate) measures: Vec<Measure>,
+    /// What a waiver could name.
+    pub(crate) findings: Vec<Finding>,
+    /// Ids of the waivers that covered every finding.
+    pub(crate) waivers: Vec<String>,
     pub(crate) next: Vec<String>,
     /// Digest of the exhibit it was judged by.
     pub(crate) exhibit: String,
+}
+
+/// A tolerated finding in a JSON document.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct WaiverDocument {
+    pub(crate) id: String,
+    pub(crate) check: String,
+    pub(crate) finding: String,
+    /// The worst value tolerated, in the finding's unit.
+    pub(crate) worst: i64,
+    pub(crate) until: String,
+    pub(crate) reason: String,
+    pub(crate) by: String,
+    pub(crate) role: Role,
+}
+
+impl From<&Waiver> for WaiverDocument {
+    fn from(waiver: &Waiver) -> Self {
+        Self {
+            id: waiver.id.to_string(),
+            check: waiver.check.to_string(),
+            finding: waiver.finding.clone(),
+            worst: waiver.worst,
+            until: waiver.until.rfc3339(),
+            reason: waiver.reason.clone(),
+            by: waiver.by.clone(),
+            role: waiver.role,
+        }
+    }
+}
+
+/// The waivers that these gates rest on.
+pub(crate) fn waivers(gates: &[GateDocument], known: &[Waiver]) -> Vec<WaiverDocument> {
+    let used = |waiver: &&Waiver| {
+        let id = waiver.id.to_string();
+        gates.iter().flat_map(|gate| &gate.checks).any(|check| check.waivers.contains(&id))
+    };
+    known.iter().filter(used).map(WaiverDocument::from).collect()
 }
 
 pub(crate) fn document(record: &RulingRecord) -> GateDocument {
@@ -40,6 +86,8 @@ pub(crate) fn document(record: &RulingRecord) -> GateDocument {
             headline: check.judgement.headline.clone(),
             decided_by: check.judgement.decided_by.clone(),
             measures: check.judgement.measures.clone(),
+            findings: check.judgement.findings.clone(),
+            waivers: check.waivers.iter().map(ToString::to_string).collect(),
             next: check.judgement.next.clone(),
             exhibit: check.exhibit.to_string(),
         })
@@ -65,7 +113,33 @@ pub(crate) fn human(gates: &[GateDocument], columns: usize) -> String {
         .collect();
     rows.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(_, row)| row).collect();
-    table(&["check", "verdict", "why"], &rows, columns)
+    format!("{}{}", table(&["check", "verdict", "why"], &rows, columns), open_findings(gates))
+}
+
+/// Findings of closed checks, in the words of a waiver.
+fn open_findings(gates: &[GateDocument]) -> String {
+    let closed = gates.iter().flat_map(|gate| &gate.checks).filter(|check| {
+        check.verdict > Verdict::Waived
+            || (check.verdict == Verdict::Waived && !check.waivers.is_empty())
+    });
+    let lines: Vec<String> = closed
+        .flat_map(|check| check.findings.iter().map(move |finding| (check, finding)))
+        .map(|(check, finding)| {
+            format!(
+                "{}: {} --finding {} --worst {}\n",
+                if check.verdict == Verdict::Waived { "waived " } else { "finding" },
+                check.check,
+                finding.fingerprint,
+                finding.value,
+            )
+        })
+        .collect();
+    let (shown, more) = (lines.iter().take(FINDINGS_SHOWN).map(String::as_str), lines.len());
+    let mut text: String = shown.collect();
+    if more > FINDINGS_SHOWN {
+        text.push_str(&format!("         and {} more: --json\n", more - FINDINGS_SHOWN));
+    }
+    if text.is_empty() { text } else { format!("\n{text}") }
 }
 
 /// What GitHub shows beside the job.
