@@ -129,6 +129,13 @@ impl Histogram {
             .map(|b| (self.inner.lowest_equivalent(b.value_iterated_to()), b.count_at_value()))
     }
 
+    /// (highest value of the bucket, count), ascending.
+    pub(crate) fn upper_buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.inner
+            .iter_recorded()
+            .map(|b| (self.inner.highest_equivalent(b.value_iterated_to()), b.count_at_value()))
+    }
+
     /// HdrHistogram V2 with DEFLATE, in base64, as HdrHistogram's own tools read it.
     pub(crate) fn encode(&self) -> String {
         let mut bytes = Vec::new();

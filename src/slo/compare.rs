@@ -6,6 +6,9 @@
 //! margin, and Pass only when the interval excludes more than the margin (non-inferiority). A small
 //! p-value alone never decides: with enough samples every difference is significant.
 //!
+//! Latencies come in buckets. Fail takes the canary at the lower edges of its buckets and the base
+//! at the upper edges, Pass the other way round: the width of a bucket never decides.
+//!
 //! Intervals of ratios and differences recover the variance of two exact intervals: G. Y. Zou and
 //! A. Donner, Statistics in Medicine 27 (2008).
 
@@ -114,28 +117,30 @@ impl Arms<'_> {
         let limit_bp = u64::from(self.policy.p95_ratio_max_pct) * 100;
         let (base, canary) = (self.p95(&self.base_latency), self.p95(&self.canary_latency));
         let log = |us: u64| libm::log(float(us.max(1)));
-        let ratio = log(canary.seen) - log(base.seen);
-        let lower = canary.lower.zip(base.upper).map(|(low, high)| {
-            ratio - libm::hypot(log(canary.seen) - log(low), log(high) - log(base.seen))
-        });
-        let upper = canary.upper.zip(base.lower).map(|(high, low)| {
-            ratio + libm::hypot(log(high) - log(canary.seen), log(base.seen) - log(low))
-        });
         let basis_points = |log: f64| libm::exp(log) * 10_000.0;
+        // At least this much slower: the canary's lower edges against the base's upper edges.
+        let least = log(canary.seen.0) - log(base.seen.1);
+        let lower = canary.lower.zip(base.upper).map(|(low, high)| {
+            least - libm::hypot(log(canary.seen.0) - log(low), log(high) - log(base.seen.1))
+        });
+        let most = log(canary.seen.1) - log(base.seen.0);
+        let upper = canary.upper.zip(base.lower).map(|(high, low)| {
+            most + libm::hypot(log(high) - log(canary.seen.1), log(base.seen.0) - log(low))
+        });
         let lower = lower.map(|l| signed(libm::floor(basis_points(l))));
         let upper = upper.map(|u| signed(libm::ceil(basis_points(u))));
-        let seen = signed(libm::round(basis_points(ratio)));
         let limit = i64::try_from(limit_bp).unwrap_or(i64::MAX);
         let is_worse = lower.is_some_and(|l| l > limit)
-            || (seen > limit
+            || (signed(libm::floor(basis_points(least))) > limit
                 && lower.is_some_and(|l| l > 10_000)
                 && self.is_significantly_slower());
+        let seen = log(canary.seen.1) - log(base.seen.1);
         Measure {
             asked: format!(
                 "p95 of the canary <= {} % of the base's",
                 self.policy.p95_ratio_max_pct
             ),
-            seen: Some(seen),
+            seen: Some(signed(libm::round(basis_points(seen)))),
             lower,
             upper,
             limit: Some(limit),
@@ -146,11 +151,14 @@ impl Arms<'_> {
     }
 
     fn p95(&self, latency: &Histogram) -> Interval {
-        let ranks = quantile::ranks(latency.count(), P95_BP, self.policy.confidence_bp);
+        let n = latency.count();
+        let ranks = quantile::ranks(n, P95_BP, self.policy.confidence_bp);
         // A rank among the clamped is longer than anything measured: it has no upper edge.
-        let measured = latency.count() - latency.clamped().min(latency.count());
+        let measured = n - latency.clamped().min(n);
+        let middle = u128::from(n) * u128::from(P95_BP);
+        let middle = u64::try_from(middle.div_ceil(10_000)).unwrap_or(n);
         Interval {
-            seen: latency.quantile_us(P95_BP),
+            seen: latency.edges_at_rank(middle.max(1)).unwrap_or_default(),
             lower: ranks.lower.and_then(|r| latency.edges_at_rank(r)).map(|(low, _)| low),
             upper: ranks
                 .upper
@@ -160,8 +168,18 @@ impl Arms<'_> {
         }
     }
 
+    /// The canary at the lower edges of its buckets against the base at the upper ones.
+    fn least(&self) -> (Weighted, Weighted) {
+        (Weighted::from(&self.canary_latency), Weighted::at_upper_edges(&self.base_latency))
+    }
+
+    /// The other way round.
+    fn most(&self) -> (Weighted, Weighted) {
+        (Weighted::at_upper_edges(&self.canary_latency), Weighted::from(&self.base_latency))
+    }
+
     fn is_significantly_slower(&self) -> bool {
-        let (x, y) = (Weighted::from(&self.canary_latency), Weighted::from(&self.base_latency));
+        let (x, y) = self.least();
         mann_whitney(&x, &y, self.alpha)
             .is_some_and(|m| i64::from(m.p_greater_ppm) <= self.alpha_ppm())
     }
@@ -171,19 +189,23 @@ impl Arms<'_> {
     /// millisecond may be seen in every pair and matter to nobody.
     fn typical(&self) -> Vec<Measure> {
         let (x, y) = (Weighted::from(&self.canary_latency), Weighted::from(&self.base_latency));
-        let (Some(ranks), Some(shift), Some(median)) =
-            (mann_whitney(&x, &y, self.alpha), shift(&x, &y, self.alpha), y.median())
+        let both = |(x, y): (Weighted, Weighted)| {
+            mann_whitney(&x, &y, self.alpha).zip(shift(&x, &y, self.alpha))
+        };
+        let (Some((ranks, _)), Some(least), Some(most), Some(median)) =
+            (both((x.clone(), y.clone())), both(self.least()), both(self.most()), y.median())
         else {
             return Vec::new();
         };
         let effect_max = i64::from(self.policy.effect_ppm_min);
         let share = u128::from(self.policy.p95_ratio_max_pct.saturating_sub(100));
         let shift_max = i64::try_from(u128::from(median) * share / 100).unwrap_or(i64::MAX);
-        let (effect, effect_upper) =
-            (i64::from(ranks.effect_ppm), i64::from(ranks.effect_upper_ppm));
-        let p = i64::from(ranks.p_greater_ppm);
-        let fails = p <= self.alpha_ppm() && effect > effect_max && shift.estimate > shift_max;
-        let verdict = decide(effect_upper <= effect_max || shift.upper <= shift_max, fails);
+        let p = i64::from(least.0.p_greater_ppm);
+        let fails = p <= self.alpha_ppm()
+            && i64::from(least.0.effect_ppm) > effect_max
+            && least.1.estimate > shift_max;
+        let effect_upper = i64::from(most.0.effect_upper_ppm);
+        let verdict = decide(effect_upper <= effect_max || most.1.upper <= shift_max, fails);
         let row = |asked: &str, (seen, lower, upper), limit, unit| Measure {
             asked: asked.to_owned(),
             seen: Some(seen),
@@ -194,16 +216,17 @@ impl Arms<'_> {
             samples: x.count(),
             verdict,
         };
+        let shift = shift(&x, &y, self.alpha).map_or(least.1.estimate, |s| s.estimate);
         vec![
             row(
                 "share of pairs with the slower canary",
-                (effect, None, Some(effect_upper)),
+                (i64::from(ranks.effect_ppm), None, Some(effect_upper)),
                 effect_max,
                 Unit::Ppm,
             ),
             row(
                 "shift of the typical latency",
-                (shift.estimate, Some(shift.lower), Some(shift.upper)),
+                (shift, Some(least.1.lower), Some(most.1.upper)),
                 shift_max,
                 Unit::Microseconds,
             ),
@@ -251,7 +274,8 @@ impl Arms<'_> {
 
 /// A percentile with its order-statistic interval; an end that does not exist bounds nothing.
 struct Interval {
-    seen: u64,
+    /// Both edges of its bucket.
+    seen: (u64, u64),
     lower: Option<u64>,
     upper: Option<u64>,
 }
@@ -353,6 +377,28 @@ mod tests {
         ] {
             assert_eq!(verdict(&base, &canary), expected, "{what}");
         }
+    }
+
+    /// 1,100,000 us and 1,100,999 us share a bucket, as do 1,000,448 us and the million: with the
+    /// values alone it is 10 % in one case and less in the other, with buckets one cannot tell.
+    #[test]
+    fn the_width_of_a_bucket_never_decides() {
+        let base = constant(20_000, 0, 0, 1_000_000);
+        let width = |us| {
+            let mut histogram = Histogram::default();
+            histogram.record(us);
+            let (low, high) = histogram.edges_at_rank(1).unwrap();
+            assert!(high > low, "{us}");
+            (low, high)
+        };
+        let ((_, base_high), (low, _)) = (width(1_000_000), width(1_100_000));
+        // The whole bucket at the margin: neither side is shown.
+        let (seen, _) = verdict(&base, &constant(20_000, 0, 0, base_high * 11 / 10));
+        assert_eq!(seen, Verdict::Inconclusive);
+        assert!(low <= 1_100_000);
+        // A bucket further on either side it is.
+        assert_eq!(verdict(&base, &constant(20_000, 0, 0, 1_098_000)).0, Verdict::Pass);
+        assert_eq!(verdict(&base, &constant(20_000, 0, 0, 1_104_000)).0, Verdict::Fail);
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod compare;
 pub(crate) mod decide;
 pub(crate) mod hard_limit;
 pub(crate) mod judge_objectives;
+pub(crate) mod kayenta;
 pub(crate) mod manifest;
 pub(crate) mod objective;
 pub(crate) mod profile;

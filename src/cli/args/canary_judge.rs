@@ -1,4 +1,6 @@
 //! `orca canary judge BASELINE CANARY`: the judgement of a canary, on any two results.
+//!
+//! Hidden beside it, as an oracle for tests: `--judge kayenta`, and questions on standard input.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::canary_judge_kayenta as kayenta;
 use crate::base::atomic_file;
 use crate::base::histogram::Histogram;
 use crate::base::limits;
@@ -27,12 +30,25 @@ use crate::slo::statistics::mann_whitney::{MannWhitney, Shift, Weighted, mann_wh
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// An orca.load/v1 result, or a JSON array of latencies in microseconds
-    baseline: PathBuf,
+    #[arg(required_unless_present = "stdin", requires = "canary")]
+    baseline: Option<PathBuf>,
     /// The same of the canary
-    canary: PathBuf,
+    canary: Option<PathBuf>,
     /// Fewer requests in an arm decide nothing
     #[arg(long, value_name = "N", default_value_t = ComparisonPolicy::default().min_samples)]
     min_samples: u64,
+    /// Whose judgement: orca's own, or Kayenta's as an oracle; kayenta with --stdin
+    #[arg(long, value_enum, hide = true)]
+    judge: Option<Judge>,
+    /// Read control and experiment as JSON from standard input
+    #[arg(long, hide = true, conflicts_with = "baseline")]
+    stdin: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Judge {
+    Orca,
+    Kayenta,
 }
 
 /// The judgement and the statistics behind it.
@@ -57,8 +73,25 @@ struct Arm {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let policy = ComparisonPolicy { min_samples: args.min_samples, ..ComparisonPolicy::default() };
-    let base = arm(&context.folder.join(&args.baseline))?;
-    let canary = arm(&context.folder.join(&args.canary))?;
+    let (base, canary) = match (&args.baseline, &args.canary) {
+        (Some(baseline), Some(canary)) => {
+            (arm(&context.folder.join(baseline))?, arm(&context.folder.join(canary))?)
+        }
+        _ => {
+            let text = kayenta::read_question()?;
+            if args.judge != Some(Judge::Orca) {
+                return kayenta::answer(&text);
+            }
+            let refused = |problem: String| {
+                Failure::new(Code::Input, Exit::Usage, format!("standard input: {problem}"))
+            };
+            let (control, experiment) = kayenta::arms(&text)?;
+            (of_numbers(&control).map_err(refused)?, of_numbers(&experiment).map_err(refused)?)
+        }
+    };
+    if args.judge == Some(Judge::Kayenta) {
+        return Ok(kayenta::of_latencies(&base.latencies, &canary.latencies));
+    }
     let judged = judge(policy, &base, &canary);
     let human = human(&judged.judgement, context.columns);
     let exit = Exit::from(judged.verdict);
@@ -106,7 +139,10 @@ fn of_result(bytes: &[u8]) -> Result<Arm, String> {
 }
 
 fn of_array(bytes: &[u8]) -> Result<Arm, String> {
-    let numbers: Vec<Value> = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    of_numbers(&serde_json::from_slice::<Vec<Value>>(bytes).map_err(|e| e.to_string())?)
+}
+
+fn of_numbers(numbers: &[Value]) -> Result<Arm, String> {
     let mut samples = Vec::with_capacity(numbers.len());
     for (index, number) in numbers.iter().enumerate() {
         let value = latency_us(number)

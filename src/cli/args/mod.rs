@@ -3,6 +3,7 @@
 pub(crate) mod canary;
 pub(crate) mod canary_again;
 pub(crate) mod canary_judge;
+pub(crate) mod canary_judge_kayenta;
 pub(crate) mod canary_start;
 pub(crate) mod completions;
 pub(crate) mod demo;

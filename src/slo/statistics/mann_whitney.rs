@@ -22,13 +22,22 @@ pub(crate) struct Weighted {
 impl From<&Histogram> for Weighted {
     /// Every value stands at the lower edge of its bucket.
     fn from(histogram: &Histogram) -> Self {
-        let values: Vec<_> = histogram.buckets().filter(|(_, count)| *count > 0).collect();
-        let count = values.iter().map(|(_, count)| count).sum();
-        Self { values, count }
+        Self::of(histogram.buckets())
     }
 }
 
 impl Weighted {
+    /// Every value stands at the upper edge of its bucket.
+    pub(crate) fn at_upper_edges(histogram: &Histogram) -> Self {
+        Self::of(histogram.upper_buckets())
+    }
+
+    fn of(buckets: impl Iterator<Item = (u64, u64)>) -> Self {
+        let values: Vec<_> = buckets.filter(|(_, count)| *count > 0).collect();
+        let count = values.iter().map(|(_, count)| count).sum();
+        Self { values, count }
+    }
+
     /// Of samples in ascending order.
     pub(crate) fn from_sorted(samples: &[u64]) -> Self {
         debug_assert!(samples.is_sorted(), "samples are sorted");
@@ -42,6 +51,11 @@ impl Weighted {
 
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Distinct values in ascending order, each with how often it was seen.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.values.iter().copied()
     }
 
     /// The middle value, the lower of two.
