@@ -4,10 +4,14 @@
     pip install scipy && scripts/check_statistics.py target/debug/orca [CASES] [SEED]
 
 Ratio intervals against binomtest(...).proportion_ci("exact"), percentile ranks against the binomial,
-Mann-Whitney with ties against mannwhitneyu(method="asymptotic"), and the Hodges-Lehmann estimate
-against the median of all differences. orca rounds outward to whole ppm: that much may differ.
+Mann-Whitney with ties against mannwhitneyu(method="asymptotic"), the Hodges-Lehmann estimate and its
+interval against the sorted list of all differences, Fisher against fisher_exact, and the increase of
+errors against the interval made of both exact intervals (Zou and Donner). orca rounds outward to
+whole ppm: that much may differ.
 """
 
+import collections
+import copy
 import json
 import math
 import pathlib
@@ -78,8 +82,62 @@ def mann_whitney(binary, dice, folder):
              seen["mann_whitney"][key], wanted.pvalue * PPM)
     effect = wanted.statistic / (len(base) * len(canary))
     near("effect", (len(base), len(canary)), seen["mann_whitney"]["effect_ppm"], effect * PPM)
-    median = statistics.median(c - b for c in canary for b in base)
+    differences = sorted(c - b for c in canary for b in base)
+    median = statistics.median(differences)
     near("shift", (len(base), len(canary)), seen["shift_us"]["estimate"], math.floor(median))
+    rank = max(1, math.ceil(len(differences) / 2 - reach(base, canary)))
+    rank = min(rank, (len(differences) + 1) // 2)
+    ends = (differences[rank - 1], differences[-rank])
+    if (seen["shift_us"]["lower"], seen["shift_us"]["upper"]) != ends:
+        sys.exit(f"interval of the shift {base} {canary}: orca {seen['shift_us']}, sorted {ends}")
+
+
+def reach(base, canary):
+    """Half the width of the interval in ranks, at 95 %: ties inside an arm narrow it."""
+    m, n = len(canary), len(base)
+    total = m + n
+    ties = sum(t ** 3 - t for arm in (base, canary) for t in collections.Counter(arm).values())
+    sigma = math.sqrt(m * n / 12 * (total + 1 - ties / (total * (total - 1))))
+    return stats.norm.isf(0.025) * sigma + 0.5
+
+
+def template(binary, folder):
+    """A result of orca's own, whose counts the cases then replace."""
+    service = subprocess.Popen([binary, "sample-service", "--json"], stdout=subprocess.PIPE, text=True)
+    try:
+        url = json.loads(service.stdout.readline())["url"]
+        file = folder / "template.json"
+        orca(binary, ["load", "--target", url, "--closed", "--connections", "1", "--duration", "200ms",
+                      "--out", str(file)])
+        return json.loads(file.read_text())
+    finally:
+        service.terminate()
+
+
+def errors(binary, dice, folder, result):
+    arms = []
+    for _ in range(2):
+        n = int(10 ** dice.uniform(1, 5))
+        arms.append((min(n, int(n * dice.random() ** 3)), n))
+    files = []
+    for name, (failed, n) in zip(("base", "canary"), arms):
+        arm = copy.deepcopy(result)
+        arm["requests"], arm["errors"], arm["dropped"] = n, failed, 0
+        files.append(str(folder / name))
+        pathlib.Path(files[-1]).write_text(json.dumps(arm))
+    seen = orca(binary, ["canary", "judge", *files, "--min-samples", "1"])
+    (k, n), (j, m) = arms[1], arms[0]
+    exact = stats.fisher_exact([[k, n - k], [j, m - j]], alternative="greater").pvalue
+    near("fisher", arms, seen["fisher_ppm"], exact * PPM)
+    canary, base = (stats.binomtest(*arm).proportion_ci(0.95, "exact") for arm in ((k, n), (j, m)))
+    increase = k / n - j / m
+    low = increase - math.hypot(k / n - canary.low, base.high - j / m)
+    high = increase + math.hypot(canary.high - k / n, j / m - base.low)
+    measure = next(x for x in seen["judgement"]["measures"] if x["asked"] == "increase of errors")
+    # Both exact intervals are rounded outward before they are joined.
+    for name, wanted, limit in (("seen", increase, 1), ("lower", low, 3), ("upper", high, 3)):
+        if abs(measure[name] - wanted * PPM) > limit:
+            sys.exit(f"increase of errors, {name} {arms}: orca {measure[name]}, scipy {wanted * PPM}")
 
 
 def main():
@@ -88,11 +146,14 @@ def main():
     binary, cases = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200
     dice = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 1)
     with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        result = template(binary, folder)
         for _ in range(cases):
             ratio(binary, dice)
             quantile(binary, dice)
-            mann_whitney(binary, dice, pathlib.Path(folder))
-    print(f"{cases} ratios, {cases} percentiles and {cases} comparisons agree with scipy")
+            mann_whitney(binary, dice, folder)
+            errors(binary, dice, folder, result)
+    print(f"{cases} ratios, percentiles, comparisons of latencies and of errors each agree with scipy")
 
 
 if __name__ == "__main__":

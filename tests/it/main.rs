@@ -13,6 +13,7 @@ mod load;
 mod release;
 mod rollback;
 mod router;
+mod slo;
 mod story_c;
 mod story_d;
 mod story_e;

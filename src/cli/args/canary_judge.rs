@@ -73,21 +73,14 @@ struct Arm {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let policy = ComparisonPolicy { min_samples: args.min_samples, ..ComparisonPolicy::default() };
-    let (base, canary) = match (&args.baseline, &args.canary) {
-        (Some(baseline), Some(canary)) => {
-            (arm(&context.folder.join(baseline))?, arm(&context.folder.join(canary))?)
+    let (base, canary) = if let (Some(baseline), Some(canary)) = (&args.baseline, &args.canary) {
+        (arm(&context.folder.join(baseline))?, arm(&context.folder.join(canary))?)
+    } else {
+        let question = kayenta::read_question()?;
+        if args.judge != Some(Judge::Orca) {
+            return kayenta::answer(&question);
         }
-        _ => {
-            let text = kayenta::read_question()?;
-            if args.judge != Some(Judge::Orca) {
-                return kayenta::answer(&text);
-            }
-            let refused = |problem: String| {
-                Failure::new(Code::Input, Exit::Usage, format!("standard input: {problem}"))
-            };
-            let (control, experiment) = kayenta::arms(&text)?;
-            (of_numbers(&control).map_err(refused)?, of_numbers(&experiment).map_err(refused)?)
-        }
+        of_question(&question)?
     };
     if args.judge == Some(Judge::Kayenta) {
         return Ok(kayenta::of_latencies(&base.latencies, &canary.latencies));
@@ -98,6 +91,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let mut report = Report::new(exit, "orca.canary-judge/v1", &judged, human);
     report.next = judged.judgement.next;
     Ok(report)
+}
+
+fn of_question(question: &Value) -> Result<(Arm, Arm), Failure> {
+    let refused = |problem: String| {
+        Failure::new(Code::Input, Exit::Usage, format!("standard input: {problem}"))
+            .hint("give control and experiment as arrays of latencies in microseconds")
+    };
+    let (control, experiment) = kayenta::arms(question)?;
+    Ok((of_numbers(&control).map_err(refused)?, of_numbers(&experiment).map_err(refused)?))
 }
 
 fn judge(policy: ComparisonPolicy, base: &Arm, canary: &Arm) -> Judged {

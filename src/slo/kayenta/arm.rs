@@ -48,7 +48,9 @@ impl Arm {
             NanStrategy::Replace => values.iter().map(|v| v.unwrap_or_default()).collect(),
         };
         // Adding zero makes one zero of the two.
-        numbers.iter_mut().for_each(|v| *v += 0.0);
+        for value in &mut numbers {
+            *value += 0.0;
+        }
         numbers.sort_unstable_by(f64::total_cmp);
         if let (Outliers::Remove { factor }, false) = (outliers, numbers.is_empty()) {
             let (low, high) = fences(&numbers, factor);

@@ -36,6 +36,7 @@ pub(super) fn interval(x: &Arm, y: &Arm, confidence: f64) -> Option<Interval> {
 
 /// The rank sum of `x - shift` against `y` in standard deviations, with tie and continuity
 /// correction; `None` when everything is tied.
+#[expect(clippy::many_single_char_names, reason = "the letters of the published formula")]
 pub(super) fn rank_z(x: &Arm, y: &Arm, shift: f64) -> Option<f64> {
     let (m, n) = (x.count(), y.count());
     let mut left = x.values().iter().map(|(v, c)| (v - shift, *c)).peekable();

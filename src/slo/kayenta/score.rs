@@ -118,12 +118,12 @@ mod tests {
         Weighed { groups: vec![group.to_owned()], label, critical: false, muted: false }
     }
 
-    /// The cases and scores of kayenta's ScorerSuite, in its order.
+    /// The cases and scores of kayenta's `ScorerSuite`, in its order.
     #[test]
     fn the_scores_of_the_originals_tests() {
+        type Row = (Vec<Weighed>, Vec<(&'static str, f64)>, f64);
         let fatal = |label, group| Weighed { critical: true, ..metric(label, group) };
         let even = [("1", 50.0), ("2", 50.0)];
-        type Row = (Vec<Weighed>, Vec<(&'static str, f64)>, f64);
         let table: Vec<Row> = vec![
             (vec![metric(Pass, "1")], vec![], 100.0),
             (vec![metric(High, "1")], vec![], 0.0),
