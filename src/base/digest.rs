@@ -15,6 +15,11 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Of bytes that come in pieces.
+    pub(crate) fn of_pieces() -> Digesting {
+        Digesting(Sha256::new())
+    }
+
     pub(crate) fn hex(&self) -> String {
         hex(&self.0)
     }
@@ -27,7 +32,7 @@ impl Digest {
     /// Reads 64 hex digits, with or without `sha256:` before them.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        if digits.len() != 64 || !digits.is_ascii() {
+        if digits.len() != 64 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         let mut bytes = [0_u8; 32];
@@ -35,6 +40,19 @@ impl Digest {
             *byte = u8::from_str_radix(digits.get(index * 2..index * 2 + 2)?, 16).ok()?;
         }
         Some(Self(bytes))
+    }
+}
+
+/// A digest under way.
+pub(crate) struct Digesting(Sha256);
+
+impl Digesting {
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    pub(crate) fn end(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 
@@ -96,6 +114,7 @@ mod tests {
         );
         assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
         assert_eq!(Digest::parse("sha256:ab"), None);
+        assert_eq!(Digest::parse(&digest.hex().replacen("ba", "+a", 1)), None);
     }
 
     /// Guards against a dependency switching on `preserve_order` of `serde_json`.

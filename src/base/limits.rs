@@ -14,6 +14,10 @@ pub(crate) const EXHIBIT_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub(crate) const ENTRY_BYTES_MAX: usize = 256 * 1024;
 /// Largest evidence pack read by `verify`, compressed and in all, in bytes.
 pub(crate) const PACK_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Largest file of an evidence pack that is read whole, in bytes: its manifest, one ledger entry.
+pub(crate) const PACK_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Largest ledger inside an evidence pack, in bytes: all of it is held.
+pub(crate) const PACK_LEDGER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// Most files in an evidence pack.
 pub(crate) const PACK_FILES_MAX: usize = 20_000;
 /// Largest answer body of an admin or provider call, in bytes.

@@ -34,6 +34,7 @@ documents! {
     "orca.evidence/v1" => crate::evidence::manifest::EvidenceManifest,
     "orca.pack/v1" => crate::evidence::pack::PackManifest,
     "orca.evidence-verify/v1" => crate::evidence::verify::Verification,
+    "orca.evidence-rejudge/v1" => crate::evidence::rejudge::Rejudgement,
     "slo_manifest.yaml" => crate::slo::raw::RawManifest,
     "orca.slo-judge/v1" => super::args::slo_judge::Answer,
     "orca.slo-explain/v1" => super::args::slo_explain::Explained,

@@ -31,6 +31,8 @@ pub(crate) const SIGNATURE: &str = "statement.sig";
 pub(crate) const PUBLIC_KEY: &str = "public_key.pem";
 pub(crate) const REPORT: &str = "report.html";
 pub(crate) const CLASSES: &str = "evidence_manifest.json";
+pub(crate) const LEDGER: &str = "ledger/";
+pub(crate) const EXHIBITS: &str = "exhibits/";
 /// Files that `SHA256SUMS` does not list.
 pub(crate) const UNLISTED: [&str; 5] = [SUMS, STATEMENT, PAE, SIGNATURE, PUBLIC_KEY];
 
@@ -105,7 +107,7 @@ pub(crate) fn build(bundle: &Bundle, key: &SigningKey, rules: &Rules) -> Result<
     files.insert(REPORT.to_owned(), report.clone());
     let manifest = manifest_bytes(bundle, &files, &entries, &summary);
     files.insert(MANIFEST.to_owned(), manifest.clone());
-    let sums = sums(&files);
+    let sums = sums(files.iter().map(|(path, bytes)| (path.as_str(), Digest::of(bytes))));
     let subjects = Subjects { manifest: &manifest, sums: &sums, commit: &bundle.commit };
     let payload = statement::write(&subjects, &summary);
     files.insert(SUMS.to_owned(), sums);
@@ -123,11 +125,15 @@ pub(crate) fn build(bundle: &Bundle, key: &SigningKey, rules: &Rules) -> Result<
 
 /// Where the entry with this 1-based number stands.
 pub(crate) fn entry_path(number: usize) -> String {
-    format!("ledger/{number:06}.json")
+    format!("{LEDGER}{number:06}.json")
 }
 
 pub(crate) fn entry_dsse_path(number: usize) -> String {
-    format!("ledger/{number:06}.dsse.json")
+    format!("{LEDGER}{number:06}.dsse.json")
+}
+
+pub(crate) fn exhibit_path(digest: &Digest) -> String {
+    format!("{EXHIBITS}{}.json", digest.hex())
 }
 
 fn content(bundle: &Bundle) -> Result<Files, PackError> {
@@ -135,7 +141,7 @@ fn content(bundle: &Bundle) -> Result<Files, PackError> {
     for (path, bytes) in &bundle.files {
         let reserved = [MANIFEST, REPORT, CLASSES].contains(&path.as_str())
             || UNLISTED.contains(&path.as_str())
-            || ["ledger/", "exhibits/"].iter().any(|folder| path.starts_with(folder));
+            || [LEDGER, EXHIBITS].iter().any(|folder| path.starts_with(folder));
         if reserved || !zip::is_safe(path) {
             return Err(PackError::Path(path.clone()));
         }
@@ -151,7 +157,7 @@ fn content(bundle: &Bundle) -> Result<Files, PackError> {
         if Digest::of(bytes) != *digest {
             return Err(PackError::Exhibit(digest.to_string()));
         }
-        files.insert(format!("exhibits/{}.json", digest.hex()), bytes.clone());
+        files.insert(exhibit_path(digest), bytes.clone());
     }
     let classes = canonical_json(&bundle.manifest).expect("a manifest is plain data");
     files.insert(CLASSES.to_owned(), classes);
@@ -180,7 +186,7 @@ fn manifest_bytes(bundle: &Bundle, files: &Files, entries: &[Entry], s: &Summary
 }
 
 fn gate_of(path: &str, summary: &Summary) -> Option<String> {
-    let digest = Digest::parse(path.strip_prefix("exhibits/")?.strip_suffix(".json")?)?;
+    let digest = Digest::parse(path.strip_prefix(EXHIBITS)?.strip_suffix(".json")?)?;
     let rests =
         |checks: &[crate::gate::ruling::CheckRecord]| checks.iter().any(|c| c.exhibit == digest);
     let ruling = summary.rulings.iter().find(|r| rests(&r.stored.checks))?;
@@ -201,10 +207,9 @@ fn media_type(path: &str) -> &'static str {
 }
 
 /// Lines for `sha256sum -c`.
-pub(crate) fn sums(files: &Files) -> Vec<u8> {
-    let line =
-        |(path, bytes): (&String, &Vec<u8>)| format!("{}  {path}\n", Digest::of(bytes).hex());
-    files.iter().map(line).collect::<String>().into_bytes()
+pub(crate) fn sums<'a>(files: impl Iterator<Item = (&'a str, Digest)>) -> Vec<u8> {
+    let line = |(path, digest): (&str, Digest)| format!("{}  {path}\n", digest.hex());
+    files.map(line).collect::<String>().into_bytes()
 }
 
 fn sign(files: &mut Files, payload: &[u8], key: &SigningKey) {

@@ -230,8 +230,8 @@ fn charts(material: &Material<'_>, summary: &Summary, rules: &Rules) -> Vec<Valu
     let mut charts = Vec::new();
     for ruling in summary.rulings.iter().filter(|r| r.ours) {
         for record in &ruling.stored.checks {
-            let bytes = material.exhibits.get(&record.exhibit);
-            let Some(exhibit) = bytes.and_then(|b| Exhibit::parse(b).ok()) else { continue };
+            let bytes = material.exhibits.bytes(&record.exhibit);
+            let Some(exhibit) = bytes.and_then(|b| Exhibit::parse(&b).ok()) else { continue };
             let mut by_title: BTreeMap<String, Vec<Series>> = BTreeMap::new();
             for series in rules.chart(&exhibit) {
                 by_title.entry(series.title.clone()).or_default().push(series);

@@ -1,6 +1,7 @@
 //! What the ledger says about one release, judged again from its exhibits. Pure: the packer and
 //! the verifier compute it from the same bytes and must agree.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -11,6 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, OrcaId};
 use crate::evidence::bundle::{kind, said};
 use crate::evidence::manifest::{EvidenceManifest, Held};
+use crate::evidence::parallel;
 use crate::gate::phase::Phase;
 use crate::gate::rules::Rules;
 use crate::gate::ruling::{self, CheckRecord, RulingRecord};
@@ -57,12 +59,30 @@ pub(crate) struct Summary {
     pub(crate) present: BTreeSet<String>,
 }
 
-/// The bytes that a summary is made of.
-#[derive(Debug, Clone, Copy)]
+/// Where exhibits are found by their digest.
+pub(crate) trait Exhibits: Sync {
+    fn holds(&self, digest: &Digest) -> bool;
+
+    /// Its bytes; nothing when it is not there or too large to judge.
+    fn bytes(&self, digest: &Digest) -> Option<Cow<'_, [u8]>>;
+}
+
+impl Exhibits for BTreeMap<Digest, Vec<u8>> {
+    fn holds(&self, digest: &Digest) -> bool {
+        self.contains_key(digest)
+    }
+
+    fn bytes(&self, digest: &Digest) -> Option<Cow<'_, [u8]>> {
+        self.get(digest).map(|bytes| Cow::Borrowed(bytes.as_slice()))
+    }
+}
+
+/// What a summary is made of.
+#[derive(Clone, Copy)]
 pub(crate) struct Material<'a> {
     pub(crate) commit: &'a CommitId,
     pub(crate) entries: &'a [Entry],
-    pub(crate) exhibits: &'a BTreeMap<Digest, Vec<u8>>,
+    pub(crate) exhibits: &'a dyn Exhibits,
     /// Paths of the other files in the pack.
     pub(crate) paths: &'a [&'a str],
     pub(crate) manifest: &'a EvidenceManifest,
@@ -122,9 +142,10 @@ fn newest(rulings: &[Rejudged]) -> Vec<&Rejudged> {
     gates
 }
 
+/// Judges every ruling again, each with its own exhibits and the waivers that counted then.
 fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
     let mut waivers: Vec<Waiver> = Vec::new();
-    let mut rulings: Vec<Rejudged> = Vec::new();
+    let (mut stored, mut clearances) = (Vec::new(), Vec::new());
     for (index, entry) in material.entries.iter().enumerate() {
         let (at, body) = said(entry);
         match body {
@@ -133,32 +154,47 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
                 // A waiver that did not count then, for want of trust, must not count now.
                 let named = |w: &&Waiver| ruling.checks.iter().any(|c| c.waivers.contains(&w.id));
                 let used: Vec<Waiver> = waivers.iter().filter(named).cloned().collect();
-                let judged = ruling::replay(&ruling, material.exhibits, rules, (&used, at));
-                rulings.push(Rejudged {
-                    entry: index + 1,
-                    at,
-                    phase,
-                    judged: judged.record().clone(),
-                    waived: None,
-                    ours: ruling.subject.commit == *material.commit,
-                    stored: *ruling,
-                });
+                stored.push((index + 1, at, phase, ruling, used));
             }
-            // It was cleared: what stood against it then had been waived.
             Body::Cleared { clearance, .. }
                 if clearance.subject.subject.commit == *material.commit =>
             {
-                for ruling in rulings.iter_mut().filter(|r| r.ours && !r.judged.verdict.opens()) {
-                    let again =
-                        ruling::replay(&ruling.stored, material.exhibits, rules, (&waivers, at));
-                    ruling.waived =
-                        (again.verdict() == Verdict::Waived).then(|| again.record().clone());
-                }
+                clearances.push((at, stored.len(), waivers.len()));
             }
             _ => {}
         }
     }
+    let mut rulings = parallel::map(&stored, |(entry, at, phase, ruling, used)| Rejudged {
+        entry: *entry,
+        at: *at,
+        phase: *phase,
+        judged: replay(ruling, material, rules, (used, *at)),
+        waived: None,
+        ours: ruling.subject.commit == *material.commit,
+        stored: (**ruling).clone(),
+    });
+    // It was cleared: what stood against it then had been waived.
+    for (at, before, known) in clearances {
+        let known = waivers.get(..known).unwrap_or_default();
+        let closed = |r: &&mut Rejudged| r.ours && !r.judged.verdict.opens();
+        for ruling in rulings.iter_mut().take(before).filter(closed) {
+            let again = replay(&ruling.stored, material, rules, (known, at));
+            ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
+        }
+    }
     rulings
+}
+
+/// Judges one ruling again. Its exhibits are held only as long as that takes.
+fn replay(
+    ruling: &RulingRecord,
+    material: &Material<'_>,
+    rules: &Rules,
+    (waivers, at): (&[Waiver], Timestamp),
+) -> RulingRecord {
+    let bytes = |c: &CheckRecord| material.exhibits.bytes(&c.exhibit).map(Cow::into_owned);
+    let own = ruling.checks.iter().filter_map(|c| Some((c.exhibit, bytes(c)?))).collect();
+    ruling::replay(ruling, &own, rules, (waivers, at)).record().clone()
 }
 
 fn missing_artifacts(material: &Material<'_>, rulings: &[Rejudged]) -> Vec<Missing> {
@@ -194,7 +230,7 @@ fn missing_exhibits(material: &Material<'_>, rulings: &[Rejudged]) -> Vec<Missin
     let mut seen = BTreeSet::new();
     let ours = rulings.iter().filter(|r| r.ours);
     ours.flat_map(|r| r.stored.checks.iter().map(move |c| (&r.stored.gate, c)))
-        .filter(|(_, c)| !material.exhibits.contains_key(&c.exhibit) && seen.insert(c.exhibit))
+        .filter(|(_, c)| !material.exhibits.holds(&c.exhibit) && seen.insert(c.exhibit))
         .map(|(gate, check)| Missing {
             what: "exhibit".to_owned(),
             id: check.exhibit.to_string(),

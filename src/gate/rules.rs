@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::check::{Check, RuleId, Series};
@@ -66,14 +67,14 @@ impl Rules {
 }
 
 fn judge<C: Check>(policy: &Value, seen: &Value) -> Result<Judgement, serde_json::Error> {
-    let policy: C::Policy = serde_json::from_value(policy.clone())?;
-    let seen: C::Seen = serde_json::from_value(seen.clone())?;
+    let policy = C::Policy::deserialize(policy)?;
+    let seen = C::Seen::deserialize(seen)?;
     Ok(C::judge(&policy, &seen))
 }
 
 fn chart<C: Check>(policy: &Value, seen: &Value) -> Vec<Series> {
-    let policy = serde_json::from_value::<C::Policy>(policy.clone());
-    let seen = serde_json::from_value::<C::Seen>(seen.clone());
+    let policy = C::Policy::deserialize(policy);
+    let seen = C::Seen::deserialize(seen);
     match (policy, seen) {
         (Ok(policy), Ok(seen)) => C::chart(&policy, &seen),
         _ => Vec::new(),

@@ -112,6 +112,11 @@ impl World {
         command
     }
 
+    /// Another program in this closed world.
+    pub(crate) fn outside(&self, program: &str) -> Command {
+        self.closed(program)
+    }
+
     fn closed(&self, program: &str) -> Command {
         let number = self.commands.fetch_add(1, Ordering::Relaxed);
         let now = BASE_SECS + number;

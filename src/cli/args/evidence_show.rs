@@ -9,8 +9,8 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::table::table;
 use crate::cli::report::Report;
+use crate::evidence::contents::Contents;
 use crate::evidence::pack::{self, PackManifest};
-use crate::evidence::zip;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,10 +26,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
         Failure::new(Code::PackInvalid, Exit::Closed, message)
             .hint(format!("orca evidence verify {} --key KEY.pub", args.pack.display()))
     };
-    let files = zip::read(&read_pack(&file)?).map_err(|e| invalid(e.to_string()))?;
-    let bytes = files.get(pack::MANIFEST).map_or(&[][..], Vec::as_slice);
-    let manifest: PackManifest =
-        serde_json::from_slice(bytes).map_err(|e| invalid(format!("{}: {e}", pack::MANIFEST)))?;
+    let bytes = read_pack(&file)?;
+    let contents = Contents::open(&bytes).map_err(|e| invalid(e.to_string()))?;
+    let manifest = contents.file(pack::MANIFEST).map_err(invalid)?;
+    let manifest: PackManifest = serde_json::from_slice(&manifest)
+        .map_err(|e| invalid(format!("{}: {e}", pack::MANIFEST)))?;
     let human = human(&manifest, context);
     Ok(Report::new(Exit::Done, pack::SCHEMA, &manifest, human)
         .next(format!("orca evidence verify {} --key KEY.pub", args.pack.display())))

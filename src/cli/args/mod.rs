@@ -9,6 +9,7 @@ pub(crate) mod completions;
 pub(crate) mod demo;
 pub(crate) mod evidence;
 pub(crate) mod evidence_generate;
+pub(crate) mod evidence_rejudge;
 pub(crate) mod evidence_show;
 pub(crate) mod evidence_verify;
 pub(crate) mod explain;
