@@ -107,6 +107,8 @@ pub(crate) trait Repository {
     fn remote_url(&self, remote: &str) -> Result<Option<String>, RepositoryError>;
     /// A file of the working tree, its path relative to the top.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RepositoryError>;
+    /// Whether git keeps this file; an ignored one stays out of a release's commit.
+    fn tracks(&self, path: &str) -> Result<bool, RepositoryError>;
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), RepositoryError>;
     /// Commits exactly these paths, with the user's hooks and signature.
     fn commit(&self, paths: &[String], message: &str) -> Result<CommitId, RepositoryError>;

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use serde::Deserialize;
+use toml::Spanned;
+
 /// Why a file cannot be given a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum VersionFileError {
@@ -83,65 +86,101 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
     at.min(bytes.len() - 1)
 }
 
+#[derive(Deserialize)]
+struct Manifest {
+    package: Option<Package>,
+    workspace: Option<Workspace>,
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    package: Option<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: Option<String>,
+    /// A text, or `{ workspace = true }`.
+    version: Option<Spanned<toml::Value>>,
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    #[serde(default)]
+    package: Vec<Locked>,
+}
+
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    version: Spanned<String>,
+    /// Absent on packages of this workspace and on those of a path.
+    source: Option<String>,
+}
+
 /// `version = "..."` of `[package]`, else of `[workspace.package]` from which packages inherit.
 fn in_cargo_toml(text: &str) -> Result<Vec<Range<usize>>, Problem> {
-    let (mut table, mut open) = (String::new(), None);
-    let (mut package, mut workspace) = (None, None);
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let at = start;
-        start += line.len();
-        let was_open = open;
-        open = still_open(line, open);
-        if was_open.is_some() {
-            continue;
-        }
-        let bare = line.trim_start_matches('\u{feff}').trim();
-        if let Some(header) = bare.strip_prefix('[') {
-            let name = header.split(']').next().unwrap_or_default();
-            table = name.chars().filter(|c| !c.is_whitespace()).collect();
-            continue;
-        }
-        let place = || quoted_version(line).map(|range| at + range.start..at + range.end);
-        match table.as_str() {
-            "package" => package = package.or_else(place),
-            "workspace.package" => workspace = workspace.or_else(place),
-            _ => {}
-        }
-    }
-    let place = package.or(workspace);
-    place.map(|place| vec![place]).ok_or(Problem::NoVersion("version = \"...\" under [package]"))
+    let manifest: Manifest = toml::from_str(text).map_err(unreadable)?;
+    let stated = stated_in(&manifest).map(|(_, version)| within_quotes(text, version.span()));
+    stated.map(|place| vec![place]).ok_or(Problem::NoVersion("version = \"...\" under [package]"))
 }
 
-/// The quotes of a text over several lines that is open after `line`.
-fn still_open(line: &str, open: Option<&'static str>) -> Option<&'static str> {
-    let (mut rest, mut open) = (line, open);
-    if open.is_none() && line.trim_start().starts_with('#') {
-        return None;
-    }
-    loop {
-        let next = match open {
-            Some(quotes) => rest.find(quotes).map(|at| (at, quotes)),
-            None => ["\"\"\"", "'''"].iter().filter_map(|q| Some((rest.find(q)?, *q))).min(),
-        };
-        let Some((at, quotes)) = next else { return open };
-        rest = &rest[at + 3..];
-        open = if open.is_some() { None } else { Some(quotes) };
-    }
+/// The package that states its version, or none when the workspace states it for its members.
+fn stated_in(manifest: &Manifest) -> Option<(Option<&str>, &Spanned<toml::Value>)> {
+    let is_text = |version: &&Spanned<toml::Value>| version.get_ref().is_str();
+    let own = manifest.package.as_ref().and_then(|package| {
+        let version = package.version.as_ref().filter(is_text)?;
+        Some((package.name.as_deref(), version))
+    });
+    let shared = manifest.workspace.as_ref().and_then(|workspace| workspace.package.as_ref());
+    own.or_else(|| Some((None, shared?.version.as_ref().filter(is_text)?)))
 }
 
-/// What stands between the quotes of a line `version = "..."`.
-fn quoted_version(line: &str) -> Option<Range<usize>> {
-    let key = line.trim_start().split(['=', ' ', '\t']).next()?;
-    let (before, after) = line.split_once('=')?;
-    if !matches!(key, "version" | "\"version\"") || before.trim() != key {
-        return None;
+/// `lock`, the bytes of a `Cargo.lock`, after `manifest` got `version`: the entry of its package,
+/// or of the members that inherit its version, says it too, or `cargo build --locked` would fail.
+pub(crate) fn with_locked_version(
+    (manifest_path, manifest): (&str, &[u8]),
+    (lock_path, lock): (&str, &[u8]),
+    version: &str,
+) -> Result<Vec<u8>, VersionFileError> {
+    let read = |path: &str, bytes: &[u8]| {
+        String::from_utf8(bytes.to_vec()).map_err(|error| VersionFileError::Unreadable {
+            path: path.to_owned(),
+            detail: error.to_string(),
+        })
+    };
+    let of = |path: &str, error: &toml::de::Error| VersionFileError::Unreadable {
+        path: path.to_owned(),
+        detail: error.to_string(),
+    };
+    let (manifest, text) = (read(manifest_path, manifest)?, read(lock_path, lock)?);
+    let manifest: Manifest = toml::from_str(&manifest).map_err(|e| of(manifest_path, &e))?;
+    let parsed: Lock = toml::from_str(&text).map_err(|e| of(lock_path, &e))?;
+    let Some((name, stated)) = stated_in(&manifest) else { return Ok(lock.to_vec()) };
+    let is_ours = |locked: &&Locked| {
+        locked.source.is_none()
+            && match name {
+                Some(name) => locked.name == name,
+                None => Some(locked.version.get_ref().as_str()) == stated.get_ref().as_str(),
+            }
+    };
+    let mut written = text.clone();
+    for locked in parsed.package.iter().filter(is_ours).rev() {
+        written.replace_range(within_quotes(&text, locked.version.span()), version);
     }
-    let value = after.trim_start();
-    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-    let start = line.len() - value.len() + 1;
-    let length = line[start..].find(quote)?;
-    Some(start..start + length)
+    Ok(written.into_bytes())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+fn unreadable(error: toml::de::Error) -> Problem {
+    Problem::Unreadable(error.to_string())
+}
+
+/// The place between the quotes of the text at `span`.
+fn within_quotes(text: &str, span: Range<usize>) -> Range<usize> {
+    let value = text.get(span.clone()).unwrap_or_default();
+    let quotes = if value.starts_with("\"\"\"") || value.starts_with("'''") { 3 } else { 1 };
+    span.start + quotes..span.end.saturating_sub(quotes).max(span.start + quotes)
 }
 
 #[cfg(test)]
@@ -167,8 +206,8 @@ mod tests {
             ),
             (
                 "Cargo.toml",
-                "[dependencies]\nversion = \"7\"\n[ package ] # x\nname = \"version\"\nversion.workspace = true\nrust-version = \"1.9\"\nversion='1.2.0' # now\r\n[a]\nversion = \"6\"",
-                "[dependencies]\nversion = \"7\"\n[ package ] # x\nname = \"version\"\nversion.workspace = true\nrust-version = \"1.9\"\nversion='1.3.0' # now\r\n[a]\nversion = \"6\"",
+                "[dependencies]\nversion = \"7\"\n[ package ] # x\nname = \"version\"\nrust-version = \"1.9\"\nversion='1.2.0' # now\r\n[a]\nversion = \"6\"",
+                "[dependencies]\nversion = \"7\"\n[ package ] # x\nname = \"version\"\nrust-version = \"1.9\"\nversion='1.3.0' # now\r\n[a]\nversion = \"6\"",
             ),
             (
                 "Cargo.toml",
@@ -178,6 +217,33 @@ mod tests {
         ] {
             assert_eq!(run(path, before).unwrap(), after);
         }
+    }
+
+    #[test]
+    fn the_lock_file_follows_its_manifest() {
+        let lock = |shop: &str, cart: &str| {
+            format!(
+                "version = 4\n\n[[package]]\nname = \"shop\"\nversion = \"{shop}\"\n\
+                 dependencies = [\"cart\"]\n\n[[package]]\nname = \"cart\"\n\
+                 version = \"{cart}\"\n\n[[package]]\nname = \"serde\"\n\
+                 version = \"1.2.0\"\nsource = \"registry\"\n"
+            )
+        };
+        let own = "[package]\nname = \"shop\"\nversion = \"1.2.0\"\n";
+        let shared = "[package]\nname = \"shop\"\nversion.workspace = true\n\
+                      [workspace.package]\nversion = \"1.2.0\"\n";
+        for (manifest, before, after) in [
+            (own, lock("1.2.0", "1.2.0"), lock("1.3.0", "1.2.0")),
+            (shared, lock("1.2.0", "1.2.0"), lock("1.3.0", "1.3.0")),
+            (shared, lock("1.2.0", "0.9.0"), lock("1.3.0", "0.9.0")),
+        ] {
+            let of = ("Cargo.toml", manifest.as_bytes());
+            let written =
+                with_locked_version(of, ("Cargo.lock", before.as_bytes()), "1.3.0").unwrap();
+            assert_eq!(String::from_utf8(written).unwrap(), after);
+        }
+        let error = with_locked_version(("Cargo.toml", own.as_bytes()), ("Cargo.lock", b"{"), "1");
+        assert!(error.unwrap_err().to_string().starts_with("Cargo.lock cannot be read"));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use super::tag_rc::{SharedRepository, on_repository};
 use crate::release::changelog;
 use crate::release::conventional;
 use crate::release::notes::{self, Facts};
-use crate::release::ports::RepositoryError;
+use crate::release::ports::{Repository, RepositoryError};
 use crate::release::version::{self, History, Next, Rules};
-use crate::release::version_files::{VersionFileError, with_version};
+use crate::release::version_files::{VersionFileError, with_locked_version, with_version};
 
 /// Where a release writes.
 #[derive(Debug, Clone)]
@@ -69,6 +69,10 @@ pub(crate) async fn make(
                 next: "correct release.version_files in orca.yaml".to_owned(),
             })?;
             files.push((path.clone(), with_version(path, &bytes, &version)?));
+            if let Some((lock_path, lock)) = lock_of(found, path)? {
+                let locked = with_locked_version((path, &bytes), (&lock_path, &lock), &version)?;
+                files.push((lock_path, locked));
+            }
         }
         let remote_url = found.remote_url(&places.remote)?;
         let notes = notes::engineers(&Facts {
@@ -83,4 +87,20 @@ pub(crate) async fn make(
         Ok(Made { files, notes })
     })
     .await
+}
+
+/// The lock file of a `Cargo.toml`: beside it, or in the nearest folder above it.
+fn lock_of(
+    found: &dyn Repository,
+    manifest: &str,
+) -> Result<Option<(String, Vec<u8>)>, RepositoryError> {
+    let Some(mut folder) = manifest.strip_suffix("Cargo.toml") else { return Ok(None) };
+    loop {
+        let path = format!("{folder}Cargo.lock");
+        if let Some(bytes) = found.read(&path)? {
+            return Ok(found.tracks(&path)?.then_some((path, bytes)));
+        }
+        let Some(above) = folder.strip_suffix('/') else { return Ok(None) };
+        folder = above.rfind('/').map_or("", |slash| &above[..=slash]);
+    }
 }

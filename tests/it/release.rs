@@ -103,3 +103,21 @@ fn notes_read_as_their_readers_need() {
     let run = world.orca(&customers).expect_code(2);
     assert!(run.stderr.contains("line 2"), "{}", run.stderr);
 }
+
+/// `cargo build --locked` must work at the tag: the lock file says the version of its manifest.
+#[test]
+fn a_candidate_of_a_crate_says_its_version_in_both_files() {
+    let world = World::repository();
+    let manifest = "[package]\nname = \"shop\"\nversion = \"1.0.0\"\n";
+    world.write("service/Cargo.toml", manifest);
+    world.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"shop\"\nversion = \"1.0.0\"\n");
+    world.write("orca.yaml", "version: 1\nrelease: {version_files: [service/Cargo.toml]}\n");
+    world.commit("feat: a crate");
+    world.bare_remote();
+    world.orca(&["release", "tag", "--rc"]).expect_code(0);
+    let at_tag = |path: &str| world.git(&["show", &format!("v1.1.0-rc.1:{path}")]);
+    for path in ["service/Cargo.toml", "Cargo.lock"] {
+        assert!(at_tag(path).contains("version = \"1.1.0\""), "{path}: {}", at_tag(path));
+    }
+    assert_eq!(world.git(&["status", "--short"]), "");
+}

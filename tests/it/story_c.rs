@@ -16,6 +16,12 @@ fn story_c_a_condemned_candidate_moves_nothing() {
     fleet::fail(&candidate.url, &json!({"errors": 10000}));
     let ended = fleet.orca(&Fleet::canary(&candidate)).expect_code(6).json();
     assert_eq!(ended["end"], "rolled_back", "{ended}");
+    let condemns = |entry: &serde_json::Value| {
+        let body = &entry["body"];
+        body["kind"] == "rolled_back" || body["says"]["end"] == "rolled_back"
+    };
+    let back: Vec<String> =
+        fleet.ledger().iter().filter(|e| condemns(e)).map(|e| fleet::text(e, "id")).collect();
     fleet::fail(&candidate.url, &json!({}));
     let before = fleet.platform();
     assert_eq!((&before["weight_bp"], &before["base"]), (&0.into(), &fleet.base.clone().into()));
@@ -25,6 +31,7 @@ fn story_c_a_condemned_candidate_moves_nothing() {
         for part in ["ORCA-1304", "rolled back"] {
             assert!(again.stderr.contains(part), "{part}: {}", again.stderr);
         }
+        assert!(back.iter().any(|id| again.stderr.contains(id)), "{back:?}: {}", again.stderr);
         assert_eq!(fleet.platform(), before, "{args:?} wrote to the router");
     }
 }

@@ -20,4 +20,17 @@ fn story_e_users_decide() {
     assert!(ended["reason"].as_str().unwrap().contains("user"), "{ended}");
     assert_eq!(fleet.weight(), 0);
     assert_eq!(fleet.served_by(&base_commit, 200), 200);
+
+    let entries = fleet.ledger();
+    let failed: Vec<&str> = entries
+        .iter()
+        .filter(|entry| entry["body"]["kind"] == "ruled")
+        .flat_map(|entry| entry["body"]["says"]["ruling"]["checks"].as_array().unwrap())
+        .filter(|check| check["counted"] == "fail")
+        .map(|check| check["check"].as_str().unwrap())
+        .collect();
+    assert!(
+        !failed.is_empty() && failed.iter().all(|check| *check == "canary.users"),
+        "{failed:?}"
+    );
 }

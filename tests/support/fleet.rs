@@ -179,6 +179,15 @@ impl Fleet {
         self.orca(&["release", "status", "--json"]).expect_code(0).json()
     }
 
+    /// The entries of the ledger, the newest first.
+    pub(crate) fn ledger(&self) -> Vec<serde_json::Value> {
+        let read = |commit: &str| {
+            let text = self.world.git(&["show", &format!("{commit}:entry.json")]);
+            serde_json::from_str(&text).expect("an entry is JSON")
+        };
+        self.world.git(&["rev-list", "refs/orca/ledger"]).lines().map(read).collect()
+    }
+
     /// What the router says of itself: base, canary, weight, generation.
     pub(crate) fn platform(&self) -> serde_json::Value {
         self.status()["platform"].clone()

@@ -174,6 +174,11 @@ impl Repository for GitRepository {
         }
     }
 
+    fn tracks(&self, path: &str) -> Result<bool, RepositoryError> {
+        let listed = self.git.run(&["ls-files", "--", path], limits::GIT_LOCAL);
+        Ok(!listed.map_err(ran("list tracked files"))?.stdout.is_empty())
+    }
+
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), RepositoryError> {
         atomic_file::write(&self.top.join(path), bytes).map_err(|e| file_error("write", path, &e))
     }
