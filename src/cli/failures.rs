@@ -34,7 +34,7 @@ impl From<BookError> for Failure {
                 Unwritten::Locked(_) => Self::new(Code::LedgerLocked, Exit::Unavailable, text)
                     .hint("let the other orca end, then run this again"),
                 Unwritten::Unsupported(_) => Self::new(Code::LedgerUnsupported, Exit::Usage, text)
-                    .hint("run orca inside the git repository of the service"),
+                    .hint("orca -C FOLDER ... runs it in the repository of the service"),
                 Unwritten::Disk(_) => Self::new(Code::LedgerWrite, Exit::Unavailable, text)
                     .hint("free space or correct the permissions, then run this again"),
             },

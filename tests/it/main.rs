@@ -17,6 +17,7 @@ mod slo;
 mod story_c;
 mod story_d;
 mod story_e;
+mod story_l;
 mod unattended;
 mod waiver;
 mod world;

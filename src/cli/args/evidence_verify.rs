@@ -83,7 +83,8 @@ fn read_signature(args: &Args, context: &Context) -> Result<Option<Vec<u8>>, Fai
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     let message = format!("{} cannot be read: {error}", file.display());
-    Failure::new(Code::File, Exit::Usage, message).hint("give the path of a file that can be read")
+    Failure::new(Code::File, Exit::Usage, message)
+        .hint("orca evidence generate --tag TAG makes a pack, and prints its path and its key")
 }
 
 fn human(answer: &Verification, columns: usize) -> String {

@@ -52,7 +52,10 @@ impl GitRepository {
 
 impl Repository for GitRepository {
     fn head(&self) -> Result<Head, RepositoryError> {
-        let read = failed("read HEAD", "make a first commit");
+        let read = failed(
+            "read HEAD",
+            "git commit --allow-empty -m \"chore: start\" makes a first commit",
+        );
         let head = self.objects.head().map_err(&read)?;
         let commit = id(head.peel_to_commit().map_err(&read)?.id())?;
         let branch = head.is_branch().then(|| head.shorthand().ok().map(str::to_owned)).flatten();
@@ -71,7 +74,10 @@ impl Repository for GitRepository {
     }
 
     fn is_committed(&self, path: &str) -> Result<bool, RepositoryError> {
-        let read = failed("read HEAD", "make a first commit");
+        let read = failed(
+            "read HEAD",
+            "git commit --allow-empty -m \"chore: start\" makes a first commit",
+        );
         let tree = self.objects.head().and_then(|head| head.peel_to_tree()).map_err(&read)?;
         Ok(tree.get_path(std::path::Path::new(path)).is_ok())
     }
