@@ -117,7 +117,7 @@ mod tests {
                 "rolled back d4 to d3 (requested, not verified): checkout is down",
             ),
             (ended('4', RolloutEnd::Withdrawn), "canary withdrawn: x"),
-            (step_ended("st_1", Outcome::Unknown), "outcome unknown: x"),
+            (step_ended("st_1", Outcome::Unknown), "outcome unknown: "),
         ] {
             assert_eq!(sentence(&body), text);
         }
