@@ -85,7 +85,12 @@ fn start(
     let folder = context.folder.clone();
     // Without a home the intent waits in the repository or not at all.
     let state = context.env.state_folder().unwrap_or_default();
-    let platform = config.platform.admin.value.iter().map(|admin| format!("platform {admin}"));
+    let platform = config
+        .platform
+        .admin
+        .value
+        .iter()
+        .map(|admin| format!("platform {}", admin.trim_end_matches('/')));
     let outside = Outside { state: StateFolder::new(&state), places: platform.collect() };
     let open = move || {
         let opened = GitStorage::open(&folder);

@@ -107,6 +107,11 @@ impl Ledger {
                 return Err(LedgerError::Rewound { seen, found: self.found() });
             }
         }
+        self.refuse_below_high_water()
+    }
+
+    /// A chain that does not go on from what this clone and the remote agreed on.
+    pub(super) fn refuse_below_high_water(&self) -> Result<(), LedgerError> {
         let Some(seen) = self.storage.high_water()? else { return Ok(()) };
         let is_whole = match &self.fold.tip {
             Some(tip) => *tip == seen || self.storage.descends(tip, &seen)?,

@@ -105,7 +105,7 @@ impl Ledger {
             if chain.fold.tip == here {
                 restored.before = chain.fold.link.count;
             }
-            self.take_over(chain, &here, &mut fold, &mut restored, dry_run)?;
+            self.take_over(chain, here.as_ref(), &mut fold, &mut restored, dry_run)?;
         }
         restored.entries = fold.link.count;
         let Some(tip) = fold.tip.clone() else { return Err(NotRestored::NoChain) };
@@ -150,7 +150,7 @@ impl Ledger {
     fn take_over(
         &self,
         chain: &Candidate,
-        here: &Option<Tip>,
+        here: Option<&Tip>,
         fold: &mut Fold,
         restored: &mut Restored,
         dry_run: bool,
@@ -164,7 +164,7 @@ impl Ledger {
             let why = "it shares no entry with this ledger: another repository's".to_owned();
             restored.set_aside.push((chain.place.clone(), why));
         }
-        let floor = match (&common, chain.fold.tip == *here, self.storage.fetched()?) {
+        let floor = match (&common, chain.fold.tip.as_ref() == here, self.storage.fetched()?) {
             (Some(common), _, _) => Some(common.clone()),
             (None, true, Remote::At(there)) => self.storage.common(tip, &there)?,
             (None, true, Remote::Empty | Remote::None) => None,
@@ -249,8 +249,9 @@ pub(crate) struct Verified {
     pub(crate) exhibits: u64,
     /// Exhibits whose bytes are not here, or not those that were recorded: entry and name.
     pub(crate) missing: Vec<(OrcaId, String)>,
-    /// Tags whose ledger head is in the chain.
+    /// Tags whose ledger head is in the chain, and those whose head is not here.
     pub(crate) tags: u64,
+    pub(crate) strange_tags: Vec<String>,
     pub(crate) pending: u64,
 }
 
@@ -258,14 +259,21 @@ impl Ledger {
     /// Reads every entry and every exhibit again; the entries, so that signatures can be checked.
     pub(crate) fn verify(&mut self) -> Result<(Verified, Vec<Kin>), LedgerError> {
         self.fold = Fold::default();
-        self.refuse_rewound()?;
+        self.refresh()?;
+        self.refuse_below_high_water()?;
         let kin = self.entries()?;
+        let (known, strange): (Vec<_>, Vec<_>) = self
+            .storage
+            .tagged_heads()?
+            .into_iter()
+            .partition(|(_, head)| self.fold.digests.contains(head));
         let mut seen = Verified {
             entries: self.fold.link.count,
             head: self.fold.link.newest,
             signed: count(kin.iter().filter(|k| k.stored.dsse.is_some())),
             unknown: count(self.fold.state.unknown_entries.iter()),
-            tags: count(self.storage.tagged_heads()?.iter()),
+            tags: count(known.iter()),
+            strange_tags: strange.into_iter().map(|(tag, _)| tag).collect(),
             pending: count(self.storage.pending()?.iter()),
             ..Verified::default()
         };
@@ -273,7 +281,7 @@ impl Ledger {
             for reference in one.record.exhibits() {
                 seen.exhibits += 1;
                 let bytes = self.storage.exhibit(&one.stored.tip, reference)?;
-                if !bytes.is_some_and(|bytes| Digest::of(&bytes) == reference.sha256) {
+                if bytes.is_none_or(|bytes| Digest::of(&bytes) != reference.sha256) {
                     seen.missing.push((one.record.id().clone(), reference.name.clone()));
                 }
             }

@@ -35,11 +35,11 @@ impl Known {
             Body::RcTagged(rc) if self.names.contains(&rc.release) => {
                 self.commits.insert(rc.commit.clone());
             }
-            Body::FinalTagged { release: name, rc, commit } => {
-                if self.names.contains(name) || self.names.contains(rc) {
-                    self.names.extend([name.clone(), rc.clone()]);
-                    self.commits.insert(commit.clone());
-                }
+            Body::FinalTagged { release: name, rc, commit }
+                if self.names.contains(name) || self.names.contains(rc) =>
+            {
+                self.names.extend([name.clone(), rc.clone()]);
+                self.commits.insert(commit.clone());
             }
             Body::Promoted(promoted) => {
                 let same = self.commits.contains(&promoted.commit)

@@ -23,7 +23,7 @@ fn story_a_back_in_seconds_whatever_the_remote_does() {
         status["platform"]["weight_bp"] == 2500 && status["canary"]["weight_bp"] == 2500
     });
     fleet.orca(&["-C", &other, "ledger", "sync"]).expect_code(0);
-    let cookie = fleet.canary_cookie();
+    let cookie = fleet.canary_cookie(&candidate.commit);
     assert!(fleet.serves_canary(&candidate.commit, &cookie), "the cookie is of the canary");
 
     let remote = fleet.world.folder().join("../origin.git").canonicalize().unwrap();

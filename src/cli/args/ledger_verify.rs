@@ -16,7 +16,7 @@ use crate::cli::{wire, wire_fleet};
 use crate::gate::verdict::Verdict;
 use crate::ledger::restore::Verified;
 use crate::ledger::sign::PAYLOAD_TYPE;
-use crate::ledger::store::Kin;
+use crate::ledger::store::{Kin, Ledger};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let keys = args.key.iter().map(|file| read_key(&context.folder.join(file)));
     let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
     let book = wire_fleet::ledger(context, &config)?;
-    let (seen, kin) = book.on_thread(|ledger| ledger.verify()).await?;
+    let (seen, kin) = book.on_thread(Ledger::verify).await?;
     let steps = vec![chain(&seen), signatures(&seen, &kin, &keys), exhibits(&seen), heads(&seen)];
     let worst = steps.iter().max_by_key(|step| step.verdict).expect("there are four steps");
     let document = Checked {
@@ -146,11 +146,17 @@ fn exhibits(seen: &Verified) -> Step {
     Step { name: "exhibits", verdict, detail }
 }
 
-/// A head that is missing stopped the reading: it is `ledger rewound`.
+/// A head that is not here is of a ledger that was rewound, or that nobody fetched yet.
 fn heads(seen: &Verified) -> Step {
-    let (verdict, detail) = match seen.tags {
-        0 => (Verdict::NotApplicable, "no tag here names a ledger head".to_owned()),
-        count => (Verdict::Pass, format!("the heads that {count} tags name are in the chain")),
+    let (verdict, detail) = match (seen.tags, seen.strange_tags.first()) {
+        (_, Some(tag)) => {
+            let text = format!("tag {tag} names an entry that is not here: orca ledger sync");
+            (Verdict::Inconclusive, text)
+        }
+        (0, None) => (Verdict::NotApplicable, "no tag here names a ledger head".to_owned()),
+        (count, None) => {
+            (Verdict::Pass, format!("the heads that {count} tags name are in the chain"))
+        }
     };
     Step { name: "tags", verdict, detail }
 }
