@@ -94,7 +94,7 @@ impl Ledger {
             Remote::At(tip) => tip.0.clone(),
             Remote::Empty | Remote::None => "an empty remote".to_owned(),
         };
-        Err(LedgerError::Rewound { seen: seen.0, found })
+        Err(LedgerError::Rewound { seen: before(&seen), found })
     }
 
     /// What raises exposure needs a chain that goes on from what was seen before: by this clone,
@@ -120,7 +120,7 @@ impl Ledger {
         if is_whole {
             return Ok(());
         }
-        Err(LedgerError::Rewound { seen: seen.0, found: self.found() })
+        Err(LedgerError::Rewound { seen: before(&seen), found: self.found() })
     }
 
     fn found(&self) -> String {
@@ -360,4 +360,8 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+fn before(seen: &Tip) -> String {
+    format!("{}, which was here before", seen.0)
 }

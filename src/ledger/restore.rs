@@ -161,13 +161,15 @@ impl Ledger {
         }
         let common = self.storage.common(tip, best)?;
         if common.is_none() {
-            let why = "it shares no entry with this ledger: another repository's".to_owned();
+            let why = "it shares no entry with this ledger".to_owned();
             restored.set_aside.push((chain.place.clone(), why));
         }
-        let floor = match (&common, chain.fold.tip.as_ref() == here, self.storage.fetched()?) {
+        // What this clone and the remote once agreed on was not written here alone.
+        let agreed = self.storage.high_water()?;
+        let floor = match (&common, chain.fold.tip.as_ref() == here, agreed) {
             (Some(common), _, _) => Some(common.clone()),
-            (None, true, Remote::At(there)) => self.storage.common(tip, &there)?,
-            (None, true, Remote::Empty | Remote::None) => None,
+            (None, true, Some(agreed)) => self.storage.common(tip, &agreed)?,
+            (None, true, None) => None,
             (None, false, _) => Some(tip.clone()),
         };
         for kin in self.kin_after(tip, floor.as_ref())? {

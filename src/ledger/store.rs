@@ -40,7 +40,7 @@ pub(crate) enum LedgerError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// The chain does not go on from one that was seen before.
-    #[error("ledger rewound: {found} does not go on from {seen}, which was here before")]
+    #[error("ledger rewound: {found} does not go on from {seen}")]
     Rewound { seen: String, found: String },
     /// Decisions of this repository that the other side made wrong; everything else was kept.
     #[error("{} refused after a lost race; the first: {}", .0.len(), .0.first().map(|(id, why)| format!("entry {id}: {why}")).unwrap_or_default())]

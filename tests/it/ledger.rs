@@ -87,9 +87,9 @@ fn append_from_the_future(world: &World) {
     let show = |what: &str| world.git(&["show", what]);
     let last = format!("{}\n", show("refs/orca/ledger:entry.json"));
     let digest = sha2::Sha256::digest(last.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut entry: serde_json::Value = serde_json::from_str(&last).unwrap();
-    entry["prev_sha256"] = format!("sha256:{hex}").into();
+    let hex = digest.iter().fold(String::from("sha256:"), |hex, byte| format!("{hex}{byte:02x}"));
+    let mut entry: serde_json::Value = serde_json::from_str(&last).expect("an entry is JSON");
+    entry["prev_sha256"] = hex.into();
     entry["id"] = "en_fromthefuture".into();
     entry["body"] = serde_json::json!({"kind": "teleported", "says": {"to": "the moon"}});
     world.write(".git/entry.json", &format!("{entry}\n"));
@@ -97,8 +97,8 @@ fn append_from_the_future(world: &World) {
     world.write(".git/tree", &format!("100644 blob {blob}\tentry.json\n"));
     let mut mktree = Command::new("git");
     mktree.arg("-C").arg(world.folder()).arg("mktree");
-    mktree.stdin(fs::File::open(world.folder().join(".git/tree")).unwrap());
-    let tree = String::from_utf8(mktree.output().unwrap().stdout).unwrap();
+    mktree.stdin(fs::File::open(world.folder().join(".git/tree")).expect("it was written"));
+    let tree = String::from_utf8(mktree.output().expect("git runs").stdout).expect("an id");
     let args = ["commit-tree", tree.trim(), "-p", "refs/orca/ledger", "-m", "orca: teleported"];
     let commit = world.git(&args);
     world.git(&["update-ref", "refs/orca/ledger", &commit]);

@@ -88,8 +88,13 @@ fn story_g_a_rewound_ledger_raises_nothing_and_is_healed_by_any_clone() {
     assert_eq!(healed["remote"], "pushed", "{healed}");
     assert!(!healed["carried"].as_array().unwrap().is_empty(), "the rollback is kept: {healed}");
 
+    // The clone that had taken the other repository's ledger takes nothing of it along.
+    let replaced = ["-C", "../replaced", "ledger", "restore", "--json", "--from", "../seen"];
+    let replaced = scene.fleet.orca(&replaced).expect_code(0).json();
+    assert_eq!(replaced["carried"], serde_json::json!([]), "{replaced}");
+
     // One history again, everywhere, with the rollback in it: the candidate is condemned.
-    for folder in [".", &seen, &fresh] {
+    for folder in [".", &seen, &fresh, "../replaced"] {
         scene.fleet.orca(&["-C", folder, "ledger", "sync"]).expect_code(0);
         scene.fleet.orca(&["-C", folder, "ledger", "verify"]).expect_code(0);
         let log = scene.fleet.log(folder);
