@@ -68,6 +68,7 @@ impl Promotion<'_> {
     pub(crate) async fn run(&self) -> Result<Done, PromoteError> {
         let ship = &self.fleet.ship;
         let state = ship.book.synced().await?;
+        standing::understood(&state)?;
         if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
             return Err(PromoteError::Condemned(text));
         }

@@ -1,14 +1,11 @@
-//! The ledger through the binary: what it shows, and what it does under damage, full disks, newer
-//! versions and remotes that do not answer.
+//! The ledger through the binary: what it shows, and what it does when exhibits are lost and when
+//! remotes do not answer.
 
 use std::fs;
 use std::process::Command;
 
-use sha2::Digest as _;
-
-use crate::support::fleet::{ALL, BY_USERS, Candidate, text};
-use crate::support::trouble::{BlackHole, FullDisk, ReadOnly, script};
-use crate::support::{Fleet, Run, World, quiet};
+use crate::support::trouble::{BlackHole, script};
+use crate::support::{Run, World};
 
 const TAG: [&str; 3] = ["release", "tag", "--rc"];
 
@@ -80,110 +77,6 @@ fn a_lost_exhibit_is_named_and_decides_nothing() {
     let made = Run::of(pack).json();
     assert_eq!(made["verdict"], "inconclusive", "{made}");
     assert!(made.to_string().contains("missing"), "{made}");
-}
-
-/// Puts an entry of a kind that only a later orca knows onto the ledger.
-fn append_from_the_future(world: &World) {
-    let show = |what: &str| world.git(&["show", what]);
-    let last = format!("{}\n", show("refs/orca/ledger:entry.json"));
-    let digest = sha2::Sha256::digest(last.as_bytes());
-    let hex = digest.iter().fold(String::from("sha256:"), |hex, byte| format!("{hex}{byte:02x}"));
-    let mut entry: serde_json::Value = serde_json::from_str(&last).expect("an entry is JSON");
-    entry["prev_sha256"] = hex.into();
-    entry["id"] = "en_fromthefuture".into();
-    entry["body"] = serde_json::json!({"kind": "teleported", "says": {"to": "the moon"}});
-    world.write(".git/entry.json", &format!("{entry}\n"));
-    let blob = world.git(&["hash-object", "-w", ".git/entry.json"]);
-    world.write(".git/tree", &format!("100644 blob {blob}\tentry.json\n"));
-    let mut mktree = Command::new("git");
-    mktree.arg("-C").arg(world.folder()).arg("mktree");
-    mktree.stdin(fs::File::open(world.folder().join(".git/tree")).expect("it was written"));
-    let tree = String::from_utf8(mktree.output().expect("git runs").stdout).expect("an id");
-    let args = ["commit-tree", tree.trim(), "-p", "refs/orca/ledger", "-m", "orca: teleported"];
-    let commit = world.git(&args);
-    world.git(&["update-ref", "refs/orca/ledger", &commit]);
-}
-
-fn rolled_back(fleet: &Fleet, run: Run) -> serde_json::Value {
-    let back = run.expect_code(0).json();
-    assert_eq!(back["traffic"], "verified", "{back}");
-    assert_eq!(fleet.platform()["base"], fleet.base.as_str());
-    assert_eq!(fleet.platform()["weight_bp"], 0);
-    back
-}
-
-/// How many rollbacks the ledger remembers.
-fn remembered(fleet: &Fleet) -> usize {
-    fleet.log(".").iter().filter(|entry| entry["kind"] == "rolled_back").count()
-}
-
-/// One product meets every bad luck in turn; each time users are brought back and nothing is lost.
-#[test]
-fn whatever_happens_to_the_ledger_users_go_back_and_it_is_remembered() {
-    let _quiet = quiet();
-    let mut fleet = Fleet::start(&[BY_USERS, ALL]);
-    fleet.users("users");
-    let candidate = fleet.complete();
-    let back = ["rollback", "--json", "--reason", "checkout is down"];
-    a_newer_orca_wrote(&fleet, &candidate);
-
-    // The object store is full: the intent and the fact wait beside it.
-    {
-        let full = FullDisk::on(&fleet.world);
-        let refused = Run::of(full.wrap(fleet.command(&TAG)));
-        assert_eq!(refused.code, Some(4), "{refused:#?}");
-        assert!(refused.stderr.contains("ORCA-1204"), "{}", refused.stderr);
-        let made = rolled_back(&fleet, Run::of(full.wrap(fleet.command(&back))));
-        assert!(text(&made, "ledger").starts_with("pending"), "{made}");
-    }
-    let synced = fleet.orca(&["ledger", "sync", "--json"]).expect_code(0).json();
-    let on_disk = synced["pending_files"].as_u64().unwrap() > 0;
-    assert_eq!(remembered(&fleet), usize::from(on_disk), "{synced}");
-
-    // Nobody may write the repository: they wait in the user's state folder.
-    let before = remembered(&fleet);
-    {
-        let read_only = ReadOnly::on(&fleet.world);
-        let refused = Run::of(read_only.wrap(fleet.command(&TAG)));
-        assert_eq!(refused.code, Some(4), "{refused:#?}");
-        let made = rolled_back(&fleet, Run::of(read_only.wrap(fleet.command(&back))));
-        let said = text(&made, "ledger");
-        assert!(said.starts_with("pending") && said.contains("state/orca/pending"), "{said}");
-    }
-    fleet.orca(&["ledger", "sync"]).expect_code(0);
-    assert_eq!(remembered(&fleet), before + 1);
-
-    // No repository at all: the same folder, under the platform's name.
-    let made = rolled_back(&fleet, Run::of(fleet.elsewhere(&back)));
-    assert!(text(&made, "ledger").contains("state/orca/pending"), "{made}");
-    fleet.orca(&["ledger", "sync"]).expect_code(0);
-    assert_eq!(remembered(&fleet), before + 2);
-    fleet.orca(&["ledger", "verify"]).expect_code(0);
-    let dangling = fleet.status()["unattended"].clone();
-    assert_eq!(dangling, serde_json::json!([]), "every intent has its outcome");
-}
-
-fn a_newer_orca_wrote(fleet: &Fleet, candidate: &Candidate) {
-    let known = fleet.world.git(&["rev-parse", "refs/orca/ledger"]);
-    let before = fleet.platform();
-    append_from_the_future(&fleet.world);
-    let refused = fleet.orca(&["promote", "--rc", &candidate.release]).expect_code(1);
-    assert!(refused.stderr.contains("ORCA-1208"), "{}", refused.stderr);
-    assert_eq!(fleet.platform(), before, "nothing moved");
-    let planned = fleet.orca(&["rollback", "--dry-run", "--json", "--reason", "x"]);
-    assert_eq!(planned.expect_code(0).json()["to"], fleet.base.as_str());
-    let checked = fleet.orca(&["ledger", "verify", "--json"]).expect_code(3).json();
-    assert!(text(&checked, "headline").contains("newer orca"), "{checked}");
-    for name in ["ledger", "high-water", "remote/ledger"] {
-        fleet.world.git(&["update-ref", &format!("refs/orca/{name}"), &known]);
-    }
-    fleet.world.git(&[
-        "push",
-        "--quiet",
-        "--force",
-        "origin",
-        &format!("{known}:refs/orca/ledger"),
-    ]);
 }
 
 /// Each answers within its deadlines, with the right code, and changes nothing.
