@@ -1,32 +1,63 @@
 #!/bin/sh
-# How long one ledger append takes in a repository whose ledger has 1,000 and more entries, through
-# the binary (process start, fold, fsync and all), beside `git commit --allow-empty`.
-# ORCA names the binary; target/quick/orca unless set. ENTRIES sets how many entries are made first.
+# What a long ledger costs: reading and folding it, and appending to it, through the binary (process
+# start and fsync and all), beside `git commit --allow-empty` on the same disk in the same run.
+# ORCA names the binary; target/quick/orca unless set. ENTRIES sets how long the ledger is.
 set -eu
 cd "$(dirname "$0")/../.."
 orca=$(realpath "${ORCA:-target/quick/orca}" 2>/dev/null || true)
 [ -x "$orca" ] || { cargo build --quiet --profile quick; orca=$(realpath target/quick/orca); }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-git -C "$folder" init --quiet --initial-branch=main
-git -C "$folder" -c user.name=bench -c user.email=bench@localhost commit --quiet --allow-empty -m "feat: start"
-python3 - "$orca" "$folder" "${ENTRIES:-1000}" <<'PY'
-import statistics, subprocess, sys, time
+entries=${ENTRIES:-10000}
+for kind in short packed loose; do
+  git -C "$folder" init --quiet --initial-branch=main "$kind"
+  git -C "$folder/$kind" -c user.name=bench -c user.email=bench@localhost commit --quiet --allow-empty -m "feat: start"
+done
+python3 scripts/bench/make-ledger.py "$folder/short" 10
+python3 scripts/bench/make-ledger.py "$folder/packed" "$entries"
+python3 scripts/bench/make-ledger.py "$folder/loose" "$entries" --loose
+python3 - "$orca" "$folder" "$entries" <<'PY'
+import os, resource, statistics, subprocess, sys, time
 
-orca, folder, entries = sys.argv[1], sys.argv[2], int(sys.argv[3])
+orca, folder, entries = sys.argv[1], sys.argv[2], sys.argv[3]
+ROUNDS = 15
 
-def run(args):
+
+def once(args, place):
+    """Wall clock and CPU time of one run, in milliseconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
-    subprocess.run(args, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return (time.perf_counter() - start) * 1000
+    subprocess.run(args, cwd=os.path.join(folder, place), check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wall = (time.perf_counter() - start) * 1000
+    now = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime) * 1000
 
-append = [orca, "preflight"]  # one ruling, one entry
-for _ in range(entries):
-    run(append)
-commit = ["git", "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "--quiet", "--allow-empty", "-m", "x"]
-ours = statistics.median(run(append) for _ in range(21))
-git = statistics.median(run(commit) for _ in range(21))
-print(f"orca preflight (one entry on {entries})  {ours:7.2f} ms")
-print(f"git commit --allow-empty               {git:7.2f} ms")
-print(f"ratio                                  {ours / git:7.2f}")
+
+def best(args, place):
+    """The fastest of some runs: what it costs when nobody disturbs it."""
+    runs = [once(args, place) for _ in range(ROUNDS)]
+    return min(wall for wall, _ in runs), statistics.median(cpu for _, cpu in runs)
+
+
+read, write = [orca, "release", "status"], [orca, "preflight"]  # no entry, and one
+commit = ["git", "-c", "user.name=b", "-c", "user.email=b@localhost", "commit", "--quiet",
+          "--allow-empty", "-m", "chore: x"]
+print(f"{'':34} {'wall':>9} {'cpu':>9}")
+shown = {}
+for name, args, place in [
+    ("status, 10 entries", read, "short"),
+    (f"status, {entries} entries, packed", read, "packed"),
+    (f"status, {entries} entries, loose", read, "loose"),
+    ("preflight, 10 entries", write, "short"),
+    (f"preflight, {entries} entries, packed", write, "packed"),
+    ("git commit --allow-empty", commit, "short"),
+]:
+    wall, cpu = shown[name] = best(args, place)
+    print(f"{name:34} {wall:6.1f} ms {cpu:6.1f} ms")
+fold = shown[f"status, {entries} entries, packed"][0] - shown["status, 10 entries"][0]
+loose = shown[f"status, {entries} entries, loose"][0] - shown["status, 10 entries"][0]
+append = shown[f"preflight, {entries} entries, packed"][0] - shown[f"status, {entries} entries, packed"][0]
+print(f"\nfold of {entries} entries: {fold:.0f} ms packed, {loose:.0f} ms loose")
+print(f"one check and one append on top of it: {append:.1f} ms")
 PY

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, init, load, man, preflight, promote, release,
-    release_tag, rollback, router, sample_service, schema, slo,
+    canary, completions, demo, evidence, explain, init, ledger, load, man, preflight, promote,
+    release, release_tag, rollback, router, sample_service, schema, slo, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
+    /// Show, share, check and heal what is remembered
+    Ledger(ledger::Args),
+    /// Show the decisions that led to where a release is
+    Why(why::Args),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
     /// Split traffic between two upstreams
@@ -85,6 +89,8 @@ impl Command {
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
+            Self::Ledger(_) => "ledger",
+            Self::Why(_) => "why",
             Self::Slo(_) => "slo",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
@@ -108,9 +114,11 @@ impl Command {
             | Self::Canary(_)
             | Self::Promote(_)
             | Self::Rollback(_)
+            | Self::Ledger(_)
             | Self::Router(_) => true,
             Self::Evidence(_)
             | Self::Init(_)
+            | Self::Why(_)
             | Self::Slo(_)
             | Self::Demo(_)
             | Self::Explain(_)
@@ -130,6 +138,8 @@ impl Command {
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
+            Self::Ledger(args) => ledger::run(&args, context).await,
+            Self::Why(args) => why::run(&args, context).await,
             Self::Slo(args) => slo::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),

@@ -1,6 +1,7 @@
 //! The only place that reads environment variables. Read once, at the start.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::base::clock::{Clock, Entropy, Timestamp};
 use crate::base::redact::{Redactor, Secret};
@@ -70,6 +71,12 @@ impl Env {
     /// The width people gave, where it is a number.
     pub(crate) fn columns(&self) -> Option<usize> {
         self.get("COLUMNS")?.parse().ok().filter(|columns| *columns >= 20)
+    }
+
+    /// Where programs keep what must outlive a run: `XDG_STATE_HOME`, else `~/.local/state`.
+    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
+        let own = self.get("XDG_STATE_HOME").map(PathBuf::from);
+        own.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".local/state")))
     }
 
     /// Who acts: `ORCA_ACTOR`, the GitHub actor, or the login name.

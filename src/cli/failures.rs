@@ -21,10 +21,10 @@ impl From<BookError> for Failure {
                 .hint("orca release status shows who did what"),
             BookError::Unsound(unsound) => match unsound {
                 Unsound::Rewound(_) => Self::new(Code::LedgerRewound, Exit::Closed, text)
-                    .hint("git push REMOTE refs/orca/high-water:refs/orca/ledger heals it"),
-                Unsound::Corrupt(_) => Self::new(Code::LedgerCorrupt, Exit::Closed, text).hint(
-                    "git fetch REMOTE +refs/orca/ledger:refs/orca/ledger, from a whole clone",
-                ),
+                    .hint("orca ledger restore heals it; with --from CLONE from any clone"),
+                Unsound::Corrupt(_) => Self::new(Code::LedgerCorrupt, Exit::Closed, text)
+                    .hint("clone the repository anew: the remote has every entry that was shared")
+                    .hint("orca ledger verify says how far it reads"),
                 Unsound::Newer(_) => Self::new(Code::LedgerNewer, Exit::Closed, text)
                     .hint("use the orca version that the team uses"),
             },

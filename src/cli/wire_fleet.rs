@@ -15,8 +15,10 @@ use crate::base::redact::Secret;
 use crate::base::{atomic_file, limits};
 use crate::gate::engine::{Bench, Event};
 use crate::ledger::entry::Actor;
+use crate::ledger::ports::{Storage, StorageError};
 use crate::ledger::store::{Ledger, Writer};
 use crate::providers::git::objects::GitStorage;
+use crate::providers::git::state_folder::{NoRepository, StateFolder};
 use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
 use crate::rollout::ports::Platform;
 use crate::verbs::book::Book;
@@ -48,7 +50,29 @@ pub(crate) fn signing_key(
 }
 
 /// The ledger of the repository around the folder.
+pub(crate) fn ledger(context: &Context, config: &Config) -> Result<LedgerBook, Failure> {
+    start(context, config, |opened, _| Ok(Box::new(opened?)))
+}
+
 pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, Failure> {
+    Ok(Arc::new(ledger(context, config)?))
+}
+
+/// Where intents wait that no repository takes.
+struct Outside {
+    state: StateFolder,
+    /// What names the folder where there is no repository.
+    places: Vec<String>,
+}
+
+type Opened = Result<GitStorage, StorageError>;
+
+/// Starts the ledger's thread on what `choose` makes of the repository.
+fn start(
+    context: &Context,
+    config: &Config,
+    choose: impl FnOnce(Opened, Outside) -> Result<Box<dyn Storage>, StorageError> + Send + 'static,
+) -> Result<LedgerBook, Failure> {
     let writer = Writer {
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
@@ -59,19 +83,39 @@ pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, 
         orca: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let folder = context.folder.clone();
-    let open = move || Ok(Ledger::open(Box::new(GitStorage::open(&folder)?), writer));
-    Ok(Arc::new(LedgerBook::start(open, context.entropy.clone())?))
+    // Without a home the intent waits in the repository or not at all.
+    let state = context.env.state_folder().unwrap_or_default();
+    let platform = config
+        .platform
+        .admin
+        .value
+        .iter()
+        .map(|admin| format!("platform {}", admin.trim_end_matches('/')));
+    let outside = Outside { state: StateFolder::new(&state), places: platform.collect() };
+    let open = move || {
+        let opened = GitStorage::open(&folder);
+        let opened = opened.map(|git| git.with_state_folder(&outside.state, &outside.places));
+        Ok(Ledger::open(choose(opened, outside)?, writer))
+    };
+    Ok(LedgerBook::start(open, context.entropy.clone())?)
 }
 
-/// The ledger, where there is one. Going back does not need it: without one nothing is remembered,
-/// and that is said. A signing key that cannot be read stops no rollback either.
+/// The ledger, for going back, which does not need it: without a repository what happened waits
+/// in the user's state folder. A signing key that cannot be read stops no rollback either.
 pub(crate) fn book_if_any(context: &Context, config: &Config) -> Option<Arc<dyn Book>> {
+    let or_outside = |config: &Config| -> Result<Arc<dyn Book>, Failure> {
+        let started = start(context, config, |opened, outside| match opened {
+            Ok(git) => Ok(Box::new(git)),
+            Err(why) => Ok(Box::new(NoRepository::new(&outside.state, &outside.places, why))),
+        });
+        Ok(Arc::new(started?))
+    };
     let unsigned = || {
         let mut unsigned = config.clone();
         unsigned.trust.signing_key.value = None;
-        book(context, &unsigned)
+        or_outside(&unsigned)
     };
-    let opened = book(context, config).or_else(|failure| {
+    let opened = or_outside(config).or_else(|failure| {
         context.warn(format!("{failure}"));
         unsigned()
     });
@@ -145,6 +189,7 @@ pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Pla
     let entropy = context.entropy.clone();
     let admin =
         RouterAdmin::new(&admin_url, token, entropy.clone()).map_err(|error| client(&error))?;
+    let admin = admin.acting_as(&context.env.actor());
     let platform =
         RouterPlatform::new(&admin_url, &url, admin, entropy).map_err(|error| client(&error))?;
     Ok(Arc::new(platform))

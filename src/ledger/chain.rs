@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::entry::{Body, Entry, SCHEMA};
+use super::entry::{Body, Entry, ExhibitRef, SCHEMA};
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::OrcaId;
@@ -63,6 +63,14 @@ impl Record {
         match &self.said {
             Said::Known(entry) | Said::Reconciled { original: entry, .. } => &entry.id,
             Said::Unknown(unknown) => &unknown.id,
+        }
+    }
+
+    /// Exhibits that its commit holds, or that stand beside.
+    pub(crate) fn exhibits(&self) -> &[ExhibitRef] {
+        match &self.said {
+            Said::Known(entry) | Said::Reconciled { carrier: entry, .. } => &entry.exhibits,
+            Said::Unknown(_) => &[],
         }
     }
 
@@ -122,16 +130,21 @@ pub(crate) fn verify_next(link: &mut Link, bytes: &[u8]) -> Result<Record, Corru
         let fault = Fault::TooLarge { bytes: bytes.len(), max: STORED_BYTES_MAX };
         return Err(corrupted(None, fault));
     }
-    let outline: Outline = serde_json::from_slice(bytes)
-        .map_err(|e| corrupted(id_in(bytes), Fault::Unreadable(e.to_string())))?;
-    let named = |fault| corrupted(Some(outline.id.to_string()), fault);
-    if outline.prev_sha256 != link.newest {
-        return Err(named(Fault::Link {
-            found: show(outline.prev_sha256),
-            expected: show(link.newest),
-        }));
+    // Nearly every entry reads at once; only what does not is looked at twice.
+    let (id, before, said) = match serde_json::from_slice::<Entry>(bytes) {
+        Ok(entry) if entry.schema == SCHEMA => (entry.id.clone(), entry.prev_sha256, known(entry)),
+        read => {
+            let outline: Outline = serde_json::from_slice(bytes)
+                .map_err(|e| corrupted(id_in(bytes), Fault::Unreadable(e.to_string())))?;
+            (outline.id.clone(), outline.prev_sha256, newer(outline, read.err()))
+        }
+    };
+    let named = |fault| corrupted(Some(id.to_string()), fault);
+    if before != link.newest {
+        let (found, expected) = (show(before), show(link.newest));
+        return Err(named(Fault::Link { found, expected }));
     }
-    let said = read(&outline, bytes).map_err(named)?;
+    let said = said.map_err(named)?;
     let digest = Digest::of(bytes);
     *link = Link { count: position, newest: Some(digest) };
     Ok(Record { position, digest, said })
@@ -146,25 +159,8 @@ pub(crate) fn verify<'a>(
     entries.into_iter().map(|bytes| verify_next(link, bytes)).collect()
 }
 
-fn read(outline: &Outline, bytes: &[u8]) -> Result<Said, Fault> {
-    let newer = || {
-        Said::Unknown(UnknownEntry {
-            id: outline.id.clone(),
-            schema: outline.schema.clone(),
-            kind: outline.body.kind.clone(),
-            at: outline.at,
-        })
-    };
-    if outline.schema != SCHEMA {
-        let version = outline.schema.strip_prefix("orca.entry/v");
-        let is_newer = version.and_then(|v| v.parse::<u32>().ok()).is_some_and(|v| v > 1);
-        return if is_newer { Ok(newer()) } else { Err(Fault::Schema(outline.schema.clone())) };
-    }
-    if !Body::KINDS.contains(&outline.body.kind.as_str()) {
-        return Ok(newer());
-    }
-    let entry: Entry =
-        serde_json::from_slice(bytes).map_err(|e| Fault::Unreadable(e.to_string()))?;
+/// What an entry of this schema says.
+fn known(entry: Entry) -> Result<Said, Fault> {
     match &entry.body {
         Body::Reconciled { entry_base64, .. } => {
             let original = Box::new(unwrap_carried(entry_base64)?);
@@ -172,6 +168,20 @@ fn read(outline: &Outline, bytes: &[u8]) -> Result<Said, Fault> {
         }
         _ => Ok(Said::Known(Box::new(entry))),
     }
+}
+
+/// What is left when it does not read as an entry of this schema, because of `unread`.
+fn newer(outline: Outline, unread: Option<serde_json::Error>) -> Result<Said, Fault> {
+    let Outline { schema, id, at, body: Kind { kind }, .. } = outline;
+    let is_ours = schema == SCHEMA;
+    if let (true, true, Some(error)) = (is_ours, Body::KINDS.contains(&kind.as_str()), unread) {
+        return Err(Fault::Unreadable(error.to_string()));
+    }
+    let version = schema.strip_prefix("orca.entry/v").and_then(|v| v.parse::<u32>().ok());
+    if is_ours || version.is_some_and(|v| v > 1) {
+        return Ok(Said::Unknown(UnknownEntry { id, schema, kind, at }));
+    }
+    Err(Fault::Schema(schema))
 }
 
 /// The entry inside a `reconciled` one. Only facts are carried, and never another carrier.
@@ -278,5 +288,53 @@ mod tests {
         told.tell(None, Body::Reconciled { entry_base64: carried, dsse_base64: None });
         let error = check(&told.bytes()).unwrap_err();
         assert!(matches!((error.position, error.fault), (2, Fault::Carried(_))));
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in the store, reading it never panics, and what is refused moves
+        /// nothing: the link stays where it was.
+        #[test]
+        fn arbitrary_bytes_are_an_error_with_a_place(bytes in proptest::collection::vec(0_u8.., 0..400)) {
+            refuses(&bytes);
+        }
+
+        /// The same for entries that were whole: cut, or with bytes changed.
+        #[test]
+        fn changed_entries_are_read_or_refused(
+            which in 0..3_usize,
+            cut in 0..900_usize,
+            changes in proptest::collection::vec((0..900_usize, 0_u8..), 0..4),
+        ) {
+            let mut bytes = three().remove(which);
+            for (at, byte) in changes {
+                let length = bytes.len();
+                bytes[at % length] = byte;
+            }
+            bytes.truncate(cut.max(1));
+            refuses(&bytes);
+        }
+
+        /// And for what a carrier carries, and for JSON of the right outline.
+        #[test]
+        fn carried_bytes_never_panic(text in "\\PC{0,200}", kind in "[a-z_]{0,20}") {
+            let _ = unwrap_carried(&text);
+            let _ = unwrap_carried(&STANDARD.encode(&text));
+            let outline = serde_json::json!({
+                "schema": text, "id": "en_1", "prev_sha256": null, "at": 1, "body": {"kind": kind},
+            });
+            refuses(outline.to_string().as_bytes());
+        }
+    }
+
+    /// Reads `bytes` as the first entry: taken, or refused without moving the link.
+    fn refuses(bytes: &[u8]) {
+        let mut link = Link::default();
+        match verify_next(&mut link, bytes) {
+            Ok(record) => assert_eq!((link.count, link.newest), (1, Some(record.digest))),
+            Err(error) => {
+                assert_eq!((error.position, link), (1, Link::default()));
+                assert!(error.to_string().starts_with("ledger entry 1"), "{error}");
+            }
+        }
     }
 }

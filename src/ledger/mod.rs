@@ -9,7 +9,11 @@ pub(crate) mod lease;
 pub(crate) mod ports;
 pub(crate) mod reconcile;
 pub(crate) mod sign;
+pub(crate) mod restore;
+pub(crate) mod sentence;
 pub(crate) mod store;
+pub(crate) mod story;
+pub(crate) mod unsound;
 pub(crate) mod validate;
 
 #[cfg(test)]

@@ -125,6 +125,19 @@ pub(crate) trait Storage: Send {
     fn high_water(&self) -> Result<Option<Tip>>;
     fn set_high_water(&self, tip: &Tip) -> Result<()>;
 
+    /// Ledger heads that release tags name, with the tags.
+    fn tagged_heads(&self) -> Result<Vec<(String, Digest)>> {
+        Ok(Vec::new())
+    }
+    /// Every chain known here, and those of another clone, each with the name of where it stands.
+    fn chains(&self, _from: Option<&str>) -> Result<Vec<(String, Tip)>> {
+        Ok(Vec::new())
+    }
+    /// Makes `tip` the remote's chain, whatever its history, as long as `expected` is there.
+    fn replace(&self, _expected: &Remote, tip: &Tip) -> Result<Swap> {
+        self.push(tip)
+    }
+
     fn pending(&self) -> Result<Vec<Pending>>;
     fn put_pending(&self, id: &OrcaId, bytes: &[u8]) -> Result<PathBuf>;
     fn drop_pending(&self, pending: &Pending) -> Result<()>;

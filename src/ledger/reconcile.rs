@@ -28,14 +28,19 @@ pub(crate) enum Standing {
     Rewound,
 }
 
-impl Standing {}
-
-type Lost = Vec<(OrcaId, Refused)>;
+pub(super) type Lost = Vec<(OrcaId, Refused)>;
 
 impl Ledger {
     /// Makes one history with the remote: fetch, verify, reconcile, push.
     pub(crate) fn sync(&mut self) -> Result<Standing, LedgerError> {
+        // A damaged ledger here is said as such, not as a remote that does not answer.
+        self.refresh()?;
         if !self.storage.has_remote() {
+            if !self.storage.pending()?.is_empty() {
+                let _held = self.storage.lock(limits::LEDGER_LOCK)?;
+                self.refresh()?;
+                self.fold_pending_in()?;
+            }
             return Ok(Standing::NoRemote);
         }
         let mut lost = Lost::new();
@@ -49,6 +54,8 @@ impl Ledger {
                 self.meet(&remote, &mut lost)?
             };
             let Some(tip) = push else { return self.settled(lost) };
+            // What does not have every head that a tag names is not written to the remote.
+            self.refuse_rewound()?;
             if self.storage.push(&tip)? == Swap::Done {
                 crash_point::hit(CrashPoint::LedgerAfterPush);
                 self.storage.set_high_water(&tip)?;
@@ -87,11 +94,24 @@ impl Ledger {
             Remote::At(tip) => tip.0.clone(),
             Remote::Empty | Remote::None => "an empty remote".to_owned(),
         };
-        Err(LedgerError::Rewound { seen: seen.0, found })
+        Err(LedgerError::Rewound { seen: before(&seen), found })
     }
 
-    /// What raises exposure needs a chain that goes on from what was seen before.
-    pub(super) fn refuse_rewound(&self) -> Result<(), LedgerError> {
+    /// What raises exposure needs a chain that goes on from what was seen before: by this clone,
+    /// or by whoever tagged a release.
+    pub(crate) fn refuse_rewound(&mut self) -> Result<(), LedgerError> {
+        self.refresh()?;
+        for (tag, head) in self.storage.tagged_heads()? {
+            if !self.fold.digests.contains(&head) {
+                let seen = format!("entry {} that tag {tag} names", head.short());
+                return Err(LedgerError::Rewound { seen, found: self.found() });
+            }
+        }
+        self.refuse_below_high_water()
+    }
+
+    /// A chain that does not go on from what this clone and the remote agreed on.
+    pub(super) fn refuse_below_high_water(&self) -> Result<(), LedgerError> {
         let Some(seen) = self.storage.high_water()? else { return Ok(()) };
         let is_whole = match &self.fold.tip {
             Some(tip) => *tip == seen || self.storage.descends(tip, &seen)?,
@@ -100,8 +120,11 @@ impl Ledger {
         if is_whole {
             return Ok(());
         }
-        let found = self.fold.tip.as_ref().map_or("an empty ledger".to_owned(), |t| t.0.clone());
-        Err(LedgerError::Rewound { seen: seen.0, found })
+        Err(LedgerError::Rewound { seen: before(&seen), found: self.found() })
+    }
+
+    fn found(&self) -> String {
+        self.fold.tip.as_ref().map_or_else(|| "an empty ledger".to_owned(), |tip| tip.0.clone())
     }
 
     /// Brings this chain onto the remote's; the tip to push, where there is something to push.
@@ -136,12 +159,7 @@ impl Ledger {
         lost: &mut Lost,
     ) -> Result<Option<Tip>, LedgerError> {
         let base = self.storage.common(here, there)?;
-        let mut link = self.fold_at(base.as_ref())?.link;
-        let mut mine = Vec::new();
-        for stored in self.storage.read(here, base.as_ref())? {
-            let record = verify_next(&mut link, &stored.entry)?;
-            mine.push(Kin { record, stored });
-        }
+        let mine = self.kin_after(here, base.as_ref())?;
         let mut fold = self.fold_at(Some(there))?;
         for kin in &mine {
             if let Err(refused) = self.carry_over(kin, &mut fold)? {
@@ -161,8 +179,23 @@ impl Ledger {
         Ok(Some(tip))
     }
 
+    /// Entries of the chain at `tip` after `base`, verified.
+    pub(super) fn kin_after(&self, tip: &Tip, base: Option<&Tip>) -> Result<Vec<Kin>, LedgerError> {
+        let mut link = self.fold_at(base)?.link;
+        let mut kin = Vec::new();
+        for stored in self.storage.read(tip, base)? {
+            let record = verify_next(&mut link, &stored.entry)?;
+            kin.push(Kin { record, stored });
+        }
+        Ok(kin)
+    }
+
     /// Puts one of my entries onto the chain of `fold`, or says why a decision cannot go there.
-    fn carry_over(&self, kin: &Kin, fold: &mut Fold) -> Result<Result<(), Refused>, LedgerError> {
+    pub(super) fn carry_over(
+        &self,
+        kin: &Kin,
+        fold: &mut Fold,
+    ) -> Result<Result<(), Refused>, LedgerError> {
         if fold.state.contains(kin.record.id()) {
             return Ok(Ok(()));
         }
@@ -327,4 +360,8 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+fn before(seen: &Tip) -> String {
+    format!("{}, which was here before", seen.0)
 }

@@ -5,7 +5,7 @@
 //! while the lock is held; facts are always taken. Blocking and not shared: async callers keep it
 //! on one thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::sign;
 use super::validate::{Proposal, Refused};
 use crate::base::clock::{Clock, Entropy};
 use crate::base::crash_point::{self, CrashPoint};
-use crate::base::digest::Digest;
+use crate::base::digest::{Digest, canonical_json};
 use crate::base::dsse::SigningKey;
 use crate::base::ids::{Environment, OrcaId};
 use crate::base::limits;
@@ -40,7 +40,7 @@ pub(crate) enum LedgerError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// The chain does not go on from one that was seen before.
-    #[error("ledger rewound: {found} does not go on from {seen}, which was here before")]
+    #[error("ledger rewound: {found} does not go on from {seen}")]
     Rewound { seen: String, found: String },
     /// Decisions of this repository that the other side made wrong; everything else was kept.
     #[error("{} refused after a lost race; the first: {}", .0.len(), .0.first().map(|(id, why)| format!("entry {id}: {why}")).unwrap_or_default())]
@@ -107,6 +107,8 @@ pub(super) struct Fold {
     pub(super) tip: Option<Tip>,
     pub(super) link: Link,
     pub(super) state: Arc<State>,
+    /// Digests of every entry, and of every fact inside a carrier: what a tag may name.
+    pub(super) digests: BTreeSet<Digest>,
     /// Where each exhibit is.
     exhibits: BTreeMap<Digest, (Tip, ExhibitRef)>,
 }
@@ -176,7 +178,7 @@ impl Ledger {
             Err(because) if draft.body.is_fact() => {
                 let body = self.redacted(&draft.body)?;
                 let entry = self.build(&draft, body, Vec::new(), None);
-                let file = self.storage.put_pending(&entry.id, &entry.bytes())?;
+                let file = self.storage.put_pending(&entry.id, &self.carried(&entry))?;
                 Ok(Kept::Pending { file, because })
             }
             Err(refused) => Err(refused),
@@ -217,7 +219,14 @@ impl Ledger {
         if tip == self.fold.tip {
             return Ok(());
         }
-        self.fold = self.fold_at(tip.as_ref())?;
+        let goes_on = match (&tip, &self.fold.tip) {
+            (Some(tip), Some(known)) => self.storage.descends(tip, known)?,
+            _ => false,
+        };
+        // Taken, not copied: what fails half-way is folded anew.
+        let fold = std::mem::take(&mut self.fold);
+        let fold = if goes_on { fold } else { Fold::default() };
+        self.fold = self.fold_on(fold, tip.as_ref())?;
         Ok(())
     }
 
@@ -228,7 +237,12 @@ impl Ledger {
             Some(known) => self.storage.descends(tip, known)?,
             None => false,
         };
-        let mut fold = if goes_on { self.fold.clone() } else { Fold::default() };
+        let fold = if goes_on { self.fold.clone() } else { Fold::default() };
+        self.fold_on(fold, Some(tip))
+    }
+
+    pub(super) fn fold_on(&self, mut fold: Fold, tip: Option<&Tip>) -> Result<Fold, LedgerError> {
+        let Some(tip) = tip else { return Ok(fold) };
         for stored in self.storage.read(tip, fold.tip.as_ref())? {
             fold.go_on(&stored)?;
         }
@@ -285,18 +299,29 @@ impl Ledger {
         Ok(())
     }
 
+    /// What waits in a file: the body of its carrier, with the signature of its author.
+    fn carried(&self, entry: &Entry) -> Vec<u8> {
+        let bytes = entry.bytes();
+        let body = Body::Reconciled {
+            dsse_base64: self.sign(&bytes).map(|dsse| STANDARD.encode(dsse)),
+            entry_base64: STANDARD.encode(bytes),
+        };
+        canonical_json(&body).expect("a body is plain data")
+    }
+
     /// The entry that carries a pending one; nothing when the chain has it already.
     fn carrier_of(&self, pending: &Pending) -> Result<Option<Entry>, chain::Fault> {
-        let entry_base64 = STANDARD.encode(&pending.bytes);
-        let original = chain::unwrap_carried(&entry_base64)?;
+        let body: Body = serde_json::from_slice(&pending.bytes)
+            .map_err(|e| chain::Fault::Carried(e.to_string()))?;
+        let Body::Reconciled { entry_base64, .. } = &body else {
+            return Err(chain::Fault::Carried(format!("{} is no carrier", body.kind())));
+        };
+        let original = chain::unwrap_carried(entry_base64)?;
         if self.fold.state.contains(&original.id) {
             return Ok(None);
         }
-        let draft = Draft {
-            epoch: original.epoch,
-            ..Draft::new(original.environment, Body::Reconciled { entry_base64, dsse_base64: None })
-        };
-        let body = draft.body.clone();
+        let draft =
+            Draft { epoch: original.epoch, ..Draft::new(original.environment, body.clone()) };
         Ok(Some(self.build(&draft, body, Vec::new(), self.fold.link.newest)))
     }
 
@@ -339,11 +364,11 @@ impl Fold {
     pub(super) fn go_on(&mut self, stored: &Stored) -> Result<(), Corrupted> {
         let record = chain::verify_next(&mut self.link, &stored.entry)?;
         Arc::make_mut(&mut self.state).apply(&record);
-        let carried = match &record.said {
-            chain::Said::Reconciled { carrier, .. } => Some(carrier.as_ref()),
-            _ => record.entry(),
-        };
-        for exhibit in carried.iter().flat_map(|entry| &entry.exhibits) {
+        self.digests.insert(record.digest);
+        if let chain::Said::Reconciled { original, .. } = &record.said {
+            self.digests.insert(Digest::of(&original.bytes()));
+        }
+        for exhibit in record.exhibits() {
             self.exhibits.insert(exhibit.sha256, (stored.tip.clone(), exhibit.clone()));
         }
         self.tip = Some(stored.tip.clone());

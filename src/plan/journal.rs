@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::base::ids::OrcaId;
 use crate::ledger::entry::{Body, Outcome};
+use crate::ledger::unsound::Unsound;
 
 /// Why the journal did not take an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +12,9 @@ pub(crate) enum JournalError {
     /// A newer state makes this decision wrong: nothing may be done.
     #[error("{0}")]
     Refused(String),
+    /// The ledger cannot be trusted: nothing may be done.
+    #[error("{0}")]
+    Unsound(Unsound),
     /// It could not be written.
     #[error("{0}")]
     Unwritten(String),

@@ -104,6 +104,8 @@ pub(crate) struct PlatformState {
     pub(crate) previous: Option<Known>,
     /// Somebody went back since the last canary was staged.
     pub(crate) went_back: bool,
+    /// Who went back, where the platform was told.
+    pub(crate) lowered_by: Option<String>,
     /// The canary's share now, after a lapsed grant.
     pub(crate) weight: Weight,
     /// Grows with every change of who gets what: the compare value of a raise.

@@ -23,7 +23,7 @@ use crate::base::redact::Secret;
 
 use super::api::{
     ERROR_SCHEMA, ErrorAnswer, LowerRequest, PreviousRequest, PromoteRequest, RaiseRequest,
-    RenewRequest, STATE_SCHEMA, StageRequest, StateAnswer, UpstreamHealth,
+    RenewRequest, RevertRequest, STATE_SCHEMA, StageRequest, StateAnswer, UpstreamHealth,
 };
 use super::control::{ChangeError, Changed, Control};
 use super::prometheus;
@@ -158,11 +158,15 @@ fn read(control: &Control, path: &str) -> Result<Answer, CallError> {
 async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, CallError> {
     let now = control.clock.now();
     let changed = match path {
-        "/revert" => control.lower(|state| Ok(state.revert())).await,
+        "/revert" => {
+            // Whatever the body says: it may only tell who asks.
+            let RevertRequest { by } = parse(body).unwrap_or_default();
+            control.lower(|state| Ok(state.revert().lowered_by(by.as_deref()))).await
+        }
         "/previous" => {
-            let PreviousRequest { to } =
+            let PreviousRequest { to, by } =
                 if body.is_empty() { PreviousRequest::default() } else { parse(body)? };
-            control.lower(|state| state.restore(to)).await
+            control.lower(|state| Ok(state.restore(to)?.lowered_by(by.as_deref()))).await
         }
         "/lower" => {
             let LowerRequest { weight } = parse(body)?;

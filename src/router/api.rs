@@ -56,12 +56,22 @@ pub(crate) struct PromoteRequest {
     pub(crate) epoch: u64,
 }
 
+/// `POST /revert`: everything to the base. An empty body says the same, and not who.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevertRequest {
+    #[serde(default)]
+    pub(crate) by: Option<String>,
+}
+
 /// `POST /previous`: everything to `to`, or to the base before the last promotion.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviousRequest {
     #[serde(default)]
     pub(crate) to: Option<Upstream>,
+    #[serde(default)]
+    pub(crate) by: Option<String>,
 }
 
 /// What health checks last saw; nothing before the first.

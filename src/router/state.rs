@@ -45,6 +45,9 @@ pub(crate) struct Audience {
     pub(crate) header_override: bool,
 }
 
+/// Longest name kept of whoever lowered, in characters.
+const NAME_MAX: usize = 100;
+
 /// Everything the router must know after a restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,6 +67,9 @@ pub(crate) struct RouterState {
     pub(crate) grant_until: Option<Timestamp>,
     /// Set by a revert: lists and header override are off until the next staging.
     pub(crate) suspended: bool,
+    /// Who lowered last, as they said; forgotten with the next staging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lowered_by: Option<String>,
     pub(crate) audience: Audience,
 }
 
@@ -142,8 +148,15 @@ impl RouterState {
             epoch: 0,
             grant_until: None,
             suspended: false,
+            lowered_by: None,
             audience: Audience::default(),
         }
+    }
+
+    /// The same, lowered by `who`.
+    pub(crate) fn lowered_by(self, who: Option<&str>) -> Self {
+        let plain = |who: &str| who.chars().filter(|c| !c.is_control()).take(NAME_MAX).collect();
+        Self { lowered_by: who.map(plain), ..self }
     }
 
     fn fresh(&self, expected: Expected) -> Result<(), Refusal> {
@@ -187,6 +200,7 @@ impl RouterState {
         next.release = staging.release;
         next.audience = staging.audience;
         next.suspended = false;
+        next.lowered_by = None;
         next.grant_until = None;
         next.epoch = expected.epoch;
         Ok(next)

@@ -11,6 +11,7 @@ use crate::base::digest::Digest;
 use crate::base::ids::{Environment, OrcaId};
 use crate::ledger::entry::{Body, Entry};
 use crate::ledger::fold::State;
+pub(crate) use crate::ledger::unsound::Unsound;
 
 /// Why the ledger did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,17 +31,6 @@ pub(crate) enum BookError {
     Unwritten(Unwritten),
 }
 
-/// In which way a ledger cannot be trusted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unsound {
-    #[error("{0}")]
-    Rewound(String),
-    #[error("{0}")]
-    Corrupt(String),
-    #[error("{0}")]
-    Newer(String),
-}
-
 /// Why nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unwritten {
@@ -50,6 +40,27 @@ pub(crate) enum Unwritten {
     Unsupported(String),
     #[error("{0}")]
     Disk(String),
+}
+
+impl BookError {
+    /// The same, with what became of the entry.
+    pub(crate) fn and(self, more: &str) -> Self {
+        let with = |text: String| format!("{text}; {more}");
+        match self {
+            Self::Refused(text) => Self::Refused(with(text)),
+            Self::Unsynced(text) => Self::Unsynced(with(text)),
+            Self::Unsound(Unsound::Rewound(text)) => Self::Unsound(Unsound::Rewound(with(text))),
+            Self::Unsound(Unsound::Corrupt(text)) => Self::Unsound(Unsound::Corrupt(with(text))),
+            Self::Unsound(Unsound::Newer(text)) => Self::Unsound(Unsound::Newer(with(text))),
+            Self::Unwritten(Unwritten::Locked(text)) => {
+                Self::Unwritten(Unwritten::Locked(with(text)))
+            }
+            Self::Unwritten(Unwritten::Unsupported(text)) => {
+                Self::Unwritten(Unwritten::Unsupported(with(text)))
+            }
+            Self::Unwritten(Unwritten::Disk(text)) => Self::Unwritten(Unwritten::Disk(with(text))),
+        }
+    }
 }
 
 /// Something to be written.

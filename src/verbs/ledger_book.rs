@@ -60,7 +60,7 @@ impl LedgerBook {
         }
     }
 
-    async fn on_thread<T: Send + 'static>(
+    pub(crate) async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Ledger) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, BookError> {
@@ -112,6 +112,11 @@ pub(crate) fn named(error: &LedgerError) -> BookError {
     }
 }
 
+/// The entry is not lost: it waits in a file.
+fn waiting(because: &LedgerError, file: &std::path::Path) -> BookError {
+    named(because).and(&format!("it waits in {}", file.display()))
+}
+
 fn draft(note: Note) -> Draft {
     Draft {
         environment: note.environment,
@@ -146,6 +151,7 @@ impl Book for LedgerBook {
     async fn synced(&self) -> Result<Arc<State>, BookError> {
         self.on_thread(|ledger| {
             sync_now(ledger)?;
+            ledger.refuse_rewound()?;
             ledger.state()
         })
         .await
@@ -167,13 +173,13 @@ impl Book for LedgerBook {
                 if note.body.is_fact() =>
             {
                 match ledger.append_rollback(draft(note))? {
-                    Kept::Appended(entry) => Ok(*entry),
-                    Kept::Pending { because, .. } => Err(because),
+                    Kept::Appended(entry) => Ok(Ok(*entry)),
+                    Kept::Pending { because, file } => Ok(Err(waiting(&because, &file))),
                 }
             }
-            result => result,
+            result => result.map(Ok),
         })
-        .await
+        .await?
     }
 
     async fn keep_at_once(&self, note: Note) -> Result<(), BookError> {
@@ -181,7 +187,7 @@ impl Book for LedgerBook {
         let within = crate::base::limits::LEDGER_LOCK_ROLLBACK;
         match tokio::time::timeout(within, kept).await {
             Ok(Ok(Kept::Appended(_))) => Ok(()),
-            Ok(Ok(Kept::Pending { because, .. })) => Err(named(&because)),
+            Ok(Ok(Kept::Pending { because, file })) => Err(waiting(&because, &file)),
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 let text = "the intent was not written within 200 ms".to_owned();

@@ -68,6 +68,7 @@ impl Promotion<'_> {
     pub(crate) async fn run(&self) -> Result<Done, PromoteError> {
         let ship = &self.fleet.ship;
         let state = ship.book.synced().await?;
+        standing::understood(&state)?;
         if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
             return Err(PromoteError::Condemned(text));
         }
@@ -228,6 +229,8 @@ impl Promotion<'_> {
     /// The final tag on the tested commit, pushed; done already counts.
     async fn tag(&self) -> Result<(), String> {
         let ship = &self.fleet.ship;
+        // Only a head that is shared stays in the chain whatever others write.
+        ship.book.synced().await.map_err(|error| error.to_string())?;
         let head = ship.book.head().await.map_err(|error| error.to_string())?;
         let ledger = head.map(|d| format!("\nOrca-Ledger: {d}\n")).unwrap_or_default();
         let message = format!("{}\n\n{}\n{ledger}", self.tag, self.notes.trim());

@@ -234,9 +234,7 @@ impl Rollback {
             moved_us: back.moved_us,
             verified_us: back.verified_us,
         });
-        if let Err(error) = book.keep(Note::of(&self.environment, fact)).await {
-            return Sync::Pending(error.to_string());
-        }
+        let kept = book.keep(Note::of(&self.environment, fact)).await;
         if let Some(step) = step {
             let outcome = match back.proof {
                 TrafficProof::Verified => Outcome::Done,
@@ -247,6 +245,9 @@ impl Rollback {
             if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
                 (self.tell)(&format!("ledger: {error}"));
             }
+        }
+        if let Err(error) = kept {
+            return Sync::Pending(error.to_string());
         }
         if let Err(error) = book.preempt_lease(&self.environment).await {
             (self.tell)(&format!("lease: {error}"));
@@ -365,6 +366,7 @@ mod tests {
             canary: canary.then(|| known("canary")),
             previous: previous.map(known),
             went_back,
+            lowered_by: None,
             weight: Weight::from_basis_points(weight).unwrap(),
             generation: 1,
             epoch: 1,

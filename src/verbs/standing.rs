@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::base::ids::{CommitId, Environment};
 use crate::ledger::fold::State;
+use crate::verbs::book::{BookError, Unsound};
 
 /// Why this commit may not ship here any more.
 pub(crate) fn condemned(
@@ -18,6 +19,17 @@ pub(crate) fn condemned(
         condemned.by,
         condemned.reason
     ))
+}
+
+/// An entry of a newer orca may say anything: nothing is raised on what is not understood.
+pub(crate) fn understood(state: &State) -> Result<(), BookError> {
+    match state.unknown_entries.first() {
+        None => Ok(()),
+        Some(unknown) => Err(BookError::Unsound(Unsound::Newer(format!(
+            "entry {} of kind {} was written by a newer orca",
+            unknown.id, unknown.kind
+        )))),
+    }
 }
 
 /// Gates that applied to the release promoted last.

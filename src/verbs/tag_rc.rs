@@ -261,6 +261,8 @@ impl Step for Do {
 
 /// The tag carries the notes and the ledger head, by which a rewound ledger is found out.
 async fn tag_message(of: &TagRc) -> Result<String, StepError> {
+    // Only a head that is shared stays in the chain whatever others write.
+    of.book.synced().await.map_err(|error| book_failed(&error))?;
     let head = of.book.head().await.map_err(|error| book_failed(&error))?;
     let ledger = head.map(|digest| format!("\nOrca-Ledger: {digest}\n")).unwrap_or_default();
     Ok(format!("{}\n\n{}\n{ledger}", of.next.tag, of.notes.trim()))

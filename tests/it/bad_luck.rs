@@ -73,7 +73,23 @@ fn a_damaged_ledger_is_named_and_written_to_by_nobody() {
     let object: PathBuf = world.folder().join(".git/objects").join(&head[..2]).join(&head[2..]);
     fs::remove_file(&object).unwrap();
     fs::write(&object, "").unwrap();
-    refused(&world, &["release", "status"], 1, "ORCA-1202", &[&head, "git fetch"]);
+    let canary = ["canary", "start", "--deployment-url", "http://127.0.0.1:1"];
+    for args in [
+        &["release", "status"][..],
+        &["release", "tag", "--rc"],
+        &["preflight"],
+        &["ledger", "log"],
+        &["ledger", "sync"],
+        &["ledger", "verify"],
+        &["why", "v1.1.0-rc.1"],
+    ] {
+        refused(&world, args, 1, "ORCA-1202", &[&head]);
+    }
+    world.write("orca.yaml", "version: 1\nplatform: {kind: router, admin: \"http://127.0.0.1:1\", url: \"http://127.0.0.1:1\"}\n");
+    let mut start = world.command(&canary);
+    start.env("ORCA_ROUTER_TOKEN", "token");
+    let start = Run::of(start).expect_code(1);
+    assert!(start.stderr.contains("ORCA-1202"), "{}", start.stderr);
 
     // A rollback does not stop at the ledger: it gets as far as the router, which is down here.
     let back = ["rollback", "--reason", "x", "--admin", "http://127.0.0.1:1"];

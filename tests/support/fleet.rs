@@ -167,10 +167,29 @@ impl Fleet {
         ["canary", "start", "--json", "--deployment-url", url, "--rc", release]
     }
 
-    /// Ships a candidate to its end.
-    pub(crate) fn promoted(&mut self) -> Candidate {
+    /// A candidate on all traffic, every stage judged, not promoted yet.
+    pub(crate) fn complete(&mut self) -> Candidate {
         let candidate = self.candidate();
         self.orca(&Self::canary(&candidate)).expect_code(0);
+        candidate
+    }
+
+    /// Another clone of the remote, beside this one.
+    pub(crate) fn cloned(&self, name: &str) -> String {
+        let folder = format!("../{name}");
+        self.world.git(&["clone", "--quiet", "../origin.git", &folder]);
+        folder
+    }
+
+    /// What the ledger in `folder` says, newest first.
+    pub(crate) fn log(&self, folder: &str) -> Vec<serde_json::Value> {
+        let log = self.orca(&["-C", folder, "ledger", "log", "-n", "0", "--json"]);
+        log.expect_code(0).json()["entries"].as_array().expect("a list").clone()
+    }
+
+    /// Ships a candidate to its end.
+    pub(crate) fn promoted(&mut self) -> Candidate {
+        let candidate = self.complete();
         self.orca(&["promote", "--rc", &candidate.release]).expect_code(0);
         candidate
     }
@@ -196,6 +215,23 @@ impl Fleet {
     /// Share of users on the canary, in basis points.
     pub(crate) fn weight(&self) -> u64 {
         self.platform()["weight_bp"].as_u64().expect("the router says its weight")
+    }
+
+    /// The router's own cookie of a user whom it sent to the canary.
+    pub(crate) fn canary_cookie(&self, commit: &str) -> String {
+        let is_cookie = |line: &&str| line.to_ascii_lowercase().starts_with("set-cookie:");
+        let new_user = || http(&self.front, "GET", "/version", "x-test: yes", "");
+        let answer = (0..500).map(|_| new_user()).find(|answer| answer.contains(commit));
+        let answer = answer.expect("one of 500 new users meets the canary");
+        let line = answer.lines().find(is_cookie).expect("a new user gets a cookie");
+        let value = line.split_once(':').expect("a header").1;
+        value.split(';').next().expect("at least one part").trim().to_owned()
+    }
+
+    /// Whether the user with this cookie is answered by `commit`.
+    pub(crate) fn serves_canary(&self, commit: &str, cookie: &str) -> bool {
+        let header = format!("cookie: {cookie}");
+        http(&self.front, "GET", "/version", &header, "").contains(commit)
     }
 
     /// How many of `count` users of the front door are answered by `commit`.

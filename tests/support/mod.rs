@@ -5,6 +5,7 @@ mod fault_server;
 pub(crate) mod fleet;
 mod quiet;
 mod run;
+pub(crate) mod trouble;
 mod waiting;
 mod world;
 

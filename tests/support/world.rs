@@ -152,7 +152,7 @@ impl World {
         command
     }
 
-    fn git_config(&self) -> PathBuf {
+    pub(crate) fn git_config(&self) -> PathBuf {
         Path::join(self.home.path(), "gitconfig")
     }
 }

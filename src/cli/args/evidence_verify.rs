@@ -57,7 +57,7 @@ pub(super) fn read_pack(file: &Path) -> Result<Vec<u8>, Failure> {
     atomic_file::read_limited(file, limits::PACK_BYTES_MAX).map_err(|e| unreadable(file, &e))
 }
 
-fn read_key(file: &Path) -> Result<PublicKey, Failure> {
+pub(super) fn read_key(file: &Path) -> Result<PublicKey, Failure> {
     let pem = atomic_file::read_text(file, limits::INPUT_FILE_BYTES_MAX)
         .map_err(|e| unreadable(file, &e))?;
     PublicKey::from_spki_pem(&pem).map_err(|error| {

@@ -8,7 +8,7 @@ pub(crate) fn line(sync: &Sync) -> String {
         Sync::Synced | Sync::NoRemote => String::new(),
         Sync::NoLedger => "\nledger: none here, so this is not remembered\n".to_owned(),
         Sync::Pending(why) => {
-            format!("\nledger: pending ({why}); it is shared with the next orca command\n")
+            format!("\nledger: pending ({why}); orca ledger sync takes it in and shares it\n")
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::plan::executor::{Event, Stopped};
 use crate::plan::journal::JournalError;
 use crate::plan::step::Description;
+use crate::verbs::book::BookError;
 
 /// One step in a JSON document.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -75,6 +76,10 @@ pub(crate) fn stopped(stopped: Stopped) -> Failure {
         Stopped::Cancelled { .. } => Failure::new(Code::Interrupted, exit(Exit::Interrupted), text),
         Stopped::Journal { error: JournalError::Refused(_), .. } => {
             Failure::new(Code::LedgerRefused, exit(Exit::Closed), text)
+        }
+        Stopped::Journal { error: JournalError::Unsound(unsound), .. } => {
+            let failure = Failure::from(BookError::Unsound(unsound));
+            Failure { exit: exit(failure.exit), ..failure }
         }
         Stopped::Journal { error: JournalError::Unwritten(_), .. } => {
             Failure::new(Code::LedgerWrite, exit(Exit::Unavailable), text)

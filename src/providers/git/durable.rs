@@ -114,7 +114,8 @@ impl GitStorage {
         config.is_ok_and(|c| c.get_str("extensions.partialclone").is_ok())
     }
 
-    pub(super) fn read_one(&self, oid: Oid) -> Result<Stored> {
+    /// One entry, and the commit of the one before it.
+    pub(super) fn read_one(&self, oid: Oid) -> Result<(Stored, Option<Oid>)> {
         let commit = self.repository.find_commit(oid).map_err(|e| damaged(&name_of(oid), &e))?;
         let message = String::from_utf8_lossy(commit.message_bytes());
         let what = format!("entry {}", message.split_whitespace().last().unwrap_or("unnamed"));
@@ -126,7 +127,7 @@ impl GitStorage {
         let entry = self.read_blob(entry.id(), &what, STORED_BYTES_MAX)?;
         let dsse = tree.get_name(DSSE).map(|e| e.id());
         let dsse = dsse.map(|oid| self.read_blob(oid, &what, STORED_BYTES_MAX)).transpose()?;
-        Ok(Stored { tip: Tip(oid.to_string()), entry, dsse })
+        Ok((Stored { tip: Tip(oid.to_string()), entry, dsse }, commit.parent_ids().next()))
     }
 }
 

@@ -3,8 +3,10 @@
 pub(crate) mod command;
 pub(crate) mod release;
 mod durable;
+mod heads;
 #[cfg(test)]
 mod ledger_tests;
 mod lock;
 pub(crate) mod objects;
 mod remote;
+pub(crate) mod state_folder;

@@ -13,6 +13,7 @@ use super::command::Git;
 use super::durable::{DSSE, ENTRY, damaged, name_of, not_written, oid_of, signature, tip_of};
 use super::lock::RepositoryLock;
 use super::remote::Expect;
+use super::state_folder::{self, StateFolder};
 use crate::base::atomic_file;
 use crate::base::digest::Digest;
 use crate::base::ids::{Environment, OrcaId};
@@ -26,7 +27,7 @@ use crate::ledger::ports::{
 pub(super) const LEDGER: &str = "refs/orca/ledger";
 /// The remote's ledger as it was fetched last.
 pub(super) const FETCHED: &str = "refs/orca/remote/ledger";
-const HIGH_WATER: &str = "refs/orca/high-water";
+pub(super) const HIGH_WATER: &str = "refs/orca/high-water";
 const LEASES: &str = "refs/orca/lease/";
 pub(super) const FETCHED_LEASES: &str = "refs/orca/remote/lease/";
 
@@ -35,6 +36,9 @@ pub(crate) struct GitStorage {
     pub(super) repository: Repository,
     pub(super) git: Git,
     pub(super) remote: Option<String>,
+    /// Folders outside the repository where intents wait that it did not take; the first is
+    /// written to.
+    outside: Vec<PathBuf>,
 }
 
 impl GitStorage {
@@ -49,7 +53,17 @@ impl GitStorage {
             origin.or_else(|| (names.len() == 1).then(|| names[0].clone()))
         });
         let place = repository.workdir().unwrap_or_else(|| repository.path()).to_owned();
-        Ok(Self { repository, git: Git::in_folder(place), remote })
+        Ok(Self { repository, git: Git::in_folder(place), remote, outside: Vec::new() })
+    }
+
+    /// The same, with a place for intents when the repository takes none: in `state`, under the
+    /// name of this repository, and under `others` that belong to it too.
+    pub(crate) fn with_state_folder(mut self, state: &StateFolder, others: &[String]) -> Self {
+        let own = self.repository.commondir();
+        let own = own.canonicalize().unwrap_or_else(|_| own.to_owned());
+        let own = own.display().to_string();
+        self.outside = std::iter::once(&own).chain(others).map(|place| state.of(place)).collect();
+        self
     }
 
     fn own_folder(&self) -> PathBuf {
@@ -93,10 +107,9 @@ impl Storage for GitStorage {
         let mut next = Some(oid_of(tip)?);
         let mut entries = Vec::new();
         while let Some(oid) = next.filter(|oid| Some(*oid) != after) {
-            entries.push(self.read_one(oid)?);
-            let commit =
-                self.repository.find_commit(oid).map_err(|e| damaged(&name_of(oid), &e))?;
-            next = commit.parent_ids().next();
+            let (entry, parent) = self.read_one(oid)?;
+            entries.push(entry);
+            next = parent;
         }
         entries.reverse();
         Ok(entries)
@@ -196,27 +209,17 @@ impl Storage for GitStorage {
     }
 
     fn pending(&self) -> Result<Vec<Pending>> {
-        let folder = self.own_folder().join("pending");
-        let failed = |e: std::io::Error| damaged(&folder.display().to_string(), &e);
-        let listed = match fs::read_dir(&folder) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed)?,
-        };
-        let mut files: Vec<PathBuf> = listed.filter_map(|f| f.ok().map(|f| f.path())).collect();
-        files.retain(|f| f.extension().is_some_and(|e| e == "json"));
-        files.sort();
-        let bytes_max = u64::try_from(limits::ENTRY_BYTES_MAX).unwrap_or(u64::MAX);
-        let read = |file: PathBuf| {
-            atomic_file::read_limited(&file, bytes_max).map(|bytes| Pending { file, bytes })
-        };
-        files.into_iter().map(|file| read(file).map_err(failed)).collect()
+        let mut waiting = state_folder::waiting(&self.own_folder().join("pending"))?;
+        for folder in &self.outside {
+            // Not ours alone, and no reason to stop: what cannot be listed waits on.
+            waiting.extend(state_folder::waiting(folder).unwrap_or_default());
+        }
+        Ok(waiting)
     }
 
     fn put_pending(&self, id: &OrcaId, bytes: &[u8]) -> Result<PathBuf> {
-        let file = self.own_folder().join("pending").join(format!("{id}.json"));
-        let written = atomic_file::write(&file, bytes);
-        written.map_err(|e| not_written(&file.display().to_string(), &e))?;
-        Ok(file)
+        let own = self.own_folder().join("pending");
+        state_folder::put(std::iter::once(&own).chain(self.outside.first()), id, bytes)
     }
 
     fn drop_pending(&self, pending: &Pending) -> Result<()> {
@@ -240,11 +243,23 @@ impl Storage for GitStorage {
     }
 
     fn push(&self, tip: &Tip) -> Result<Swap> {
-        let swap = self.push_to(LEDGER, &tip.0, Expect::Ancestor)?;
-        if swap == Swap::Done {
-            self.set_ref(FETCHED, oid_of(tip)?)?;
-        }
-        Ok(swap)
+        self.push_ledger(tip, Expect::Ancestor)
+    }
+
+    fn replace(&self, expected: &Remote, tip: &Tip) -> Result<Swap> {
+        let old = match expected {
+            Remote::At(old) => Some(old.0.as_str()),
+            Remote::Empty | Remote::None => None,
+        };
+        self.push_ledger(tip, Expect::Exactly(old))
+    }
+
+    fn tagged_heads(&self) -> Result<Vec<(String, Digest)>> {
+        self.heads_in_tags()
+    }
+
+    fn chains(&self, from: Option<&str>) -> Result<Vec<(String, Tip)>> {
+        self.chains_here_and(from)
     }
 
     fn lease(&self, environment: &Environment, side: Side) -> Result<Option<StoredLease>> {

@@ -6,6 +6,9 @@ use super::objects::{FETCHED, FETCHED_LEASES, GitStorage};
 use crate::base::limits;
 use crate::ledger::ports::{Remote, Result, Storage as _, StorageError, Swap};
 
+/// Hooks of this clone are for people's work; one that hangs must not hold the ledger up.
+pub(super) const NO_HOOKS: &str = "core.hooksPath=/dev/null";
+
 /// Which old value a push relies on.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Expect<'a> {
@@ -23,6 +26,8 @@ impl GitStorage {
         let ledger = format!("+refs/orca/ledger*:{FETCHED}*");
         let leases = format!("+refs/orca/lease/*:{FETCHED_LEASES}*");
         let args = [
+            "-c",
+            NO_HOOKS,
             "fetch",
             "--quiet",
             "--no-tags",
@@ -38,6 +43,9 @@ impl GitStorage {
         let output = output.map_err(|e| unavailable(remote, &e))?;
         if output.success {
             return self.fetched();
+        }
+        if let Some(damaged) = self.damaged_ref() {
+            return Err(damaged);
         }
         Err(StorageError::RemoteUnavailable {
             remote: remote.clone(),
@@ -56,7 +64,8 @@ impl GitStorage {
                 Some(format!("--force-with-lease={name}:{}", old.unwrap_or("")))
             }
         };
-        let mut args = vec!["push", "--no-verify", "--porcelain", "--recurse-submodules=no"];
+        let mut args =
+            vec!["-c", NO_HOOKS, "push", "--no-verify", "--porcelain", "--recurse-submodules=no"];
         args.extend(lease.as_deref());
         args.extend(["--end-of-options", remote, &refspec]);
         let output = self.git.try_run(&args, limits::GIT_REMOTE);
@@ -87,11 +96,11 @@ fn refused(remote: &str, output: &Output) -> Result<Swap> {
     Err(StorageError::RemoteRefused { remote, detail })
 }
 
-fn unavailable(remote: &str, error: &GitError) -> StorageError {
+pub(super) fn unavailable(remote: &str, error: &GitError) -> StorageError {
     StorageError::RemoteUnavailable { remote: remote.to_owned(), detail: error.to_string() }
 }
 
-fn first_lines(text: &str) -> String {
+pub(super) fn first_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).take(4).collect();
     lines.join("; ").chars().take(600).collect()
 }

@@ -13,8 +13,8 @@ use crate::base::retry::RetryBudget;
 use crate::base::units::Weight;
 use crate::providers::http::{Call, HttpClient, HttpError, Repeat};
 use crate::router::api::{
-    ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest, StageRequest,
-    StateAnswer,
+    ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest, RevertRequest,
+    StageRequest, StateAnswer,
 };
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
@@ -33,6 +33,8 @@ pub(crate) struct RouterAdmin {
     /// Without a slash at the end.
     url: String,
     token: Secret,
+    /// Who lowers, so that whoever is pre-empted can name them.
+    actor: Option<String>,
 }
 
 /// Why a call brought nothing.
@@ -54,7 +56,12 @@ impl RouterAdmin {
     /// `url` is like `http://127.0.0.1:8081`.
     pub(crate) fn new(url: &str, token: Secret, entropy: Entropy) -> Result<Self, HttpError> {
         let http = HttpClient::direct(entropy)?;
-        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Self { http, url: url.trim_end_matches('/').to_owned(), token, actor: None })
+    }
+
+    /// The same, in the name of `who`.
+    pub(crate) fn acting_as(self, who: &str) -> Self {
+        Self { actor: Some(who.to_owned()), ..self }
     }
 
     pub(crate) async fn state(&self) -> Result<StateAnswer, RouterAdminError> {
@@ -96,7 +103,7 @@ impl RouterAdmin {
 
     /// All users to base, unconditionally: the one call of a rollback during a rollout.
     pub(crate) async fn revert(&self) -> Result<StateAnswer, RouterAdminError> {
-        self.post("revert", &serde_json::Map::new()).await
+        self.post("revert", &RevertRequest { by: self.actor.clone() }).await
     }
 
     /// The canary becomes the base.
@@ -114,7 +121,7 @@ impl RouterAdmin {
         &self,
         to: Option<Upstream>,
     ) -> Result<StateAnswer, RouterAdminError> {
-        self.post("previous", &PreviousRequest { to }).await
+        self.post("previous", &PreviousRequest { to, by: self.actor.clone() }).await
     }
 
     async fn post(

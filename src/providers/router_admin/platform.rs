@@ -62,6 +62,7 @@ impl RouterPlatform {
             canary,
             previous: state.previous.as_ref().map(|up| self.known(up)).transpose()?,
             went_back: state.suspended,
+            lowered_by: state.lowered_by.clone(),
             weight: state.weight,
             generation: state.generation,
             epoch: state.epoch,
@@ -104,7 +105,9 @@ impl RouterPlatform {
                     "stale_epoch" | "reverted" => Refused::StaleEpoch {
                         ours: 0,
                         found: found.map_or(0, |s| s.epoch),
-                        who: "another orca".to_owned(),
+                        who: found
+                            .and_then(|s| s.lowered_by.clone())
+                            .unwrap_or_else(|| "another orca".to_owned()),
                     },
                     _ => Refused::Unsupported(answer.message.clone()),
                 })

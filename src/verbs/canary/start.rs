@@ -80,6 +80,7 @@ impl Canary<'_> {
         self.plan.validate()?;
         self.plan.fits(&self.fleet.platform.capabilities())?;
         let state = ship.book.synced().await?;
+        standing::understood(&state)?;
         self.refuse_condemned(&state)?;
         let seen = self.fleet.platform.look().await?;
         if seen.base == self.candidate.deployment {

@@ -347,7 +347,8 @@ fn changed(
 ) -> Option<Event> {
     let staged = seen.canary.as_ref().is_some_and(|known| known.deployment == *ours.canary);
     if seen.epoch > ours.epoch {
-        return Some(Event::Preempted { by: format!("somebody with epoch {}", seen.epoch) });
+        let who = seen.lowered_by.as_deref().unwrap_or("somebody");
+        return Some(Event::Preempted { by: format!("{who} (epoch {})", seen.epoch) });
     }
     let found = match (staged, seen.weight) {
         (true, _) if seen.base != *ours.base => Found::Split,

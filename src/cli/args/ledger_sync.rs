@@ -1,0 +1,86 @@
+//! `orca ledger sync`: takes in what waits in files, and makes one history with the remote.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+use crate::cli::{wire, wire_fleet};
+use crate::ledger::reconcile::Standing;
+use crate::verbs::book::BookError;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Say what waits here, ask nobody and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where the ledger stands against its remote.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Synced {
+    dry_run: bool,
+    /// `synced`, `pending` or `no_remote`.
+    standing: &'static str,
+    /// Entries here now.
+    entries: u64,
+    /// Entries that the remote did not have, as far as was known here before.
+    waiting: u64,
+    /// Intents and facts that waited in files.
+    pending_files: usize,
+    /// Entries that came from the remote.
+    fetched: u64,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    let config = wire::load_config_or_default(context)?;
+    let book = wire_fleet::ledger(context, &config)?;
+    let dry_run = args.dry_run;
+    let done = book.on_thread(move |ledger| {
+        let (waiting, pending_files) = ledger.waiting()?;
+        let before = ledger.head()?.count;
+        let standing = if dry_run { ledger.synced()? } else { ledger.sync()? };
+        let entries = ledger.head()?.count;
+        Ok((standing, waiting, pending_files, before, entries))
+    });
+    let (standing, waiting, pending_files, before, entries) = done.await?;
+    let standing = match standing {
+        Standing::Synced => "synced",
+        Standing::NoRemote => "no_remote",
+        Standing::Pending => "pending",
+        Standing::Rewound => {
+            let text = "ledger rewound: it does not go on from what was seen here before";
+            return Err(
+                BookError::Unsound(crate::verbs::book::Unsound::Rewound(text.into())).into()
+            );
+        }
+    };
+    if standing == "pending" && !dry_run {
+        let text = "the remote kept changing; what is here is not shared yet".to_owned();
+        return Err(BookError::Unsynced(text).into());
+    }
+    let own = u64::try_from(pending_files).unwrap_or(u64::MAX);
+    let fetched = if dry_run { 0 } else { entries.saturating_sub(before).saturating_sub(own) };
+    let document = Synced { dry_run, standing, entries, waiting, pending_files, fetched };
+    let report = Report::new(Exit::Done, "orca.ledger-sync/v1", &document, human(&document));
+    Ok(if dry_run { report.next("orca ledger sync") } else { report })
+}
+
+fn human(done: &Synced) -> String {
+    let Synced { entries, waiting, pending_files, fetched, .. } = done;
+    let files = match pending_files {
+        0 => String::new(),
+        count => format!("; {count} that waited in files"),
+    };
+    match (done.dry_run, done.standing) {
+        (true, _) => format!("would share {waiting} of {entries} entries{files}\n"),
+        (false, "no_remote") => {
+            format!("there is no remote to share with; {entries} entries are here{files}\n")
+        }
+        (false, _) => {
+            format!("synced: {entries} entries, {fetched} fetched, {waiting} shared{files}\n")
+        }
+    }
+}
