@@ -19,7 +19,7 @@ use crate::gate::clearance::SeenLive;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::Ruling;
 use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
-use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, StageNext, State};
+use crate::rollout::machine::{Action, At, Event, ExitKind, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
 use crate::verbs::book::{BookError, Held, Sync};
@@ -76,7 +76,7 @@ impl Acts<'_> {
                 self.record_stage(stage, next, &judged).await;
                 Vec::new()
             }
-            Action::LowerToBase { reason } => self.lower(&reason).await,
+            Action::LowerToBase { reason } => self.lower(state, &reason).await,
             Action::VerifyBase => self.verify().await,
             Action::Say(text) => {
                 self.fleet.ship.say(text);
@@ -264,7 +264,7 @@ impl Acts<'_> {
     }
 
     /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
-    async fn lower(&mut self, reason: &str) -> Vec<Event> {
+    async fn lower(&mut self, state: &State, reason: &str) -> Vec<Event> {
         let since = *self.lowering_since.get_or_insert_with(clock::monotonic);
         let step = self.fleet.ship.book.id("st");
         let intent = Body::LowerIntended {
@@ -272,16 +272,24 @@ impl Acts<'_> {
             rollout: Some(self.started.rollout.clone()),
             to: self.started.base.clone(),
             reason: reason.to_owned(),
+            // Should this process die now, the next one knows what it went back for.
+            condemns: matches!(state.at, At::Lowering { end: RolloutEnd::RolledBack, .. })
+                .then(|| self.candidate.commit.clone()),
         };
         if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {
             self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
         }
+        hit(CrashPoint::StepAfterIntent);
         let lowered = self.fleet.platform.lower_to_base().await;
+        hit(CrashPoint::StepAfterApply);
         let outcome = if lowered.is_ok() { Outcome::Done } else { Outcome::Unknown };
         self.lowerings.push((step, outcome));
         match lowered {
-            Ok(_) => {
+            Ok(state) => {
                 self.moved_us.get_or_insert(clock::elapsed_us(since));
+                if let Some(text) = state.unstored() {
+                    self.fleet.ship.say(format!("warning: {text}"));
+                }
                 vec![Event::Lowered]
             }
             Err(error) => {
@@ -296,6 +304,9 @@ impl Acts<'_> {
         let seen = read_back::all_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
         self.fleet.ship.say(format!("read back: {}", seen.headline));
         self.proof = Some(seen.proof);
+        if seen.proof != TrafficProof::Verified {
+            tokio::time::sleep(read_back::PAUSE).await;
+        }
         vec![Event::Verified { on_base: seen.proof == TrafficProof::Verified }]
     }
 

@@ -14,6 +14,7 @@ use crate::rollout::plan::{PlanError, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
+use crate::verbs::settle;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::standing;
 
@@ -79,7 +80,9 @@ impl Canary<'_> {
         let ship = &self.fleet.ship;
         self.plan.validate()?;
         self.plan.fits(&self.fleet.platform.capabilities())?;
-        let state = ship.book.synced().await?;
+        ship.book.synced().await?;
+        settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
+        let state = ship.book.state().await?;
         self.refuse_condemned(&state)?;
         let seen = self.fleet.platform.look().await?;
         if seen.base == self.candidate.deployment {
@@ -90,6 +93,7 @@ impl Canary<'_> {
         }
         let held = ship.take_lease_above(seen.epoch).await?;
         let seen = self.end_unattended(&state, seen, &held).await?;
+        settle::steps(&*ship.book, &ship.environment).await?;
         let held =
             if seen.epoch < held.epoch { held } else { ship.take_lease_above(seen.epoch).await? };
         match self.begin(&seen, &held).await {
