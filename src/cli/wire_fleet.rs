@@ -59,7 +59,10 @@ pub(crate) fn book(context: &Context, config: &Config) -> Result<Arc<dyn Book>, 
         orca: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let folder = context.folder.clone();
-    let open = move || Ok(Ledger::open(Box::new(GitStorage::open(&folder)?), writer));
+    // Users are on base by then: whoever comes next finds nobody exposed.
+    let lease = std::time::Duration::from_micros(config.canary.grant.0.saturating_mul(2));
+    let open =
+        move || Ok(Ledger::open(Box::new(GitStorage::open(&folder)?), writer).leasing_for(lease));
     Ok(Arc::new(LedgerBook::start(open, context.entropy.clone())?))
 }
 

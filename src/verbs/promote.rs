@@ -77,6 +77,7 @@ impl Promotion<'_> {
         let mut moved = false;
         if seen.base == self.candidate.deployment {
             self.record_if_missing(&state, &seen).await?;
+            settle::steps(&*ship.book, &ship.environment).await?;
         } else {
             self.move_traffic(&state).await?;
             moved = true;

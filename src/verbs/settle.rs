@@ -81,6 +81,24 @@ pub(crate) async fn steps(book: &dyn Book, environment: &Environment) -> Result<
     Ok(())
 }
 
+/// Steps towards `release` of a process that died, once a later run has gone all the way: what they
+/// were to do is done.
+pub(crate) async fn release_steps(
+    book: &dyn Book,
+    environment: &Environment,
+    release: &str,
+) -> Result<(), BookError> {
+    let state = book.state().await?;
+    for (step, left) in open(&state, environment) {
+        let Body::StepIntended { detail, .. } = &left.intent else { continue };
+        if detail.get("release").is_some_and(|name| name == release) {
+            let detail = "its process died; a later run found it done, or did it".to_owned();
+            book.keep(ended(environment, step, Outcome::Unknown, detail)).await?;
+        }
+    }
+    Ok(())
+}
+
 fn open<'a>(
     state: &'a State,
     environment: &'a Environment,

@@ -7,16 +7,17 @@ mod support;
 
 mod bad_luck;
 mod command_line;
-mod converge;
 mod evidence;
 mod load;
 mod release;
 mod rollback;
 mod router;
 mod slo;
+mod story_b;
 mod story_c;
 mod story_d;
 mod story_e;
+mod story_k;
 mod unattended;
 mod waiver;
 mod world;

@@ -62,7 +62,7 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
         moved_us: None,
         lowering_since: None,
         proof: None,
-        lowerings: Vec::new(),
+        unwritten: Vec::new(),
         recorded: None,
     };
     Ok(drive(&plan, &mut acts, first).await)

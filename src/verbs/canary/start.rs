@@ -213,7 +213,7 @@ impl Canary<'_> {
             moved_us: None,
             lowering_since: None,
             proof: None,
-            lowerings: Vec::new(),
+            unwritten: Vec::new(),
             recorded: None,
         };
         drive(self.plan, &mut acts, Event::Started).await
