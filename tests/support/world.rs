@@ -57,16 +57,6 @@ impl World {
         world
     }
 
-    /// Another world like this one, at the same time.
-    pub(crate) fn copy(&self) -> Self {
-        let world = Self::new();
-        world.commands.store(self.commands.load(Ordering::Relaxed), Ordering::Relaxed);
-        let mut copied = Command::new("cp");
-        copied.arg("-a").arg(self.home.path().join(".")).arg(world.home.path());
-        Run::of(copied).expect_code(0);
-        world
-    }
-
     /// Where commands run.
     pub(crate) fn folder(&self) -> PathBuf {
         self.home.path().join("work")
