@@ -57,15 +57,16 @@ pub(crate) fn hit(point: CrashPoint) {
         return;
     }
     match ARMED.get() {
-        None => {}
         Some(Armed::Record(file)) => {
             let opened = std::fs::OpenOptions::new().create(true).append(true).open(file);
-            let _ = opened.and_then(|mut file| writeln!(file, "{point:?}"));
+            let line = format!("{point:?}\n");
+            let _ = opened.and_then(|mut file| file.write_all(line.as_bytes()));
         }
-        Some(Armed::Signal { name, left, signal }) => {
-            if *name == format!("{point:?}") && left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                let _ = rustix::process::kill_process(rustix::process::getpid(), *signal);
-            }
+        Some(Armed::Signal { name, left, signal })
+            if *name == format!("{point:?}") && left.fetch_sub(1, Ordering::SeqCst) == 1 =>
+        {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), *signal);
         }
+        None | Some(Armed::Signal { .. }) => {}
     }
 }

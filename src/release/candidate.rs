@@ -127,9 +127,13 @@ fn tag_elsewhere(look: &Look, wanted: &Wanted) -> Option<Problem> {
         _ => fetch,
     };
     let place = |commit: Option<CommitId>, place: &str| {
-        commit.map(|commit| match commit == *head {
-            true => format!("at HEAD ({}) {place}", commit.short()),
-            false => format!("at {} {place}", commit.short()),
+        commit.map(|commit| {
+            let short = commit.short();
+            if commit == *head {
+                format!("at HEAD ({short}) {place}")
+            } else {
+                format!("at {short} {place}")
+            }
         })
     };
     let places = match (here, there) {

@@ -185,7 +185,8 @@ fn verb(fleet: &mut Fleet, args: &[&str], look: impl Fn(&Fleet, &Value) -> Value
     for point in points {
         fleet.restore();
         killed_at(&point, fleet.command(args));
-        if fleet.world.git(&["--git-dir", "../origin.git", "for-each-ref", LEASE]) != "" {
+        let lease = ["--git-dir", "../origin.git", "for-each-ref", LEASE];
+        if !fleet.world.git(&lease).is_empty() {
             fleet.lease_ends();
         }
         let again = fleet.orca(args);
