@@ -40,12 +40,11 @@ pub(crate) const LEDGER_LOCK: Duration = Duration::from_secs(5);
 pub(crate) const LEDGER_LOCK_ROLLBACK: Duration = Duration::from_millis(200);
 /// A ruling this far in the future is Inconclusive.
 pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(5);
-/// How long a router grant lasts, and how often it is renewed.
-pub(crate) const GRANT: Duration = Duration::from_mins(1);
-pub(crate) const GRANT_RENEWAL: Duration = Duration::from_secs(15);
+/// How often a router grant is renewed while it lasts.
+pub(crate) const GRANT_RENEWALS: u64 = 4;
 /// How long a version whose every stage passed keeps its traffic while it waits to be promoted.
 pub(crate) const GRANT_COMPLETE: Duration = Duration::from_hours(1);
-/// How long a lease is held without renewal.
+/// How long a lease is held without renewal, unless `canary.grant` says otherwise.
 pub(crate) const LEASE: Duration = Duration::from_mins(2);
 /// Time a single check may observe unless it says otherwise.
 pub(crate) const CHECK: Duration = Duration::from_mins(10);

@@ -25,7 +25,6 @@ use crate::verbs::ports::PairedLoad;
 
 /// The plan as the machine runs it.
 pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
-    let renewal = u64::try_from(limits::GRANT_RENEWAL.as_micros()).unwrap_or(u64::MAX);
     let stages = config.stages.iter().map(|stage| Stage {
         weight: stage.weight,
         bake: stage.bake,
@@ -37,7 +36,8 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
     });
     RolloutPlan {
         stages: stages.collect(),
-        renewal: Micros(renewal),
+        grant: config.grant,
+        renewal: Micros(config.grant.0 / limits::GRANT_RENEWALS),
         hard_limits: HardLimits::default(),
         on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
     }

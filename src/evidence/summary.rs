@@ -291,8 +291,9 @@ pub(crate) fn related_entries(
             Body::RaiseIntended { rollout, step, .. } => {
                 of_rollout(rollout) && ids.insert(step.clone())
             }
-            Body::LowerIntended { rollout, step, .. } => {
-                rollout.as_ref().is_some_and(of_rollout) && ids.insert(step.clone())
+            Body::LowerIntended { rollout, step, condemns, .. } => {
+                let mine = rollout.as_ref().is_some_and(of_rollout);
+                (mine || condemns.as_ref() == Some(commit)) && ids.insert(step.clone())
             }
             Body::StepEnded { step, .. } => ids.contains(step),
             Body::Ruled { ruling, .. } => ruling.subject.commit == *commit,

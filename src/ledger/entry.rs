@@ -125,6 +125,10 @@ pub(crate) enum Body {
         rollout: Option<OrcaId>,
         to: DeploymentId,
         reason: String,
+        /// The commit that this takes back as a rollback; absent when nothing is condemned. An
+        /// entry without it is read as one that condemns nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        condemns: Option<CommitId>,
     },
     StepEnded {
         step: OrcaId,

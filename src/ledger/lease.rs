@@ -105,10 +105,11 @@ pub(crate) fn release(
     Ok(Lease { holder: None, expires_at: now.min(lease.expires_at), ..lease.clone() })
 }
 
-/// Takes the lease from whoever holds it: only a rollback may.
+/// Takes the lease from whoever holds it: only going back may. It ends at once, so that the next
+/// candidate need not wait; the name stays, for whoever lost it.
 pub(crate) fn preempt(known: &[Option<Lease>], me: &str, now: Timestamp) -> Lease {
     let newest = known.iter().flatten().map(|lease| lease.epoch).max().unwrap_or(0);
-    Lease::held_by(me, newest.saturating_add(1), now)
+    Lease { expires_at: now, ..Lease::held_by(me, newest.saturating_add(1), now) }
 }
 
 fn own<'a>(current: Option<&'a Lease>, (me, epoch): (&str, u64)) -> Result<&'a Lease, LeaseError> {
@@ -169,7 +170,9 @@ mod tests {
         let low = acquire(None, "ci", at(0)).unwrap();
         let high = Lease { epoch: 9, ..low.clone() };
         assert_eq!(preempt(&[Some(low), Some(high)], "ana", at(1)).epoch, 10);
-        assert_eq!(preempt(&[], "ana", at(1)).epoch, 1);
+        let first = preempt(&[], "ana", at(1));
+        assert_eq!(first.epoch, 1);
+        assert_eq!(acquire(Some(&first), "ci", at(1)).unwrap().epoch, 2, "nobody waits for it");
     }
 
     #[test]

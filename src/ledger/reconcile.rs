@@ -263,7 +263,10 @@ impl Ledger {
         environment: &Environment,
     ) -> Result<Lease, LedgerError> {
         let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
-        self.swap_lease(environment, |current| lease::acquire(current, &me, now))
+        let expires_at = now.plus(self.lease);
+        self.swap_lease(environment, |current| {
+            lease::acquire(current, &me, now).map(|lease| Lease { expires_at, ..lease })
+        })
     }
 
     /// Prolongs a lease that is still mine.
@@ -273,7 +276,10 @@ impl Ledger {
         epoch: u64,
     ) -> Result<Lease, LedgerError> {
         let (me, now) = (self.writer.holder.clone(), self.writer.clock.now());
-        self.swap_lease(environment, |current| lease::renew(current, (&me, epoch), now))
+        let expires_at = now.plus(self.lease);
+        self.swap_lease(environment, |current| {
+            lease::renew(current, (&me, epoch), now).map(|lease| Lease { expires_at, ..lease })
+        })
     }
 
     /// Gives a lease back that is still mine.

@@ -118,6 +118,8 @@ pub(crate) struct Ledger {
     pub(super) storage: Box<dyn Storage>,
     pub(super) writer: Writer,
     pub(super) fold: Fold,
+    /// How long a lease of this writer is held without renewal.
+    pub(super) lease: Duration,
 }
 
 /// Tries before a chain that keeps changing is given up.
@@ -126,7 +128,13 @@ pub(super) const TRIES: u32 = 8;
 impl Ledger {
     /// Reads nothing yet, so that an unreadable ledger stops no rollback.
     pub(crate) fn open(storage: Box<dyn Storage>, writer: Writer) -> Self {
-        Self { storage, writer, fold: Fold::default() }
+        Self { storage, writer, fold: Fold::default(), lease: limits::LEASE }
+    }
+
+    /// Holds leases for `span` at a time.
+    #[must_use]
+    pub(crate) fn leasing_for(self, span: Duration) -> Self {
+        Self { lease: span, ..self }
     }
 
     /// The state as of now, from verified entries.

@@ -3,6 +3,7 @@
 //! not done again, so a run after a crash ends where an undisturbed one does.
 
 use super::ports::{Head, Tag, Upstream};
+use crate::base::ids::CommitId;
 
 /// The repository as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,21 +97,61 @@ fn problems(look: &Look, wanted: &Wanted) -> Vec<Problem> {
     if let Some(problem) = unpushed(look, wanted) {
         problems.push(problem);
     }
-    for (place, tags) in [("here", &look.local_tags), ("on the remote", &look.remote_tags)] {
-        let Some(tag) = find(tags, &wanted.tag) else { continue };
-        if tag.commit != look.head.commit || !wanted.files.is_empty() {
-            problems.push(Problem {
-                text: format!(
-                    "tag {} exists {place} at {}, and HEAD is {}",
-                    tag.name,
-                    tag.commit.short(),
-                    look.head.commit.short()
-                ),
-                fix: format!("git fetch {} --tags, then run again", wanted.remote),
-            });
-        }
-    }
+    problems.extend(tag_elsewhere(look, wanted));
     problems
+}
+
+/// The tag stands where this candidate does not, here or on the remote: one problem, one fix.
+fn tag_elsewhere(look: &Look, wanted: &Wanted) -> Option<Problem> {
+    let at = |tags: &[Tag]| find(tags, &wanted.tag).map(|tag| tag.commit.clone());
+    let (here, there) = (at(&look.local_tags), at(&look.remote_tags));
+    let (head, remote, tag) = (&look.head.commit, &wanted.remote, &wanted.tag);
+    let is_head = |commit: &Option<CommitId>| commit.as_ref().is_none_or(|c| c == head);
+    if is_head(&here) && is_head(&there) {
+        if (here.is_none() && there.is_none()) || wanted.files.is_empty() {
+            return None;
+        }
+        return Some(Problem {
+            text: format!(
+                "tag {tag} stands at HEAD ({}) already, whose {} does not say that version: orca \
+                 did not make it",
+                head.short(),
+                wanted.files.join(", ")
+            ),
+            fix: format!("git tag --delete {tag}, if nobody uses it; else commit the next fix"),
+        });
+    }
+    let fetch = format!("git fetch {remote} --tags, then run again: it takes the next number");
+    let fix = match (&here, &there) {
+        (Some(a), Some(b)) if a != b => format!("git tag --delete {tag} && {fetch}"),
+        _ => fetch,
+    };
+    let place = |commit: Option<CommitId>, place: &str| {
+        commit.map(|commit| {
+            let short = commit.short();
+            if commit == *head {
+                format!("at HEAD ({short}) {place}")
+            } else {
+                format!("at {short} {place}")
+            }
+        })
+    };
+    let places = match (here, there) {
+        (Some(here), Some(there)) if here == there => {
+            format!("at {} here and on {remote}; HEAD is {}", here.short(), head.short())
+        }
+        (here, there) => {
+            let both = [place(here, "here"), place(there, &format!("on {remote}"))];
+            let places: Vec<String> = both.into_iter().flatten().collect();
+            let shown = places.join(", and ");
+            if shown.contains("HEAD") {
+                shown
+            } else {
+                format!("{shown}; HEAD is {}", head.short())
+            }
+        }
+    };
+    Some(Problem { text: format!("tag {tag} stands {places}"), fix })
 }
 
 /// Commits that only this clone has. The release's own commit may be ahead by one.
@@ -211,7 +252,7 @@ mod tests {
                     let name = "v1.2.1-rc.1".into();
                     l.remote_tags = vec![Tag { name, commit: commit(1, "x").id }];
                 },
-                "exists on the remote",
+                "on origin; HEAD is",
                 "git fetch origin --tags",
             ),
         ];

@@ -4,13 +4,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::ports::{Capabilities, Weights};
-use crate::base::limits;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RolloutPlan {
     pub(crate) stages: Vec<Stage>,
+    /// How long a weight lasts unless it is renewed; a minute in plans that do not say.
+    #[serde(default = "a_minute")]
+    pub(crate) grant: Micros,
     /// How often a grant is renewed, and an undecided stage judged again.
     pub(crate) renewal: Micros,
     pub(crate) hard_limits: HardLimits,
@@ -84,6 +86,10 @@ pub(crate) enum PlanError {
     WeightNotOffered { stage: usize, weight: Weight },
 }
 
+const fn a_minute() -> Micros {
+    Micros::from_secs(60)
+}
+
 impl RolloutPlan {
     /// Checks what holds on every platform.
     pub(crate) fn validate(&self) -> Result<(), PlanError> {
@@ -104,9 +110,9 @@ impl RolloutPlan {
             }
             Some(_) => {}
         }
-        let grant = Micros(u64::try_from(limits::GRANT.as_micros()).unwrap_or(u64::MAX));
-        if self.renewal.0 == 0 || self.renewal >= grant {
-            return Err(PlanError::RenewsTooLate { renewal: self.renewal, grant });
+        if self.renewal.0 == 0 || self.renewal >= self.grant {
+            let (renewal, grant) = (self.renewal, self.grant);
+            return Err(PlanError::RenewsTooLate { renewal, grant });
         }
         Ok(())
     }
@@ -142,6 +148,7 @@ pub(super) mod tests {
         };
         RolloutPlan {
             stages: [100, 500, 2_500, 10_000].map(stage).to_vec(),
+            grant: a_minute(),
             renewal: Micros::from_secs(15),
             hard_limits: HardLimits::default(),
             on_interrupt: OnInterrupt::Abort,

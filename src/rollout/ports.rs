@@ -114,6 +114,17 @@ pub(crate) struct PlatformState {
     pub(crate) epoch: u64,
     /// When the weight falls back to base by itself.
     pub(crate) grant_until: Option<Timestamp>,
+    /// False when this is served and could not be stored: a restart of the platform undoes it.
+    pub(crate) stored: bool,
+}
+
+impl PlatformState {
+    /// What people must know of a change that is served and not stored.
+    pub(crate) fn unstored(&self) -> Option<&'static str> {
+        const TEXT: &str = "the platform serves this and could not store it: until its disk takes \
+                            it, a restart brings back what was before";
+        (!self.stored).then_some(TEXT)
+    }
 }
 
 /// A canary to be made known, at weight zero.

@@ -13,8 +13,10 @@ use crate::base::clock::Timestamp;
 use crate::base::units::{Micros, Weight};
 use crate::ledger::entry::RolloutEnd;
 
-/// How often a lowering that could not be verified is called again before a human is needed.
+/// How often a lowering that was not accepted is called again before a human is needed.
 const LOWER_ATTEMPTS_MAX: u32 = 10;
+/// How often an accepted lowering is read back before a human is needed. The call is not repeated.
+const VERIFY_ATTEMPTS_MAX: u32 = 3;
 
 type Next = (State, Vec<Action>);
 
@@ -264,8 +266,8 @@ fn preempted(state: State, by: &str) -> Next {
 /// On the way back only the answers to going back count.
 fn going_back(state: State, event: Event) -> Next {
     match (state.at.clone(), event) {
-        (At::Lowering { end, exit, attempt, reason }, Event::Lowered) => {
-            let next = State { at: At::Verifying { end, exit, attempt, reason }, ..state };
+        (At::Lowering { end, exit, reason, .. }, Event::Lowered) => {
+            let next = State { at: At::Verifying { end, exit, attempt: 1, reason }, ..state };
             (next, vec![Action::VerifyBase])
         }
         (At::Verifying { end: ended, exit, reason, .. }, Event::Verified { on_base: true }) => {
@@ -275,11 +277,13 @@ fn going_back(state: State, event: Event) -> Next {
             let text = format!("going back failed and is tried again: {detail}");
             (state, vec![Action::Say(text)])
         }
-        (At::Lowering { end, exit, attempt, reason }, Event::Tick)
-        | (
+        (At::Lowering { end, exit, attempt, reason }, Event::Tick) => {
+            lower_again(state, (end, exit), attempt, reason)
+        }
+        (
             At::Verifying { end, exit, attempt, reason },
             Event::Verified { on_base: false } | Event::Tick,
-        ) => lower_again(state, (end, exit), attempt, reason),
+        ) => verify_again(state, (end, exit), attempt, reason),
         // Asked by a person while a grant's end or a breach already goes back: one way, one end.
         _ => (state, Vec::new()),
     }
@@ -292,14 +296,31 @@ fn lower_again(
     reason: String,
 ) -> Next {
     if attempt >= LOWER_ATTEMPTS_MAX {
-        let text = format!("{reason}; going back to base could not be verified");
-        // A judged breach condemns whatever became of the traffic; no other end may be claimed.
-        let ended = (ended == RolloutEnd::RolledBack).then_some(ended);
-        return end(state, ended, ExitKind::Unverified, text);
+        return unverified(state, ended, &format!("{reason}; going back to base failed"));
     }
     let say = reason.clone();
     let at = At::Lowering { end: ended, exit, attempt: attempt + 1, reason };
     (State { at, ..state }, vec![Action::LowerToBase { reason: say }])
+}
+
+/// The platform has accepted: asking it again would change nothing, reading again may.
+fn verify_again(
+    state: State,
+    (ended, exit): (RolloutEnd, ExitKind),
+    attempt: u32,
+    reason: String,
+) -> Next {
+    if attempt >= VERIFY_ATTEMPTS_MAX {
+        return unverified(state, ended, &format!("{reason}; going back could not be verified"));
+    }
+    let at = At::Verifying { end: ended, exit, attempt: attempt + 1, reason };
+    (State { at, ..state }, vec![Action::VerifyBase])
+}
+
+/// A judged breach condemns whatever became of the traffic; no other end may be claimed.
+fn unverified(state: State, ended: RolloutEnd, text: &str) -> Next {
+    let ended = (ended == RolloutEnd::RolledBack).then_some(ended);
+    end(state, ended, ExitKind::Unverified, text.to_owned())
 }
 
 fn clear(state: State) -> Next {
@@ -451,5 +472,22 @@ mod tests {
             state = step(&plan(), state, NOW, Event::Tick).0;
         }
         assert_eq!(state.at, At::Ended { end, exit: ExitKind::Unverified });
+    }
+
+    /// Once the platform accepted, only reading back is repeated: one changing call.
+    #[test]
+    fn an_accepted_lowering_is_called_once_and_read_back_again() {
+        let failed = step(&plan(), judging_at(0), NOW, judged(0, Verdict::Fail, None)).0;
+        let (mut state, actions) = step(&plan(), failed, NOW, Event::Lowered);
+        assert_eq!(kinds(&actions), ["verify"]);
+        for _ in 1..VERIFY_ATTEMPTS_MAX {
+            let (next, actions) = step(&plan(), state, NOW, Event::Verified { on_base: false });
+            assert_eq!(kinds(&actions), ["verify"]);
+            state = next;
+        }
+        let (ended, actions) = step(&plan(), state, NOW, Event::Verified { on_base: false });
+        assert_eq!(kinds(&actions), ["end"]);
+        let end = Some(RolloutEnd::RolledBack);
+        assert_eq!(ended.at, At::Ended { end, exit: ExitKind::Unverified });
     }
 }

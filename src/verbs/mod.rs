@@ -12,6 +12,7 @@ pub(crate) mod ports;
 pub(crate) mod promote;
 pub(crate) mod read_back;
 pub(crate) mod rollback;
+pub(crate) mod settle;
 pub(crate) mod ship;
 pub(crate) mod standing;
 pub(crate) mod tag_rc;

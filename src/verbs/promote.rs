@@ -8,7 +8,7 @@ use super::canary::start::Candidate;
 use super::read_back::{self, ReadBack};
 use super::ship::{Fleet, PhaseGate};
 use super::tag_rc::{SharedRepository, on_repository};
-use super::{gates, standing};
+use super::{gates, settle, standing};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::gate::phase::{GateRequirement, Phase};
@@ -67,8 +67,9 @@ fn denied_text(denied: &Denied) -> &str {
 impl Promotion<'_> {
     pub(crate) async fn run(&self) -> Result<Done, PromoteError> {
         let ship = &self.fleet.ship;
-        let state = ship.book.synced().await?;
-        standing::understood(&state)?;
+        standing::understood(&ship.book.synced().await?)?;
+        settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
+        let state = ship.book.state().await?;
         if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
             return Err(PromoteError::Condemned(text));
         }
@@ -76,12 +77,13 @@ impl Promotion<'_> {
         let mut moved = false;
         if seen.base == self.candidate.deployment {
             self.record_if_missing(&state, &seen).await?;
+            settle::steps(&*ship.book, &ship.environment).await?;
         } else {
             self.move_traffic(&state).await?;
             moved = true;
         }
         let commit = Some(&self.candidate.commit);
-        let read = read_back::all_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
+        let read = read_back::until_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
         if read.proof == TrafficProof::Failed {
             return Ok(Done { seen: read, tagged: Err("traffic is not on it".into()), moved });
         }
@@ -104,6 +106,7 @@ impl Promotion<'_> {
         let base = rollout.started.base.clone();
         let base_commit = rollout.started.base_commit.clone();
         let held = ship.take_lease_above(self.fleet.platform.look().await?.epoch).await?;
+        settle::steps(&*ship.book, &ship.environment).await?;
         let result = self.cleared_promotion(state, &held, &base, base_commit).await;
         ship.book.release_lease(&ship.environment, &held).await;
         result

@@ -1,12 +1,19 @@
 //! Verifying by reading traffic back: requests of many different sticky keys through the front
 //! door, and who answered each. The judgement is pure.
 
+use std::time::Duration;
+
 use crate::base::ids::CommitId;
 use crate::ledger::entry::TrafficProof;
 use crate::rollout::ports::{Arm, Platform, PlatformError, ProbeAnswer};
 
 /// How many different keys are asked.
 pub(crate) const KEYS: u32 = 200;
+/// How long all of them together may take.
+const WITHIN: Duration = Duration::from_secs(4);
+/// How often traffic is read again, when it does not show what was asked for, and how soon.
+const TRIES: u32 = 3;
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 
 /// What reading back showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,20 +23,38 @@ pub(crate) struct ReadBack {
     pub(crate) headline: String,
 }
 
+/// [`all_on`], asked again a few times until it is so. Reading changes nothing.
+pub(crate) async fn until_on(
+    platform: &dyn Platform,
+    wanted: Arm,
+    commit: Option<&CommitId>,
+) -> ReadBack {
+    let mut seen = all_on(platform, wanted, commit).await;
+    for _ in 1..TRIES {
+        if seen.proof == TrafficProof::Verified {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        seen = all_on(platform, wanted, commit).await;
+    }
+    seen
+}
+
 /// Asks who serves and judges the answers.
 pub(crate) async fn all_on(
     platform: &dyn Platform,
     wanted: Arm,
     commit: Option<&CommitId>,
 ) -> ReadBack {
-    match platform.probe_keys(KEYS).await {
-        Ok(answers) => judge(&answers, wanted, commit),
-        Err(PlatformError::Refused { platform, refused }) => ReadBack {
-            proof: TrafficProof::Requested,
-            headline: format!("{platform} could not be asked: {refused}"),
-        },
-        Err(error) => ReadBack { proof: TrafficProof::Requested, headline: error.to_string() },
-    }
+    let headline = match tokio::time::timeout(WITHIN, platform.probe_keys(KEYS)).await {
+        Ok(Ok(answers)) => return judge(&answers, wanted, commit),
+        Ok(Err(PlatformError::Refused { platform, refused })) => {
+            format!("{platform} could not be asked: {refused}")
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("{KEYS} keys were not answered within {} s", WITHIN.as_secs()),
+    };
+    ReadBack { proof: TrafficProof::Requested, headline }
 }
 
 /// Every answer must come from the wanted arm, by the platform's mark or by the commit. An answer

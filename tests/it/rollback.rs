@@ -1,7 +1,7 @@
 //! `orca rollback`: the way back needs nothing but the router, and can be repeated.
 
-use crate::support::fleet::ALL;
-use crate::support::{Fleet, Run, quiet};
+use crate::support::fleet::{ALL, DEADLINE};
+use crate::support::{Fleet, Run, Running, quiet, wait_until};
 
 /// One release is promoted; then every way back is tried on it, from the harmless to the last.
 #[test]
@@ -16,6 +16,8 @@ fn a_promoted_release_goes_back_from_anywhere() {
 
     let planned = fleet.orca(&[&back[..], &["--dry-run"]].concat()).expect_code(0).json();
     assert_eq!(planned["to"], fleet.base.as_str());
+    let titles: Vec<_> = planned["steps"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(titles, ["traffic", "verify", "record", "share"]);
     assert_eq!(fleet.platform(), promoted, "a dry run changes nothing");
 
     let never = [&back[..], &["--to", "http://127.0.0.1:9"]].concat();
@@ -32,6 +34,9 @@ fn a_promoted_release_goes_back_from_anywhere() {
     assert_eq!(fleet.platform(), promoted);
 
     let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
+    // Without a repository there is nothing to write: the rest is the plan that was printed.
+    assert_eq!(made["steps"].as_array().unwrap()[..], planned["steps"].as_array().unwrap()[..2]);
+    assert!(made["moved_us"].as_u64() <= made["verified_us"].as_u64(), "{made}");
     assert_eq!((&made["to"], &made["traffic"]), (&fleet.base.clone().into(), &"verified".into()));
     assert_eq!(fleet.platform()["base"], fleet.base.as_str());
     assert_eq!(fleet.served_by(&candidate.commit, 50), 0);
@@ -71,7 +76,79 @@ fn the_first_release_has_no_way_back() {
     let back = ["rollback", "--reason", "no good"];
     for command in [fleet.command(&back), fleet.elsewhere(&back)] {
         let stuck = Run::of(command).expect_code(7);
-        assert!(stuck.stderr.contains("ORCA-1605"), "{}", stuck.stderr);
+        for part in ["ORCA-1605", "maintenance page"] {
+            assert!(stuck.stderr.contains(part), "{part}: {}", stuck.stderr);
+        }
     }
     assert_eq!(fleet.platform(), before);
+}
+
+/// A canary under way holds the lease, its candidate froze staging, and then everything but the
+/// router and the base is gone: the remote, the new version, whoever watched it.
+#[test]
+fn a_rollback_waits_for_no_lease_freeze_or_remote() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 10m, max_hold: 20m}", ALL]);
+    fleet.users("users");
+    let candidate = fleet.candidate();
+    let canary = fleet.spawn(&Fleet::canary(&candidate));
+    wait_until("25 % on the canary", DEADLINE, || fleet.weight() == 2500);
+    assert!(fleet.status()["freeze"].is_string());
+    fleet.world.git(&["remote", "set-url", "origin", "../gone.git"]);
+
+    let made = fleet.orca(&["rollback", "--json", "--emergency", "--reason", "checkout is down"]);
+    let made = made.expect_code(0).json();
+    assert_eq!((&made["traffic"], &made["to"]), (&"verified".into(), &fleet.base.clone().into()));
+    assert!(made["ledger"].as_str().unwrap().starts_with("pending"), "{made}");
+    assert_eq!((fleet.weight(), fleet.served_by(&candidate.commit, 50)), (0, 0));
+
+    let ended = canary.end().expect_code(1);
+    for part in ["took over", "ended by ada", "checkout is down"] {
+        assert!(ended.stdout.contains(part), "{part}: {}", ended.stdout);
+    }
+    let again = fleet.orca(&["rollback", "--json", "--reason", "the remote is still away"]);
+    assert!(again.expect_code(0).json()["ledger"].as_str().unwrap().starts_with("pending"));
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str());
+
+    // The remote is back: one history, and the commit is condemned for everybody.
+    fleet.world.git(&["remote", "set-url", "origin", "../origin.git"]);
+    let refused = fleet.orca(&Fleet::canary(&candidate)).expect_code(1);
+    assert!(refused.stderr.contains("ORCA-1304"), "{}", refused.stderr);
+    let colleague =
+        Run::of(fleet.colleague(&["release", "status", "--json"])).expect_code(0).json();
+    assert_eq!(colleague["condemned"].as_array().unwrap().len(), 1, "{colleague}");
+}
+
+/// Two people in two clones, at once; then one of them dies between the call and the last entry.
+#[test]
+fn two_people_at_once_and_one_that_dies_converge() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
+    fleet.users("users");
+    let first = fleet.promoted();
+    let back = ["rollback", "--json", "--reason", "checkout is down"];
+    let both = [fleet.colleague(&back), fleet.command(&back)].map(Running::start);
+    for person in both {
+        person.end().expect_code(0);
+    }
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str());
+    assert_eq!(fleet.served_by(&first.commit, 50), 0);
+    let condemned = |fleet: &Fleet| fleet.status()["condemned"].as_array().unwrap().len();
+    assert_eq!(condemned(&fleet), 1);
+
+    let second = fleet.promoted();
+    let mut dying = fleet.command(&back);
+    dying.env("ORCA_TEST_CRASH", "StepAfterApply");
+    assert_eq!(Run::of(dying).code, None);
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str(), "traffic had moved");
+    assert_eq!((condemned(&fleet), fleet.status()["unattended"].as_array().unwrap().len()), (1, 1));
+    // The next verb that would ship it writes down what the dead process could not.
+    let refused = fleet.orca(&Fleet::canary(&second)).expect_code(1);
+    assert!(refused.stderr.contains("ORCA-1304"), "{}", refused.stderr);
+    let status = fleet.status();
+    assert_eq!(status["base"]["deployment"], fleet.base.as_str(), "{status}");
+    assert!(status["unattended"].as_array().unwrap().is_empty(), "{status}");
+    assert_eq!(condemned(&fleet), 2);
+    let stays = fleet.orca(&back).expect_code(0).json();
+    assert_eq!(stays["to"], fleet.base.as_str(), "never one release further");
 }

@@ -1,13 +1,17 @@
 //! A canary whose process ends: killed without a word, or told to stop.
 
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
 use crate::support::fleet::{ALL, Candidate, DEADLINE};
 use crate::support::{Fleet, Running, quiet, wait_until};
 
 /// Bakes longer than any test: the process is met in the middle of this stage.
 const LONG: &str = "{weight: 25%, bake: 10m, max_hold: 20m}";
 
-fn in_the_middle() -> (Fleet, Candidate, Running) {
-    let mut fleet = Fleet::start(&[LONG, ALL]);
+fn in_the_middle(canary: &str) -> (Fleet, Candidate, Running) {
+    let mut fleet = Fleet::start_with(canary, &[LONG, ALL]);
     fleet.users("users");
     let candidate = fleet.candidate();
     let canary = fleet.spawn(&Fleet::canary(&candidate));
@@ -18,13 +22,44 @@ fn in_the_middle() -> (Fleet, Candidate, Running) {
     (fleet, candidate, canary)
 }
 
-/// Story I as far as a test can wait: the grant ends the exposure after a minute, which the router's
-/// own tests prove with their own clock. Here: the ledger keeps the open canary, nobody takes it up
-/// while the dead process's lease lives, and `abort` waits for no lease.
+/// Story I: nobody returns. The grant ends, users are on base, and `resume` writes down what became
+/// of the canary once the dead process's lease is over; it raises nothing.
 #[test]
-fn story_i_after_sigkill_the_canary_is_known_and_can_be_ended() {
+fn story_i_nobody_returns() {
     let _quiet = quiet();
-    let (fleet, candidate, canary) = in_the_middle();
+    let (fleet, candidate, canary) = in_the_middle("grant: 3s");
+    canary.signal("KILL");
+    assert_eq!(canary.end().code, None);
+    wait_until("all traffic on base", DEADLINE, || fleet.weight() == 0);
+    assert_eq!(fleet.served_by(&candidate.commit, 50), 0);
+    let status = fleet.orca(&["release", "status"]).expect_code(0);
+    for part in ["unattended:  the canary of", "nobody renewed its grant", "orca canary resume"] {
+        assert!(status.stdout.contains(part), "{part}: {}", status.stdout);
+    }
+
+    let mut resumed = fleet.orca(&["canary", "resume", "--json"]);
+    wait_until("the end of the lease", DEADLINE, || {
+        let is_held = resumed.code == Some(1) && resumed.stderr.contains("holds the lease");
+        if is_held {
+            resumed = fleet.orca(&["canary", "resume", "--json"]);
+        }
+        !is_held
+    });
+    let resumed = resumed.expect_code(6).json();
+    assert_eq!(resumed["end"], "grant_ended", "{resumed}");
+    let status = fleet.status();
+    assert_eq!((&status["platform"]["weight_bp"], &status["canary"]), (&0.into(), &Value::Null));
+    assert!(status["unattended"].as_array().unwrap().is_empty(), "{status}");
+    assert!(status["condemned"].as_array().unwrap().is_empty(), "it was not judged: {status}");
+    fleet.orca(&["canary", "resume"]).expect_code(1);
+}
+
+/// Somebody returns at once: nobody takes the canary up while the dead process's lease lives, and
+/// `abort` waits for no lease.
+#[test]
+fn after_sigkill_the_canary_is_known_and_can_be_ended() {
+    let _quiet = quiet();
+    let (fleet, candidate, canary) = in_the_middle("grant: 60s");
     canary.signal("KILL");
     assert_eq!(canary.end().code, None);
     let status = fleet.status();
@@ -45,17 +80,35 @@ fn story_i_after_sigkill_the_canary_is_known_and_can_be_ended() {
     fleet.orca(&["canary", "abort"]).expect_code(0);
 }
 
-/// Ctrl-C and the stop of a CI job bring users back before the process ends.
+/// Ctrl-C and the stop of a CI job bring users back before the process ends, and a remote that
+/// does not answer keeps nobody waiting.
 #[test]
 fn a_signal_brings_users_back() {
     let _quiet = quiet();
     for signal in ["INT", "TERM"] {
-        let (fleet, candidate, canary) = in_the_middle();
+        let (fleet, candidate, canary) = in_the_middle("grant: 60s");
+        fleet.world.write("../hang.sh", "#!/bin/sh\nsleep 60\n");
+        fleet.world.git(&["config", "core.sshCommand", "sh ../hang.sh"]);
+        fleet.world.git(&["remote", "set-url", "origin", "ssh://nowhere.invalid/x.git"]);
+        let sent = Instant::now();
         canary.signal(signal);
         let ended = canary.end().expect_code(6);
+        assert!(sent.elapsed() < Duration::from_secs(7), "SIG{signal}: {:?}", sent.elapsed());
         assert!(ended.stdout.contains("signal"), "SIG{signal}: {}", ended.stdout);
         assert_eq!(fleet.weight(), 0, "SIG{signal}");
         assert!(fleet.status()["canary"].is_null());
         assert_eq!(fleet.served_by(&candidate.commit, 50), 0);
     }
+}
+
+/// `on_interrupt: hold` leaves the weight as it is; nobody renews its grant any more.
+#[test]
+fn a_held_canary_falls_back_when_its_grant_ends() {
+    let _quiet = quiet();
+    let (fleet, _, canary) = in_the_middle("on_interrupt: hold\n  grant: 5s");
+    canary.signal("TERM");
+    let ended = canary.end().expect_code(5);
+    assert!(ended.stdout.contains("held as asked"), "{}", ended.stdout);
+    assert!(fleet.status()["canary"].is_object());
+    wait_until("the end of the grant", DEADLINE, || fleet.weight() == 0);
 }

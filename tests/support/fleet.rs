@@ -47,6 +47,11 @@ pub(crate) struct Candidate {
 impl Fleet {
     /// The stages are flow mappings of `canary.stages`.
     pub(crate) fn start(stages: &[&str]) -> Self {
+        Self::start_with("p95_ratio_max_pct: 1000", stages)
+    }
+
+    /// With one more line under `canary`.
+    pub(crate) fn start_with(canary: &str, stages: &[&str]) -> Self {
         let world = World::repository();
         world.git(&["remote", "add", "origin", "../origin.git"]);
         world.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
@@ -64,7 +69,7 @@ impl Fleet {
         let commit = fleet.world.git(&["rev-parse", "HEAD"]);
         fleet.base = fleet.service(&commit);
         fleet.start_router(&commit);
-        fleet.world.write("orca.yaml", &fleet.config(stages));
+        fleet.world.write("orca.yaml", &fleet.config(canary, stages));
         fleet.world.write("slo/slo_manifest.yaml", MANIFEST);
         fleet.world.write(".gitignore", ".orca/\n");
         fleet.world.commit("chore: set up orca");
@@ -72,13 +77,13 @@ impl Fleet {
         fleet
     }
 
-    fn config(&self, stages: &[&str]) -> String {
+    fn config(&self, canary: &str, stages: &[&str]) -> String {
         let stages: Vec<String> = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
         let stages = stages.concat();
         format!(
             "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  \
              kind: router\n  admin: {}\n  url: {}\ngates:\n  load: {{profile: baseline}}\n\
-             canary:\n  p95_ratio_max_pct: 1000\n  error_increase_max: 5%\n  stages:\n{stages}",
+             canary:\n  {canary}\n  error_increase_max: 5%\n  stages:\n{stages}",
             self.admin, self.front
         )
     }
@@ -99,6 +104,57 @@ impl Fleet {
         self.router = None;
     }
 
+    /// Users stop coming.
+    pub(crate) fn no_users(&mut self) {
+        self.traffic = None;
+    }
+
+    /// Repository, remote and router as they are now, for [`Self::restore`].
+    pub(crate) fn save(&self) {
+        self.in_home("rm -rf saved && mkdir saved && cp -a work origin.git router.json saved/");
+    }
+
+    /// Everything as it was saved. The router starts again from its stored state, elsewhere.
+    pub(crate) fn restore(&mut self) {
+        self.router = None;
+        self.in_home("rm -rf work origin.git router.json && cp -a saved/. .");
+        let base_commit = self.world.git(&["rev-parse", "HEAD"]);
+        self.start_router(&base_commit);
+    }
+
+    fn in_home(&self, script: &str) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).current_dir(self.world.folder().join(".."));
+        Run::of(shell).expect_code(0);
+    }
+
+    /// The time of a lease passes: it ends now, whoever holds it.
+    pub(crate) fn lease_ends(&self) {
+        let name = "refs/orca/lease/production";
+        let origin =
+            |args: &[&str]| self.world.git(&[&["--git-dir", "../origin.git"], args].concat());
+        let text = origin(&["cat-file", "blob", name]);
+        let mut lease: serde_json::Value = serde_json::from_str(&text).expect("a lease is JSON");
+        assert!(lease["expires_at"].is_i64(), "{lease}");
+        lease["expires_at"] = 1.into();
+        std::fs::write(self.world.folder().join("../lease"), lease.to_string()).expect("a file");
+        let blob = origin(&["hash-object", "-w", "../lease"]);
+        origin(&["update-ref", name, &blob]);
+    }
+
+    /// Another clone with the same ledger, for a second person; answers their command.
+    pub(crate) fn colleague(&self, args: &[&str]) -> Command {
+        let folder = self.world.folder().join("../colleague");
+        if !folder.exists() {
+            self.world.git(&["clone", "--quiet", "../origin.git", "../colleague"]);
+            let refs = "refs/orca/ledger:refs/orca/ledger";
+            self.world.git(&["-C", "../colleague", "fetch", "--quiet", "origin", refs]);
+        }
+        let mut command = self.command(args);
+        command.current_dir(folder).env("ORCA_ACTOR", "bob");
+        command
+    }
+
     /// The command with everything it needs from the environment, by the real clock.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.world.command(args);
@@ -106,6 +162,9 @@ impl Fleet {
         command.env("ORCA_ROUTER_TOKEN", TOKEN);
         command.env("ORCA_SIGNING_KEY", self.world.folder().join("../orca.key"));
         command.env("ORCA_ACTOR", "ada");
+        if !self.admin.is_empty() {
+            command.env("ORCA_ROUTER_ADMIN", &self.admin).env("ORCA_ROUTER_URL", &self.front);
+        }
         command
     }
 
@@ -115,7 +174,6 @@ impl Fleet {
         std::fs::create_dir_all(&folder).expect("a folder of the world");
         let mut command = self.command(args);
         command.current_dir(folder);
-        command.env("ORCA_ROUTER_ADMIN", &self.admin).env("ORCA_ROUTER_URL", &self.front);
         command
     }
 

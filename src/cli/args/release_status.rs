@@ -27,7 +27,7 @@ pub(crate) struct Status {
     candidate: Option<String>,
     freeze: Option<String>,
     condemned: Vec<String>,
-    /// Steps whose outcome nobody wrote: a process died there.
+    /// A canary that nobody renews, and steps whose outcome nobody wrote: a process died there.
     unattended: Vec<String>,
     /// What the platform says; absent when it was not asked or did not answer.
     platform: Option<Live>,
@@ -85,6 +85,7 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     let mut status = of_ledger(&state, &known, context);
     status.environment = environment.to_string();
     status.drift = live.as_ref().map(|l| drift(&known, l)).unwrap_or_default();
+    status.unattended.extend(live.as_ref().and_then(|l| ungranted(&known, l)));
     status.platform = live.as_ref().map(of_platform);
     let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at);
     let is_spent = newest.is_some_and(|tagged| {
@@ -142,6 +143,18 @@ fn of_platform(live: &PlatformState) -> Live {
         epoch: live.epoch,
         grant_until: live.grant_until.map(crate::base::clock::Timestamp::rfc3339),
     }
+}
+
+/// A canary that should have traffic and has none any more: its process is gone.
+fn ungranted(known: &EnvironmentState, live: &PlatformState) -> Option<String> {
+    let running = known.rollout.as_ref().filter(|running| !running.complete)?;
+    let started = &running.started;
+    (live.weight < running.weight).then(|| {
+        format!(
+            "the canary of {}: nobody renewed its grant, begun by {}",
+            started.release, running.by
+        )
+    })
 }
 
 fn drift(known: &EnvironmentState, live: &PlatformState) -> Vec<String> {

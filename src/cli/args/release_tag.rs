@@ -13,6 +13,7 @@ use crate::plan::executor;
 use crate::release::version::{self, Bump, NextError};
 use crate::verbs::book_journal::BookJournal;
 use crate::verbs::candidate_files::{self, Places};
+use crate::verbs::settle;
 use crate::verbs::tag_rc::{TagRc, on_repository};
 
 #[derive(Debug, clap::Args)]
@@ -114,6 +115,7 @@ pub(crate) async fn tag(how: &How, context: &Context) -> Result<Report, Failure>
     })
     .await
     .map_err(plan::stopped)?;
+    settle::release_steps(&*book, &config.environment.value, &tag.next.tag).await?;
     book.share().await;
     let head = on_repository(&tag.repository, |found| found.head()).await?;
     Ok(report(&tag, Some(head.commit.to_string()), &described, false))

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::clock;
 use crate::base::ids::DeploymentId;
 use crate::base::units::Micros;
 use crate::cli::config::resolve::Config;
@@ -10,10 +11,11 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
+use crate::cli::render::plan::PlanStep;
 use crate::cli::report::Report;
 use crate::cli::{render, wire, wire_fleet};
 use crate::ledger::entry::TrafficProof;
-use crate::verbs::rollback::{Back, Rollback, Target};
+use crate::verbs::rollback::{Back, Rollback, Target, planned};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -33,7 +35,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
-    /// Print where traffic would go, and change nothing
+    /// Move traffic and validate it, and do nothing beside that: the ledger is shared later
+    #[arg(long)]
+    emergency: bool,
+
+    /// Print the plan that would run, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -47,6 +53,8 @@ pub(crate) struct RollbackDocument {
     /// The release that is taken back, and its commit, condemned from here on.
     release: Option<String>,
     condemned: Option<String>,
+    /// The plan: what would run, or what ran.
+    steps: Vec<PlanStep>,
     /// `verified`, `requested` or `failed`; absent on a dry run.
     traffic: Option<&'static str>,
     headline: String,
@@ -54,11 +62,14 @@ pub(crate) struct RollbackDocument {
     moved_us: Option<u64>,
     /// From the command to real requests showing it.
     verified_us: Option<u64>,
+    /// False when the platform serves it and could not store it: a restart would undo it.
+    stored: bool,
     /// `synced`, `no remote` or `pending: ...`.
     ledger: Option<String>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    let since = clock::monotonic();
     if args.reason.trim().is_empty() {
         let text = "a rollback needs a reason".to_owned();
         return Err(Failure::new(Code::Usage, Exit::Usage, text)
@@ -72,11 +83,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         environment: config.environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),
         to: args.to.clone(),
+        emergency: args.emergency,
+        since,
         tell: wire_fleet::tell(context),
     };
     let target = rollback.target().await?;
     if args.dry_run {
-        return Ok(planned(&target));
+        return Ok(would(&rollback, &target));
     }
     let back = rollback.run(target).await?;
     Ok(made(&back))
@@ -90,26 +103,28 @@ fn set_platform(config: &mut Config, args: &Args) {
     config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
 }
 
-fn planned(target: &Target) -> Report {
-    let call = if target.lowers { "lower the canary to 0 %" } else { "make it the base" };
-    let human = format!(
-        "would go back to {}\n\n1. {call}, one call (about 50 ms)\n   risk: open requests finish \
-         where they are\n2. read traffic back with 200 keys (about 1 s)\n3. write it into the \
-         ledger and share it\n",
-        target.deployment
-    );
-    let document = RollbackDocument {
+fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> RollbackDocument {
+    RollbackDocument {
         dry_run: true,
         from: target.from.as_ref().map(ToString::to_string),
         to: target.deployment.to_string(),
         release: target.release.as_ref().map(ToString::to_string),
         condemned: target.condemned.as_ref().map(ToString::to_string),
+        steps,
         traffic: None,
-        headline: format!("would go back to {}", target.deployment),
+        headline,
         moved_us: None,
         verified_us: None,
+        stored: true,
         ledger: None,
-    };
+    }
+}
+
+fn would(rollback: &Rollback, target: &Target) -> Report {
+    let steps = render::plan::steps(&planned(rollback, target));
+    let headline = format!("would go back to {}", target.deployment);
+    let human = format!("{headline}\n\n{}", render::plan::human(&steps));
+    let document = document(target, steps, headline);
     Report::new(Exit::Done, "orca.rollback/v1", &document, human).next("orca rollback --reason R")
 }
 
@@ -125,23 +140,21 @@ fn made(back: &Back) -> Report {
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}",
+        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}",
         target.deployment,
         back.headline,
         verified.unwrap_or_default(),
+        back.unstored.map(|text| format!("warning: {text}\n")).unwrap_or_default(),
         render::ledger::line(&back.ledger),
     );
     let document = RollbackDocument {
         dry_run: false,
-        from: target.from.as_ref().map(ToString::to_string),
-        to: target.deployment.to_string(),
-        release: target.release.as_ref().map(ToString::to_string),
-        condemned: target.condemned.as_ref().map(ToString::to_string),
         traffic: Some(traffic),
-        headline: back.headline.clone(),
         moved_us: Some(back.moved_us),
         verified_us: back.verified_us,
+        stored: back.unstored.is_none(),
         ledger: Some(render::ledger::word(&back.ledger)),
+        ..document(target, render::plan::steps(&back.plan), back.headline.clone())
     };
     let report = Report::new(exit, "orca.rollback/v1", &document, human);
     if exit == Exit::Done {

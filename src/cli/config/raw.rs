@@ -143,6 +143,10 @@ pub(crate) struct RawCanary {
     /// How many more requests may fail on the canary than on the base; `1%` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) error_increase_max: Option<Spanned<String>>,
+    /// How long a weight lasts unless renewed, `1s` to `1h`; `60s` unless said. When orca dies,
+    /// users are back on base after it, and another orca may take over after twice as long.
+    #[schemars(with = "Option<String>")]
+    pub(crate) grant: Option<Spanned<String>>,
     /// What Ctrl-C and SIGTERM do: `abort` to base (default) or `hold`.
     #[serde(default)]
     pub(crate) on_interrupt: RawOnInterrupt,

@@ -65,6 +65,8 @@ pub(crate) struct LoadConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
+    /// How long a weight lasts unless renewed.
+    pub(crate) grant: Micros,
     pub(crate) hold_on_interrupt: bool,
     /// The canary's p95 in percent of the base's, at most.
     pub(crate) p95_ratio_max_pct: u32,
@@ -188,6 +190,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
             error_increase_max: source
                 .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
+            grant: resolve_grant(raw.canary.grant.as_ref(), source)?,
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
         trust: TrustConfig { signing_key },
@@ -196,6 +199,17 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
 
 fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
     Ok(GateConfig { mode: raw.mode, max_age: source.unit_or(raw.max_age.as_ref(), DAY)? })
+}
+
+/// A minute; shorter than a second could not be renewed in time, longer than an hour is no guard.
+fn resolve_grant(raw: Option<&Spanned<String>>, source: &Source<'_>) -> Result<Micros, InputError> {
+    let grant = source.unit_or(raw, Micros::from_secs(60))?;
+    match raw {
+        Some(raw) if !(Micros::from_secs(1)..=Micros::from_secs(3_600)).contains(&grant) => {
+            Err(source.error(raw, format!("a grant of {grant} is not between 1s and 1h")))
+        }
+        _ => Ok(grant),
+    }
 }
 
 /// The stages as written, or 1 %, 5 %, 25 %, 100 % with 15 minutes to an hour of bake time.
@@ -292,6 +306,8 @@ mod tests {
                 4,
                 "the last stage is not 100%",
             ),
+            ("version: 1\ncanary:\n  grant: 999ms\n", 3, "is not between 1s and 1h"),
+            ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {
             let error = read(text).unwrap_err();

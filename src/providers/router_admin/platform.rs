@@ -50,10 +50,10 @@ impl RouterPlatform {
 
     fn state_of(&self, answer: Answered) -> Result<PlatformState, PlatformError> {
         let answer = answer.map_err(|error| self.failed(&error))?;
-        self.state(&answer.state)
+        self.state(&answer.state, answer.persisted)
     }
 
-    fn state(&self, state: &RouterState) -> Result<PlatformState, PlatformError> {
+    fn state(&self, state: &RouterState, stored: bool) -> Result<PlatformState, PlatformError> {
         let base = self.known(&state.base)?;
         let canary = state.canary.as_ref().map(|up| self.known(up)).transpose()?;
         Ok(PlatformState {
@@ -67,6 +67,7 @@ impl RouterPlatform {
             generation: state.generation,
             epoch: state.epoch,
             grant_until: state.grant_until,
+            stored,
         })
     }
 

@@ -31,8 +31,11 @@ impl Abort {
     /// Lowers, reads back, and only then writes it down.
     pub(crate) async fn run(&self) -> Result<Aborted, PlatformError> {
         let state = self.platform.lower_to_base().await?;
+        if let Some(text) = state.unstored() {
+            (self.tell)(&format!("warning: {text}"));
+        }
         let commit = state.base_commit.as_ref();
-        let seen = read_back::all_on(self.platform.as_ref(), Arm::Base, commit).await;
+        let seen = read_back::until_on(self.platform.as_ref(), Arm::Base, commit).await;
         let ledger = match &self.book {
             Some(book) => self.record(book.as_ref(), &seen).await,
             None => Sync::NoLedger,

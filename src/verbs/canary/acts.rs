@@ -6,23 +6,20 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::clear::{Granted, Proof};
-use super::drive::Ending;
 use super::refusals::{refusal_of, refusal_of_book};
 use super::start::{Candidate, Started};
 use super::watch::{Ours, Watch};
 use crate::base::clock::{self, Timestamp};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::OrcaId;
-use crate::base::limits;
 use crate::base::units::Weight;
-use crate::gate::clearance::SeenLive;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::Ruling;
-use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
-use crate::rollout::machine::{Action, Event, ExitKind, RaiseRefused, StageNext, State};
+use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
+use crate::rollout::machine::{Action, At, Event, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
-use crate::verbs::book::{BookError, Held, Sync};
+use crate::verbs::book::{BookError, Held};
 use crate::verbs::read_back;
 use crate::verbs::ship::{Fleet, PhaseGate};
 
@@ -41,8 +38,9 @@ pub(crate) struct Acts<'a> {
     pub(crate) moved_us: Option<u64>,
     pub(crate) lowering_since: Option<std::time::Instant>,
     pub(crate) proof: Option<TrafficProof>,
-    /// Calls that went back, whose outcome is written once users are safe.
-    pub(crate) lowerings: Vec<(OrcaId, Outcome)>,
+    /// Steps whose outcome is written once users are safe: calls that went back, and a raise that
+    /// a signal stopped.
+    pub(crate) unwritten: Vec<(OrcaId, Outcome)>,
     /// The stage that was recorded last.
     pub(crate) recorded: Option<usize>,
 }
@@ -76,7 +74,7 @@ impl Acts<'_> {
                 self.record_stage(stage, next, &judged).await;
                 Vec::new()
             }
-            Action::LowerToBase { reason } => self.lower(&reason).await,
+            Action::LowerToBase { reason } => self.lower(state, &reason).await,
             Action::VerifyBase => self.verify().await,
             Action::Say(text) => {
                 self.fleet.ship.say(text);
@@ -114,8 +112,13 @@ impl Acts<'_> {
         let Some(Granted { clearance, at_hand, seen }) = self.granted.take() else {
             return refused(RaiseRefused::Expired { detail: "no clearance is held".to_owned() });
         };
-        if let Err(why) = self.hold_lease().await {
-            return refused(why);
+        let stopped = || RaiseRefused::Expired { detail: "stopped before the raise".to_owned() };
+        let cancel = self.cancel();
+        // A remote that hangs must not keep a signal waiting: nothing was raised yet.
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return refused(stopped()),
+            held = self.hold_lease() => if let Err(why) = held { return refused(why) },
         }
         let ship = &self.fleet.ship;
         let step = ship.book.id("st");
@@ -129,13 +132,18 @@ impl Acts<'_> {
         };
         let mut note = ship.note(intent);
         note.epoch = Some(self.held.epoch);
-        if let Err(error) = ship.book.decide(note).await {
+        let decided = tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            decided = ship.book.decide(note) => Some(decided),
+        };
+        if let Some(Err(error)) = decided {
             return refused(refusal_of_book(&error));
         }
-        if ship.bench.cancel.is_cancelled() {
-            return refused(RaiseRefused::Expired {
-                detail: "stopped before the raise".to_owned(),
-            });
+        if cancel.is_cancelled() {
+            // The intent may have been written: it ends as what it is, once users are safe.
+            self.unwritten.push((step, Outcome::Failed));
+            return refused(stopped());
         }
         hit(CrashPoint::StepAfterIntent);
         let now = self.now();
@@ -146,7 +154,7 @@ impl Acts<'_> {
             to: weight,
             expect_generation: seen.generation,
             epoch: self.held.epoch,
-            grant_until: grants.then(|| now.plus(limits::GRANT)),
+            grant_until: grants.then(|| now.plus_us(self.plan.grant.as_i64())),
         };
         let outcome = match Raise::new(clearance, &at_hand, terms, now) {
             Ok((raise, _)) => self.fleet.platform.raise(raise).await.map_err(refusal_of),
@@ -199,7 +207,7 @@ impl Acts<'_> {
 
     async fn renew(&mut self) -> Vec<Event> {
         self.renew_lease_aside();
-        let until = self.now().plus(limits::GRANT);
+        let until = self.now().plus_us(self.plan.grant.as_i64());
         match self.fleet.platform.renew(until, self.held.epoch).await {
             Ok(_) => Vec::new(),
             Err(PlatformError::Refused {
@@ -225,7 +233,7 @@ impl Acts<'_> {
         }
     }
 
-    async fn judge(&mut self, stage: usize) -> Vec<Event> {
+    pub(super) async fn judge(&mut self, stage: usize) -> Vec<Event> {
         let gate = self.watch.stage_gate(self.fleet, stage, self.plan);
         let subject = self.candidate.subject(&self.fleet.ship.environment);
         let gates = [gate];
@@ -243,7 +251,7 @@ impl Acts<'_> {
         }
     }
 
-    async fn record_stage(
+    pub(super) async fn record_stage(
         &mut self,
         stage: usize,
         next: StageNext,
@@ -264,7 +272,7 @@ impl Acts<'_> {
     }
 
     /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
-    async fn lower(&mut self, reason: &str) -> Vec<Event> {
+    async fn lower(&mut self, state: &State, reason: &str) -> Vec<Event> {
         let since = *self.lowering_since.get_or_insert_with(clock::monotonic);
         let step = self.fleet.ship.book.id("st");
         let intent = Body::LowerIntended {
@@ -272,16 +280,24 @@ impl Acts<'_> {
             rollout: Some(self.started.rollout.clone()),
             to: self.started.base.clone(),
             reason: reason.to_owned(),
+            // Should this process die now, the next one knows what it went back for.
+            condemns: matches!(state.at, At::Lowering { end: RolloutEnd::RolledBack, .. })
+                .then(|| self.candidate.commit.clone()),
         };
         if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {
             self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
         }
+        hit(CrashPoint::StepAfterIntent);
         let lowered = self.fleet.platform.lower_to_base().await;
+        hit(CrashPoint::StepAfterApply);
         let outcome = if lowered.is_ok() { Outcome::Done } else { Outcome::Unknown };
-        self.lowerings.push((step, outcome));
+        self.unwritten.push((step, outcome));
         match lowered {
-            Ok(_) => {
+            Ok(state) => {
                 self.moved_us.get_or_insert(clock::elapsed_us(since));
+                if let Some(text) = state.unstored() {
+                    self.fleet.ship.say(format!("warning: {text}"));
+                }
                 vec![Event::Lowered]
             }
             Err(error) => {
@@ -296,6 +312,9 @@ impl Acts<'_> {
         let seen = read_back::all_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
         self.fleet.ship.say(format!("read back: {}", seen.headline));
         self.proof = Some(seen.proof);
+        if seen.proof != TrafficProof::Verified {
+            tokio::time::sleep(read_back::PAUSE).await;
+        }
         vec![Event::Verified { on_base: seen.proof == TrafficProof::Verified }]
     }
 
@@ -309,80 +328,7 @@ impl Acts<'_> {
         self.watch.look(self.fleet, state, self.plan, at).await
     }
 
-    /// Writes the end, gives the lease back and shares the ledger under its deadline.
-    pub(crate) async fn end(&mut self, state: &State, ending: Ending) -> Ending {
-        if ending.end == Some(RolloutEnd::RolledBack) {
-            self.keep_live_breach(state.stage).await;
-            let body = Body::RolledBack(self.rolled_back(&ending));
-            self.keep(body).await;
-        }
-        for (step, outcome) in std::mem::take(&mut self.lowerings) {
-            let detail = ending.reason.clone();
-            self.keep(Body::StepEnded { step, outcome, detail }).await;
-        }
-        let ship = &self.fleet.ship;
-        if ending.end == Some(RolloutEnd::Complete) {
-            self.hold_complete().await;
-        }
-        if let Some(end) = ending.end {
-            let rollout = self.started.rollout.clone();
-            self.keep(Body::RolloutEnded { rollout, end, reason: ending.reason.clone() }).await;
-        }
-        let shared = ship.book.share().await;
-        let released = ship.book.release_lease(&ship.environment, &self.held);
-        let _ = tokio::time::timeout(Duration::from_secs(2), released).await;
-        if let Sync::Pending(why) = shared {
-            ship.say(format!("ledger: pending ({why}); orca ledger sync shares it later"));
-        }
-        ending
-    }
-
-    /// A live limit went back before the stage was judged; what was seen is judged and kept now.
-    async fn keep_live_breach(&mut self, stage: usize) {
-        if self.recorded == Some(stage) || !self.watch.measures(stage) {
-            return;
-        }
-        for event in self.judge(stage).await {
-            if let Event::StageJudged { judged, .. } = event {
-                self.record_stage(stage, StageNext::Abort, &judged).await;
-            }
-        }
-    }
-
-    /// Every stage was judged, so the new version may keep its traffic until it is promoted.
-    async fn hold_complete(&self) {
-        let until = self.now().plus(limits::GRANT_COMPLETE);
-        match self.fleet.platform.renew(until, self.held.epoch).await {
-            Ok(_) => self.fleet.ship.say(format!(
-                "the new version keeps all traffic until {}; promote it before then",
-                until.rfc3339()
-            )),
-            Err(error) => self.fleet.ship.say(format!("the grant ends soon: {error}")),
-        }
-    }
-
-    fn rolled_back(&self, ending: &Ending) -> RolledBack {
-        let verified = match (ending.exit, self.proof) {
-            (ExitKind::BackOnBase, Some(proof)) => proof,
-            (_, proof) => proof.unwrap_or(TrafficProof::Requested),
-        };
-        let verified_us = (verified == TrafficProof::Verified)
-            .then(|| self.lowering_since.map(clock::elapsed_us))
-            .flatten();
-        RolledBack {
-            release: Some(self.candidate.release.clone()),
-            commit: Some(self.candidate.commit.clone()),
-            from: Some(self.candidate.deployment.clone()),
-            to: self.started.base.clone(),
-            seen: SeenLive::Platform { platform: self.fleet.platform.capabilities().state_holder },
-            reason: ending.reason.clone(),
-            verified,
-            moved_us: self.moved_us.unwrap_or(0),
-            verified_us,
-        }
-    }
-
-    async fn keep(&self, body: Body) -> Option<OrcaId> {
+    pub(super) async fn keep(&self, body: Body) -> Option<OrcaId> {
         let mut note = self.fleet.ship.note(body);
         note.epoch = Some(self.held.epoch);
         match self.fleet.ship.book.keep(note).await {

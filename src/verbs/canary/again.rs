@@ -5,11 +5,13 @@ use super::acts::Acts;
 use super::drive::{Ending, drive};
 use super::start::{Candidate, Started};
 use super::watch::{Judging, Watch};
+use crate::ledger::entry::{RolledBack, RolloutEnd, TrafficProof};
 use crate::ledger::environment::Rollout;
-use crate::rollout::machine::Event;
+use crate::rollout::machine::{Event, ExitKind};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::PlatformError;
 use crate::verbs::book::BookError;
+use crate::verbs::settle;
 use crate::verbs::ship::Fleet;
 
 /// Why there was nothing to do, or nothing was done.
@@ -28,6 +30,11 @@ pub(crate) enum AgainError {
 /// Ends the rollout that the ledger says is under way, as what it became.
 pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, AgainError> {
     let ship = &fleet.ship;
+    let settled = settle::rollbacks(&*ship.book, &*fleet.platform, &ship.environment).await?;
+    if let Some(back) = settled {
+        ship.book.share().await;
+        return Ok(recorded(back));
+    }
     let state = ship.book.state().await?;
     let running = state.environment(&ship.environment).and_then(|e| e.rollout.clone());
     let Some(running) = running else {
@@ -37,6 +44,7 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
         .map_err(|e| AgainError::Plan(running.started.rollout.to_string(), e.to_string()))?;
     // Only an unattended canary is resumed: a living process keeps its lease.
     let held = ship.book.take_lease(&ship.environment).await?;
+    settle::steps(&*ship.book, &ship.environment).await?;
     let seen = fleet.platform.look().await?;
     let first = Event::Resumed { weight: seen.weight };
     let (candidate, started) = of_ledger(&running);
@@ -54,10 +62,19 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
         moved_us: None,
         lowering_since: None,
         proof: None,
-        lowerings: Vec::new(),
+        unwritten: Vec::new(),
         recorded: None,
     };
     Ok(drive(&plan, &mut acts, first).await)
+}
+
+/// A rollback was under way when its process died: there is nothing to resume but the writing.
+fn recorded(back: RolledBack) -> Ending {
+    let exit = match back.verified {
+        TrafficProof::Verified => ExitKind::Done,
+        TrafficProof::Requested | TrafficProof::Failed => ExitKind::Unverified,
+    };
+    Ending { end: Some(RolloutEnd::RolledBack), exit, reason: back.reason }
 }
 
 fn of_ledger(running: &Rollout) -> (Candidate, Started) {

@@ -6,6 +6,7 @@ pub(crate) mod acts;
 pub(crate) mod again;
 pub(crate) mod clear;
 pub(crate) mod drive;
+mod end;
 mod refusals;
 pub(crate) mod start;
 pub(crate) mod watch;

@@ -14,6 +14,7 @@ use crate::rollout::plan::{PlanError, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
+use crate::verbs::settle;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::standing;
 
@@ -79,8 +80,9 @@ impl Canary<'_> {
         let ship = &self.fleet.ship;
         self.plan.validate()?;
         self.plan.fits(&self.fleet.platform.capabilities())?;
-        let state = ship.book.synced().await?;
-        standing::understood(&state)?;
+        standing::understood(&ship.book.synced().await?)?;
+        settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
+        let state = ship.book.state().await?;
         self.refuse_condemned(&state)?;
         let seen = self.fleet.platform.look().await?;
         if seen.base == self.candidate.deployment {
@@ -91,6 +93,7 @@ impl Canary<'_> {
         }
         let held = ship.take_lease_above(seen.epoch).await?;
         let seen = self.end_unattended(&state, seen, &held).await?;
+        settle::steps(&*ship.book, &ship.environment).await?;
         let held =
             if seen.epoch < held.epoch { held } else { ship.take_lease_above(seen.epoch).await? };
         match self.begin(&seen, &held).await {
@@ -210,7 +213,7 @@ impl Canary<'_> {
             moved_us: None,
             lowering_since: None,
             proof: None,
-            lowerings: Vec::new(),
+            unwritten: Vec::new(),
             recorded: None,
         };
         drive(self.plan, &mut acts, Event::Started).await

@@ -397,6 +397,7 @@ mod tests {
             .collect();
         RolloutPlan {
             stages,
+            grant: Micros::from_secs(60),
             renewal: Micros::from_secs(15),
             hard_limits: HardLimits::default(),
             on_interrupt: OnInterrupt::Abort,

@@ -1,39 +1,20 @@
-//! Going back. One changing call on the critical path, after at most one read when the ledger does
-//! not know the target; verified by reading traffic back; the ledger is shared afterwards.
-//! No lease, freeze, prompt, hook, remote or lock delays it.
-
-use std::time::Duration;
-
-use crate::base::clock;
-use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
-use crate::base::units::Weight;
-use crate::gate::clearance::{SeenLive, Warrant};
-use crate::ledger::back::{Because, WayBack};
-use crate::ledger::entry::{Body, Outcome, RolledBack, TrafficProof};
-use crate::ledger::fold::State;
-use crate::rollout::ports::{Arm, Known, Platform, PlatformError, PlatformState};
-use crate::verbs::book::{Book, Note, Sync};
-use crate::verbs::read_back;
-use crate::verbs::ship::Tell;
+//! Where users go back to: as the ledger knows, unless the platform shows that this ledger is old;
+//! then as the platform knows. Both are asked at once, and neither is waited for long.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::base::ids::Environment;
+use super::run::Rollback;
+use crate::base::ids::{CommitId, DeploymentId, Environment, ReleaseName};
+use crate::base::units::Weight;
+use crate::gate::clearance::SeenLive;
+use crate::ledger::back::{Because, WayBack};
+use crate::ledger::environment::Reached;
+use crate::ledger::fold::State;
+use crate::rollout::ports::{Known, PlatformError, PlatformState};
 
 /// How long ledger and platform are asked before one call is made all the same.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What a rollback needs. There may be no repository at all.
-#[derive(Clone)]
-pub(crate) struct Rollback {
-    pub(crate) platform: Arc<dyn Platform>,
-    pub(crate) book: Option<Arc<dyn Book>>,
-    pub(crate) environment: Environment,
-    pub(crate) reason: String,
-    /// `--to`: a deployment that once served.
-    pub(crate) to: Option<DeploymentId>,
-    pub(crate) tell: Tell,
-}
 
 /// Where users go back to, and how that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,19 +26,8 @@ pub(crate) struct Target {
     pub(crate) release: Option<ReleaseName>,
     pub(crate) condemned: Option<CommitId>,
     pub(crate) from: Option<DeploymentId>,
-    /// Whether a canary is under way: going to its base is one lowering.
+    /// Whether the base stays and only a canary, if any, is taken back: one lowering.
     pub(crate) lowers: bool,
-}
-
-/// A rollback that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Back {
-    pub(crate) target: Target,
-    pub(crate) proof: TrafficProof,
-    pub(crate) headline: String,
-    pub(crate) moved_us: u64,
-    pub(crate) verified_us: Option<u64>,
-    pub(crate) ledger: Sync,
 }
 
 /// Why nothing was moved.
@@ -72,28 +42,29 @@ pub(crate) enum BackError {
 }
 
 impl Rollback {
-    /// Where it would go: as the ledger knows, unless the platform shows that this ledger is old;
-    /// then as the platform knows. Both are asked at once, and neither is waited for long.
+    /// Where it would go.
     pub(crate) async fn target(&self) -> Result<Target, BackError> {
         let looked = tokio::time::timeout(LOOK, self.platform.look());
         let (state, looked) = tokio::join!(self.known(), looked);
-        let seen = match looked {
-            Ok(Ok(seen)) => Some(seen),
-            Ok(Err(error)) if state.is_none() => return Err(BackError::Platform(error)),
-            _ => None,
-        };
-        let by_ledger = state.map(|state| {
-            let stale = seen.as_ref().is_some_and(|seen| is_stale(&state, &self.environment, seen));
-            (self.by_ledger(&state), stale)
-        });
         let platform = self.platform.capabilities().state_holder;
-        match (by_ledger, seen) {
-            (Some((Ok(target), false)), _) | (Some((Ok(target), _)), None) => Ok(target),
-            (Some((Err(error @ BackError::NeverServed(_)), false)), _)
-            | (Some((Err(error), _)), None) => Err(error),
-            (said, Some(seen)) => Target::of_platform(&seen, self.to.as_ref(), &platform)
-                .map_err(|error| both(said.and_then(|(result, _)| result.err()), error)),
-            (None, None) => Err(BackError::NoWay("neither ledger nor platform answers".into())),
+        let (state, seen) = match (state, looked) {
+            (Some(state), Ok(Ok(seen))) => (state, seen),
+            (Some(state), _) => return self.by_ledger(&state),
+            (None, Ok(Ok(seen))) => return Target::of_platform(&seen, self.to.as_ref(), &platform),
+            (None, Ok(Err(error))) => return Err(BackError::Platform(error)),
+            (None, Err(_)) => {
+                return Err(BackError::NoWay("neither ledger nor platform answers".into()));
+            }
+        };
+        let said = self.by_ledger(&state);
+        let is_old = is_stale(&state, &self.environment, said.as_ref().ok(), &seen);
+        match (said, &self.to) {
+            (Ok(target), _) if !is_old => Ok(target),
+            // It served once: that is all a named target needs.
+            (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
+            (Err(error @ BackError::NeverServed(_)), _) if !is_old => Err(error),
+            (said, to) => Target::of_platform(&seen, to.as_ref(), &platform)
+                .map_err(|error| both(said.err(), error)),
         }
     }
 
@@ -145,115 +116,6 @@ impl Rollback {
         };
         Ok(Target::of_ledger(state, &self.environment, &way))
     }
-
-    /// Goes back to `target`.
-    pub(crate) async fn run(&self, target: Target) -> Result<Back, BackError> {
-        let started = clock::monotonic();
-        let step = self.intend(&target).await;
-        let warrant = Warrant::seen_live(
-            target.deployment.clone(),
-            target.commit.clone(),
-            target.seen.clone(),
-        );
-        let moved = self.move_traffic(&target, &warrant).await;
-        let moved_us = clock::elapsed_us(started);
-        let (proof, headline) = match moved {
-            // The answer itself must show it: another base is no success, whoever answers probes.
-            Ok(state) if state.base != target.deployment || state.weight != Weight::ZERO => {
-                let text =
-                    format!("{} serves after the call, not {}", state.base, target.deployment);
-                (TrafficProof::Failed, text)
-            }
-            Ok(_) => {
-                let commit = target.commit.as_ref();
-                let seen = read_back::all_on(self.platform.as_ref(), Arm::Base, commit).await;
-                (seen.proof, seen.headline)
-            }
-            Err(error @ (PlatformError::Unavailable { .. } | PlatformError::Refused { .. })) => {
-                return Err(BackError::Platform(error));
-            }
-            Err(error) => self.look_after(&target, &error).await,
-        };
-        let verified_us = (proof == TrafficProof::Verified).then(|| clock::elapsed_us(started));
-        let back = Back { target, proof, headline, moved_us, verified_us, ledger: Sync::NoRemote };
-        let ledger = self.record(&back, step).await;
-        Ok(Back { ledger, ..back })
-    }
-
-    /// The step's id, by which its outcome is kept; nothing without a ledger.
-    async fn intend(&self, target: &Target) -> Option<OrcaId> {
-        let book = self.book.as_ref()?;
-        let step = book.id("st");
-        let intent = Body::LowerIntended {
-            step: step.clone(),
-            rollout: None,
-            to: target.deployment.clone(),
-            reason: self.reason.clone(),
-        };
-        if let Err(error) = book.keep_at_once(Note::of(&self.environment, intent)).await {
-            (self.tell)(&format!("ledger: {error}; going back all the same"));
-        }
-        Some(step)
-    }
-
-    async fn move_traffic(
-        &self,
-        target: &Target,
-        warrant: &Warrant,
-    ) -> Result<PlatformState, PlatformError> {
-        if target.lowers {
-            return self.platform.lower_to_base().await;
-        }
-        self.platform.revert(warrant).await
-    }
-
-    /// The reply was lost: look before any second call, and say honestly what serves.
-    async fn look_after(&self, target: &Target, error: &PlatformError) -> (TrafficProof, String) {
-        match self.platform.look().await {
-            Ok(state) if state.base == target.deployment && state.weight == Weight::ZERO => {
-                let seen =
-                    read_back::all_on(self.platform.as_ref(), Arm::Base, target.commit.as_ref())
-                        .await;
-                (seen.proof, seen.headline)
-            }
-            Ok(state) => (TrafficProof::Failed, format!("{error}; {} serves", state.base)),
-            Err(second) => (TrafficProof::Requested, format!("{error}; then {second}")),
-        }
-    }
-
-    async fn record(&self, back: &Back, step: Option<OrcaId>) -> Sync {
-        let Some(book) = &self.book else { return Sync::NoLedger };
-        let fact = Body::RolledBack(RolledBack {
-            release: back.target.release.clone(),
-            commit: back.target.condemned.clone(),
-            from: back.target.from.clone(),
-            to: back.target.deployment.clone(),
-            seen: back.target.seen.clone(),
-            reason: self.reason.clone(),
-            verified: back.proof,
-            moved_us: back.moved_us,
-            verified_us: back.verified_us,
-        });
-        let kept = book.keep(Note::of(&self.environment, fact)).await;
-        if let Some(step) = step {
-            let outcome = match back.proof {
-                TrafficProof::Verified => Outcome::Done,
-                TrafficProof::Requested => Outcome::Unknown,
-                TrafficProof::Failed => Outcome::Failed,
-            };
-            let ended = Body::StepEnded { step, outcome, detail: back.headline.clone() };
-            if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
-                (self.tell)(&format!("ledger: {error}"));
-            }
-        }
-        if let Err(error) = kept {
-            return Sync::Pending(error.to_string());
-        }
-        if let Err(error) = book.preempt_lease(&self.environment).await {
-            (self.tell)(&format!("lease: {error}"));
-        }
-        book.share().await
-    }
 }
 
 impl Target {
@@ -282,6 +144,18 @@ impl Target {
             from,
             lowers: way.because == Because::RolloutBase,
         }
+    }
+
+    /// The same place, taking back what the platform shows instead of what an old ledger believes.
+    fn taking_back(self, seen: &PlatformState) -> Self {
+        let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
+        let stays = seen.base == self.deployment;
+        let (condemned, from) = match live {
+            Some(known) => (known.commit.clone(), Some(known.deployment.clone())),
+            None if stays => (None, None),
+            None => (seen.base_commit.clone(), Some(seen.base.clone())),
+        };
+        Self { release: None, condemned, from, lowers: stays, ..self }
     }
 
     /// A canary's base, else the version before this one, as the platform remembers it. Once
@@ -329,13 +203,33 @@ impl Target {
 }
 
 /// Whether the platform shows something that this ledger does not know: it was written elsewhere.
-fn is_stale(state: &State, environment: &Environment, seen: &PlatformState) -> bool {
+fn is_stale(
+    state: &State,
+    environment: &Environment,
+    said: Option<&Target>,
+    seen: &PlatformState,
+) -> bool {
     let known = state.environment(environment);
     let base = known.and_then(|e| e.base.as_ref());
+    let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started.canary);
+    if seen.went_back && seen.weight == Weight::ZERO {
+        // Traffic is where the ledger would send it: somebody went back and could not write it.
+        if said.is_some_and(|target| target.deployment == seen.base) {
+            return false;
+        }
+        // Traffic went back to what this ledger still believes to be new: it misses a release
+        // and its rollback, and would go one release further.
+        let is_new = |reached: &Reached| matches!(reached, Reached::Promoted { .. });
+        if rollout.is_none()
+            && seen.previous.is_none()
+            && base.is_some_and(|b| b.deployment == seen.base && is_new(&b.reached))
+        {
+            return true;
+        }
+    }
     if base.is_some_and(|base| base.deployment != seen.base) {
         return true;
     }
-    let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started.canary);
     let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
     live.is_some_and(|live| rollout != Some(&live.deployment))
 }
@@ -371,6 +265,7 @@ mod tests {
             generation: 1,
             epoch: 1,
             grant_until: None,
+            stored: true,
         }
     }
 

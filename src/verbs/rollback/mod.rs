@@ -1,0 +1,12 @@
+//! Going back: where to ([`target`]), and the way there ([`run`]).
+
+mod plan;
+mod run;
+mod target;
+
+pub(crate) use plan::planned;
+pub(crate) use run::{Back, Rollback};
+pub(crate) use target::{BackError, Target};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,394 @@
+//! Going back with a ledger that is told and a platform that is scripted: where to, how many calls,
+//! and what is written down.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+
+use super::{BackError, Rollback, planned};
+use crate::base::clock::{self, Timestamp};
+use crate::base::digest::Digest;
+use crate::base::ids::{Environment, OrcaId};
+use crate::base::units::Weight;
+use crate::gate::clearance::Warrant;
+use crate::ledger::entry::{Body, Entry, Outcome, TrafficProof};
+use crate::ledger::fixture::{
+    Told, commit, deployment, environment, id, promoted, rolled_back, rollout, stable,
+};
+use crate::ledger::fold::State;
+use crate::rollout::ports::{
+    Arm, Capabilities, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
+    PromoteOrder, Raise, Samples, StageOrder, Weights,
+};
+use crate::verbs::book::{Book, BookError, Held, Note, Sync};
+use crate::verbs::settle;
+
+/// Keeps what it is told, in memory.
+struct Memory(Mutex<Told>);
+
+#[async_trait]
+impl Book for Memory {
+    async fn state(&self) -> Result<Arc<State>, BookError> {
+        Ok(Arc::new(self.0.lock().unwrap().state()))
+    }
+
+    async fn synced(&self) -> Result<Arc<State>, BookError> {
+        self.state().await
+    }
+
+    async fn decide(&self, note: Note) -> Result<Entry, BookError> {
+        self.keep(note).await
+    }
+
+    async fn keep(&self, note: Note) -> Result<Entry, BookError> {
+        Ok(self.0.lock().unwrap().tell(Some("production"), note.body))
+    }
+
+    async fn keep_at_once(&self, note: Note) -> Result<(), BookError> {
+        self.keep(note).await.map(|_| ())
+    }
+
+    async fn share(&self) -> Sync {
+        Sync::Synced
+    }
+
+    async fn exhibits(&self, _: Vec<Digest>) -> BTreeMap<Digest, Vec<u8>> {
+        BTreeMap::new()
+    }
+
+    async fn raw_entries(&self) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, BookError> {
+        Ok(Vec::new())
+    }
+
+    async fn take_lease(&self, _: &Environment) -> Result<Held, BookError> {
+        Err(BookError::Refused("ci holds the lease".to_owned()))
+    }
+
+    async fn renew_lease(&self, at: &Environment, _: &Held) -> Result<Held, BookError> {
+        self.take_lease(at).await
+    }
+
+    async fn release_lease(&self, _: &Environment, _: &Held) {}
+
+    async fn preempt_lease(&self, _: &Environment) -> Result<Held, BookError> {
+        Ok(Held { epoch: 9, expires_at: Timestamp::from_us(0) })
+    }
+
+    async fn head(&self) -> Result<Option<Digest>, BookError> {
+        Ok(None)
+    }
+
+    fn id(&self, kind: &str) -> OrcaId {
+        id(&format!("{kind}_9"))
+    }
+}
+
+/// Does what it is asked, and counts. The first `blind` readings of traffic show the canary.
+struct Scripted {
+    state: Mutex<PlatformState>,
+    blind: Mutex<u32>,
+    calls: Mutex<Vec<String>>,
+    down: bool,
+}
+
+impl Scripted {
+    fn at(base: &str, previous: Option<&str>, went_back: bool) -> Self {
+        let known = |name: &str| Known { deployment: deployment(name), commit: None };
+        let state = PlatformState {
+            base: deployment(base),
+            base_commit: None,
+            canary: None,
+            previous: previous.map(known),
+            went_back,
+            weight: Weight::ZERO,
+            generation: 1,
+            epoch: 1,
+            grant_until: None,
+            stored: true,
+        };
+        let (blind, calls) = (Mutex::new(0), Mutex::new(Vec::new()));
+        Self { state: Mutex::new(state), blind, calls, down: false }
+    }
+
+    fn went(&self, call: String, base: Option<&Warrant>) -> Result<PlatformState, PlatformError> {
+        self.calls.lock().unwrap().push(call);
+        if self.down {
+            let (platform, detail) = ("it".to_owned(), "connection refused".to_owned());
+            return Err(PlatformError::Unavailable { platform, detail });
+        }
+        let mut state = self.state.lock().unwrap();
+        if let Some(warrant) = base {
+            state.base = warrant.deployment().clone();
+        }
+        (state.weight, state.went_back) = (Weight::ZERO, true);
+        Ok(state.clone())
+    }
+
+    fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl Platform for Scripted {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            weights: Weights::Any,
+            holds_grant: true,
+            stickiness: String::new(),
+            state_holder: "it".to_owned(),
+            abort_cost: String::new(),
+        }
+    }
+
+    async fn look(&self) -> Result<PlatformState, PlatformError> {
+        Ok(self.state.lock().unwrap().clone())
+    }
+
+    async fn stage(&self, _: &StageOrder) -> Result<PlatformState, PlatformError> {
+        self.look().await
+    }
+
+    async fn raise(&self, _: Raise) -> Result<PlatformState, PlatformError> {
+        self.look().await
+    }
+
+    async fn renew(&self, _: Timestamp, _: u64) -> Result<PlatformState, PlatformError> {
+        self.look().await
+    }
+
+    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError> {
+        self.went("lower".to_owned(), None)
+    }
+
+    async fn promote(&self, _: PromoteOrder) -> Result<PlatformState, PlatformError> {
+        self.look().await
+    }
+
+    async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError> {
+        self.went(format!("revert to {}", warrant.deployment()), Some(warrant))
+    }
+
+    async fn samples(&self) -> Result<Samples, PlatformError> {
+        let (base, canary) = Default::default();
+        Ok(Samples { at: Timestamp::from_us(0), base, canary })
+    }
+
+    async fn identity(&self, _: Arm) -> Result<Option<Identity>, PlatformError> {
+        Ok(None)
+    }
+
+    async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError> {
+        let mut blind = self.blind.lock().unwrap();
+        let arm = if *blind > 0 { Arm::Canary } else { Arm::Base };
+        *blind = blind.saturating_sub(1);
+        let answer = |n| ProbeAnswer { key: format!("k{n}"), arm: Some(arm), commit: None };
+        Ok((0..count).map(answer).collect())
+    }
+}
+
+/// A told ledger and a scripted platform, and whoever goes back.
+struct Scene {
+    book: Arc<Memory>,
+    platform: Arc<Scripted>,
+    rollback: Rollback,
+}
+
+fn scene(bodies: Vec<Body>, platform: Scripted, to: Option<&str>) -> Scene {
+    let mut told = Told::new();
+    for body in bodies {
+        told.live(body);
+    }
+    let (book, platform) = (Arc::new(Memory(Mutex::new(told))), Arc::new(platform));
+    let rollback = Rollback {
+        platform: platform.clone(),
+        book: Some(book.clone()),
+        environment: environment("production"),
+        reason: "checkout is down".to_owned(),
+        to: to.map(deployment),
+        emergency: false,
+        since: clock::monotonic(),
+        tell: Arc::new(|_| ()),
+    };
+    Scene { book, platform, rollback }
+}
+
+impl Scene {
+    fn state(&self) -> State {
+        self.book.0.lock().unwrap().state()
+    }
+
+    async fn where_to(&self) -> Result<(String, Option<char>), BackError> {
+        let target = self.rollback.target().await?;
+        let digit = target.condemned.and_then(|commit| commit.as_str().chars().next());
+        Ok((target.deployment.to_string(), digit))
+    }
+}
+
+/// v1.1 stable, v1.2 and v1.3 promoted.
+fn history() -> Vec<Body> {
+    vec![
+        promoted("v1.1.0", '1', "d0"),
+        stable("v1.1.0", '1'),
+        promoted("v1.2.0", '2', "d1"),
+        promoted("v1.3.0", '3', "d2"),
+    ]
+}
+
+#[tokio::test]
+async fn back_is_past_a_condemned_release() {
+    let mut bodies = history();
+    // v1.2 was taken back, and that failed; it was fixed forward by v1.3.
+    bodies.insert(3, rolled_back('2', "d1", TrafficProof::Failed));
+    let scene = scene(bodies, Scripted::at("d3", Some("d2"), false), None);
+    assert_eq!(scene.where_to().await, Ok(("d1".to_owned(), Some('3'))));
+    let target = scene.rollback.target().await.unwrap();
+    let back = scene.rollback.run(target).await.unwrap();
+    assert_eq!(back.proof, TrafficProof::Verified);
+    assert_eq!(scene.platform.calls(), ["revert to d1"]);
+}
+
+/// A clone that never heard of v1.3 and its rollback would go one release too far.
+#[tokio::test]
+async fn an_old_ledger_never_walks_one_release_further() {
+    let known = history()[..3].to_vec();
+    for (platform, expected) in [
+        (Scripted::at("d2", None, true), ("d2", None)),
+        // Nobody went back: v1.2 is what is wrong.
+        (Scripted::at("d2", Some("d1"), false), ("d1", Some('2'))),
+        // A canary was aborted since, which says nothing of v1.2.
+        (Scripted::at("d2", Some("d1"), true), ("d1", Some('2'))),
+        // v1.3 serves, which this ledger does not know.
+        (Scripted::at("d3", Some("d2"), false), ("d2", None)),
+    ] {
+        let scene = scene(known.clone(), platform, None);
+        let (to, condemned) = expected;
+        assert_eq!(scene.where_to().await, Ok((to.to_owned(), condemned)));
+    }
+}
+
+#[tokio::test]
+async fn a_named_target_must_have_served() {
+    for (to, platform, expected) in [
+        ("d1", Scripted::at("d3", Some("d2"), false), Ok(("d1".to_owned(), Some('3')))),
+        (
+            "d9",
+            Scripted::at("d3", Some("d2"), false),
+            Err(BackError::NeverServed(deployment("d9"))),
+        ),
+        // This ledger is old, and still knows that d1 served.
+        ("d1", Scripted::at("d7", Some("d3"), false), Ok(("d1".to_owned(), None))),
+    ] {
+        let scene = scene(history(), platform, Some(to));
+        assert_eq!(scene.where_to().await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_call_is_made_once_and_read_back_again() {
+    let platform = Scripted::at("d3", Some("d2"), false);
+    *platform.blind.lock().unwrap() = 2;
+    let scene = scene(history(), platform, None);
+    let target = scene.rollback.target().await.unwrap();
+    let back = scene.rollback.run(target).await.unwrap();
+    assert_eq!(
+        (back.proof, back.moved_us <= back.verified_us.unwrap()),
+        (TrafficProof::Verified, true)
+    );
+    assert_eq!(scene.platform.calls(), ["revert to d2"]);
+    let state = scene.state();
+    assert!(state.dangling.is_empty());
+    assert!(state.environments[&environment("production")].condemned.contains_key(&commit('3')));
+}
+
+#[tokio::test]
+async fn a_call_without_effect_condemns_nothing_and_leaves_nothing_open() {
+    let platform = Scripted { down: true, ..Scripted::at("d3", Some("d2"), false) };
+    let scene = scene(history(), platform, None);
+    let target = scene.rollback.target().await.unwrap();
+    assert!(matches!(scene.rollback.run(target).await, Err(BackError::Platform(_))));
+    let state = scene.state();
+    assert!(state.dangling.is_empty());
+    assert!(state.environments[&environment("production")].condemned.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_served_and_not_stored_is_said() {
+    let platform = Scripted::at("d3", Some("d2"), false);
+    platform.state.lock().unwrap().stored = false;
+    let scene = scene(history(), platform, None);
+    let back = scene.rollback.run(scene.rollback.target().await.unwrap()).await.unwrap();
+    assert!(back.unstored.unwrap().contains("a restart brings back"));
+}
+
+#[tokio::test]
+async fn an_emergency_does_less_and_still_validates() {
+    let mut scene = scene(history(), Scripted::at("d3", Some("d2"), false), None);
+    let target = scene.rollback.target().await.unwrap();
+    let names = |rollback: &Rollback| -> Vec<&str> {
+        planned(rollback, &target).iter().map(|step| step.name).collect()
+    };
+    assert_eq!(names(&scene.rollback), ["traffic", "verify", "record", "share"]);
+    scene.rollback.emergency = true;
+    assert_eq!(names(&scene.rollback), ["traffic", "verify", "record"]);
+    let back = scene.rollback.run(target.clone()).await.unwrap();
+    assert_eq!(back.proof, TrafficProof::Verified);
+    assert!(matches!(back.ledger, Sync::Pending(_)));
+}
+
+fn begun(condemns: Option<char>) -> Body {
+    Body::LowerIntended {
+        step: id("st_1"),
+        rollout: None,
+        to: deployment("d2"),
+        reason: "checkout is down".to_owned(),
+        condemns: condemns.map(commit),
+    }
+}
+
+/// The process died between its call and its last entry, or before its call.
+#[tokio::test]
+async fn a_rollback_whose_process_died_is_written_down_by_the_next() {
+    for (serves, proof) in [("d2", TrafficProof::Verified), ("d3", TrafficProof::Failed)] {
+        let bodies = [history(), vec![begun(Some('3'))]].concat();
+        let scene = scene(bodies, Scripted::at(serves, None, serves == "d2"), None);
+        let (book, at) = (&*scene.book, environment("production"));
+        let found = settle::rollbacks(book, &*scene.platform, &at).await.unwrap().unwrap();
+        assert_eq!((found.verified, found.release.unwrap().as_str()), (proof, "v1.3.0"));
+        assert!(found.reason.contains("begun by ana, whose process died"), "{}", found.reason);
+        assert!(scene.platform.calls().is_empty(), "nothing is moved");
+        let state = scene.state();
+        assert!(state.environments[&at].condemned.contains_key(&commit('3')));
+        assert!(state.dangling.is_empty());
+        assert_eq!(settle::rollbacks(book, &*scene.platform, &at).await, Ok(None));
+    }
+}
+
+/// A second rollback finds traffic moved by the first, which died: it condemns what that one took
+/// back, and closes its step.
+#[tokio::test]
+async fn a_second_rollback_writes_what_the_first_could_not() {
+    let bodies = [history(), vec![begun(Some('3'))]].concat();
+    let scene = scene(bodies, Scripted::at("d2", None, true), None);
+    assert_eq!(scene.where_to().await, Ok(("d2".to_owned(), Some('3'))));
+    scene.rollback.run(scene.rollback.target().await.unwrap()).await.unwrap();
+    let state = scene.state();
+    assert!(state.environments[&environment("production")].condemned.contains_key(&commit('3')));
+    assert!(state.dangling.is_empty(), "{:?}", state.dangling);
+}
+
+#[tokio::test]
+async fn steps_of_a_dead_process_end_as_unknown() {
+    let bodies = vec![
+        rollout("v1.4.0-rc.1", '4', "d3"),
+        crate::ledger::fixture::raise("st_2", '4', "cl_1"),
+        begun(None),
+    ];
+    let scene = scene(bodies, Scripted::at("d3", None, false), None);
+    settle::steps(&*scene.book, &environment("production")).await.unwrap();
+    let state = scene.state();
+    assert!(state.dangling.is_empty());
+    let running = state.environments[&environment("production")].rollout.clone().unwrap();
+    assert_eq!(running.weight.basis_points(), 100, "{:?}", Outcome::Unknown);
+}
