@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, init, load, man, preflight, promote, release,
-    release_tag, rollback, router, sample_service, schema, slo,
+    canary, completions, demo, evidence, explain, freeze, init, load, man, preflight, promote,
+    release, release_tag, rollback, router, sample_service, schema, slo,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Rollback(rollback::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
+    /// Show whether releases are frozen, or freeze them; never stops a rollback
+    Freeze(freeze::Args),
+    /// Lift the freeze
+    Unfreeze(freeze::UnfreezeArgs),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
     /// Split traffic between two upstreams
@@ -85,6 +89,8 @@ impl Command {
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
+            Self::Freeze(_) => "freeze",
+            Self::Unfreeze(_) => "unfreeze",
             Self::Slo(_) => "slo",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
@@ -105,6 +111,8 @@ impl Command {
             | Self::Release(_)
             | Self::TagRc(_)
             | Self::Preflight(_)
+            | Self::Freeze(_)
+            | Self::Unfreeze(_)
             | Self::Canary(_)
             | Self::Promote(_)
             | Self::Rollback(_)
@@ -130,6 +138,8 @@ impl Command {
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
+            Self::Freeze(args) => freeze::run(&args, context).await,
+            Self::Unfreeze(args) => freeze::unfreeze(&args, context).await,
             Self::Slo(args) => slo::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),

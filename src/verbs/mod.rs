@@ -5,6 +5,7 @@ pub(crate) mod book_journal;
 pub(crate) mod canary;
 pub(crate) mod candidate_files;
 pub(crate) mod evidence_generate;
+pub(crate) mod freeze;
 pub(crate) mod gates;
 pub(crate) mod init;
 pub(crate) mod ledger_book;

@@ -9,6 +9,7 @@ mod bad_luck;
 mod command_line;
 mod converge;
 mod evidence;
+mod freeze;
 mod load;
 mod release;
 mod rollback;
