@@ -16,4 +16,5 @@ pub(crate) mod rollback;
 pub(crate) mod ship;
 pub(crate) mod standing;
 pub(crate) mod tag_rc;
+pub(crate) mod trusted;
 pub(crate) mod waive;

@@ -55,7 +55,7 @@ fn a_freeze_ends_and_admits_fixes() {
     world.orca(&["release", "tag", "--rc"]).expect_code(0);
     for (more, said) in [
         (&["--until", "2020-01-01", "--reason", "x"][..], "is past"),
-        (&["--until", "soon", "--reason", "x"], "'soon' is no time"),
+        (&["--until", "soon", "--reason", "x"], "'soon' is not a time"),
         (&["--until", "1h"], "--reason"),
         (&["--until", "1h", "--reason", " "], "needs a reason"),
     ] {

@@ -18,6 +18,7 @@ mod slo;
 mod story_c;
 mod story_d;
 mod story_e;
+mod story_h;
 mod unattended;
 mod waiver;
 mod world;
