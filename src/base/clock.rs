@@ -49,6 +49,15 @@ impl Timestamp {
         self.rfc3339().chars().take(10).collect()
     }
 
+    /// Reads RFC 3339, or a day, which stands for its beginning in UTC.
+    pub(crate) fn parse_written(text: &str) -> Result<Self, String> {
+        Self::parse_rfc3339(text)
+            .or_else(|_| Self::parse_rfc3339(&format!("{text}T00:00:00Z")))
+            .map_err(|_| {
+                format!("'{text}' is not a time; write 2026-11-30T12:00:00Z or 2026-11-30")
+            })
+    }
+
     /// Reads RFC 3339. The error is the text that could not be read.
     pub(crate) fn parse_rfc3339(text: &str) -> Result<Self, String> {
         text.parse::<jiff::Timestamp>()

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, init, ledger, load, man, preflight, promote,
-    release, release_tag, rollback, router, sample_service, schema, slo, why,
+    canary, completions, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
+    promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -57,6 +57,10 @@ pub(crate) enum Command {
     Ledger(ledger::Args),
     /// Show the decisions that led to where a release is
     Why(why::Args),
+    /// Show whether releases are frozen, or freeze them; never stops a rollback
+    Freeze(freeze::Args),
+    /// Lift the freeze
+    Unfreeze(freeze::UnfreezeArgs),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
     /// Split traffic between two upstreams
@@ -91,6 +95,8 @@ impl Command {
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
             Self::Why(_) => "why",
+            Self::Freeze(_) => "freeze",
+            Self::Unfreeze(_) => "unfreeze",
             Self::Slo(_) => "slo",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
@@ -111,6 +117,8 @@ impl Command {
             | Self::Release(_)
             | Self::TagRc(_)
             | Self::Preflight(_)
+            | Self::Freeze(_)
+            | Self::Unfreeze(_)
             | Self::Canary(_)
             | Self::Promote(_)
             | Self::Rollback(_)
@@ -140,6 +148,8 @@ impl Command {
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,
             Self::Why(args) => why::run(&args, context).await,
+            Self::Freeze(args) => freeze::run(&args, context).await,
+            Self::Unfreeze(args) => freeze::unfreeze(&args, context).await,
             Self::Slo(args) => slo::run(&args, context),
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),

@@ -65,6 +65,10 @@ codes! {
     LedgerNewer => "ORCA-1208",
     /// A waiver that is not accepted.
     WaiverRefused => "ORCA-1210",
+    /// The candidate changes trust or required gates.
+    TrustChanged => "ORCA-1211",
+    /// What this orca signs would not count.
+    Untrusted => "ORCA-1212",
     /// A gate closed.
     GateClosed => "ORCA-1301",
     /// A gate could not decide.
@@ -135,6 +139,7 @@ checks! {
     "release.commits",
     "load.slo",
     "release.identity",
+    "release.trust",
     "rollback.ready",
     "canary.users",
     "canary.probes",

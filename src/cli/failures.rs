@@ -79,6 +79,8 @@ impl From<StartError> for Failure {
             }
             StartError::AlreadyBase(_) => Self::new(Code::PlatformRefused, Exit::Closed, text)
                 .hint("give --deployment-url of the new version"),
+            StartError::Untrusted(_) => Self::new(Code::Untrusted, Exit::Inconclusive, text)
+                .hint("run it where the key of the CI job is: ORCA_SIGNING_KEY"),
             StartError::Undecidable(_) => Self::new(Code::Undecidable, Exit::Inconclusive, text)
                 .hint("give the stage that weight or time, or decide_by: paired, in orca.yaml"),
         }

@@ -4,6 +4,7 @@
 use crate::gate::rules::Rules;
 use crate::load::slo_check::LoadCheck;
 use crate::release::commits::ConventionalCommits;
+use crate::release::trust_change::TrustCheck;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
@@ -12,6 +13,7 @@ use crate::rollout::users::UsersCheck;
 pub(crate) fn all() -> Rules {
     Rules::default()
         .with::<ConventionalCommits>()
+        .with::<TrustCheck>()
         .with::<IdentityCheck>()
         .with::<ReadyCheck>()
         .with::<UsersCheck>()

@@ -24,6 +24,7 @@ documents! {
     "orca.promote/v1" => super::args::promote::PromoteDocument,
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,
     "orca.evidence-generate/v1" => super::args::evidence_generate::Generated,
+    "orca.freeze/v1" => super::args::freeze::FreezeDocument,
     "orca.init/v1" => super::args::init::Initialised,
     "orca.demo/v1" => super::args::demo::DemoDocument,
     "orca.ledger-log/v1" => super::args::ledger_log::Log,

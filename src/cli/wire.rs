@@ -38,7 +38,7 @@ pub(crate) fn load_config_or_default(context: &Context) -> Result<Config, Failur
 }
 
 /// `--config`, else `orca.yaml` here or above, up to the top of the repository.
-fn config_file(context: &Context) -> PathBuf {
+pub(crate) fn config_file(context: &Context) -> PathBuf {
     if let Some(file) = &context.config {
         return context.folder.join(file);
     }

@@ -8,6 +8,7 @@ use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
+use super::wire_trust::TaggedTrust;
 use super::{rules, wire};
 use crate::base::dsse::SigningKey;
 use crate::base::ids::OrcaId;
@@ -159,8 +160,12 @@ pub(crate) fn bench(context: &Context) -> Bench {
 }
 
 pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> {
+    let book = book(context, config)?;
+    let trust = TaggedTrust::new(context, Arc::clone(&book), &config.release.tag_prefix);
     Ok(Ship {
-        book: book(context, config)?,
+        book,
+        trust: Arc::new(trust),
+        signer: signing_key(context, config)?.map(|key| key.public()),
         bench: bench(context),
         entropy: context.entropy.clone(),
         environment: config.environment.value.clone(),

@@ -9,6 +9,7 @@ pub(crate) mod pack;
 pub(crate) mod parallel;
 pub(crate) mod rejudge;
 pub(crate) mod report;
+pub(crate) mod signers;
 pub(crate) mod statement;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -13,6 +13,7 @@ use crate::evidence::contents::Contents;
 use crate::evidence::inspect;
 use crate::evidence::manifest::EvidenceManifest;
 use crate::evidence::pack::{self, PackManifest};
+use crate::evidence::signers::{self, Signer};
 use crate::evidence::statement::{self, Subjects};
 use crate::evidence::summary::{Material, Rejudged, Summary};
 use crate::gate::rules::Rules;
@@ -42,6 +43,8 @@ pub(crate) struct Verification {
     /// What the pack says of the release; it counts only when `verdict` is pass.
     pub(crate) release_verdict: Option<Verdict>,
     pub(crate) steps: Vec<Step>,
+    /// Who signed which entry, by the trust list in the pack; empty where it holds none.
+    pub(crate) signers: Vec<Signer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -77,6 +80,7 @@ impl Steps {
 /// Verifies a pack against the auditor's key, and judges every verdict in it again.
 pub(crate) fn verify(submission: &Submission<'_>, rules: &Rules) -> Verification {
     let mut steps = Steps::default();
+    let mut signers = Vec::new();
     let (signature, contents) = thread::scope(|scope| {
         let signature = scope.spawn(|| pack_signature(submission));
         let contents = Contents::open(submission.zip);
@@ -86,6 +90,7 @@ pub(crate) fn verify(submission: &Submission<'_>, rules: &Rules) -> Verification
     let manifest = match contents {
         Ok(contents) => {
             steps.note("zip layout", Ok(format!("{} files", contents.digests().len())));
+            signers = signers::of_pack(&contents);
             look_inside(&contents, submission.key, rules, &mut steps)
         }
         Err(error) => {
@@ -93,7 +98,7 @@ pub(crate) fn verify(submission: &Submission<'_>, rules: &Rules) -> Verification
             None
         }
     };
-    conclude(steps, manifest.as_ref())
+    Verification { signers, ..conclude(steps, manifest.as_ref()) }
 }
 
 fn conclude(Steps(steps): Steps, manifest: Option<&PackManifest>) -> Verification {
@@ -116,6 +121,7 @@ fn conclude(Steps(steps): Steps, manifest: Option<&PackManifest>) -> Verificatio
         commit: manifest.map(|m| m.commit.clone()),
         release_verdict: manifest.map(|m| m.verdict),
         steps,
+        signers: Vec::new(),
     }
 }
 

@@ -95,6 +95,13 @@ impl Ruling {
     pub(crate) fn verdict(&self) -> Verdict {
         self.0.verdict
     }
+
+    /// This ruling as one that does not count, for a typed cause.
+    pub(crate) fn distrusted(self, cause: Cause, why: &str) -> Self {
+        let headline = format!("gate {}: {why}", self.0.gate);
+        let (verdict, cause) = (Verdict::Inconclusive, Some(cause));
+        Self(RulingRecord { verdict, cause, headline, ..self.0 })
+    }
 }
 
 /// One judged exhibit on its way into a ruling.

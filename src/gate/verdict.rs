@@ -97,6 +97,18 @@ pub(crate) enum Cause {
     GeneratorTooSlow,
     /// The gate is in `mode: observe`: judged, shown, not enforced.
     Observe,
+    /// Trust is required, and nobody signed the ruling.
+    Unsigned,
+    /// Signed by a key that nobody trusts.
+    ForeignKey,
+    /// Signed by a key that was revoked.
+    KeyRevoked,
+    /// Signed by a key before or after its time.
+    KeyNotValid,
+    /// Signed by a trusted key of another role.
+    WrongRole,
+    /// The signature is damaged, or over something else.
+    WrongSignature,
 }
 
 impl Cause {
@@ -121,6 +133,12 @@ impl Cause {
             Self::ExhibitMissing => "the exhibit is missing or changed",
             Self::GeneratorTooSlow => "this machine could not keep up",
             Self::Observe => "observe mode",
+            Self::Unsigned => "unsigned",
+            Self::ForeignKey => "signed by an unknown key",
+            Self::KeyRevoked => "signed by a revoked key",
+            Self::KeyNotValid => "signed by a key outside its time",
+            Self::WrongRole => "signed by a key of another role",
+            Self::WrongSignature => "the signature is wrong",
         }
     }
 }

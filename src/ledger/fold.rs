@@ -135,12 +135,6 @@ impl State {
         self.freeze.as_ref().filter(|freeze| now < freeze.until)
     }
 
-    /// Waivers that hold at `now`.
-    pub(crate) fn waivers_at(&self, now: Timestamp) -> Vec<Waiver> {
-        let holds = |w: &&(Waiver, Author)| w.0.validate(now).is_ok();
-        self.waivers.iter().filter(holds).map(|(waiver, _)| waiver.clone()).collect()
-    }
-
     /// The newest ruling of every gate about `commit` in `environment`.
     pub(crate) fn rulings_of<'a>(
         &'a self,

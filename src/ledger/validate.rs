@@ -177,7 +177,7 @@ impl State {
     }
 
     /// No freeze by another version holds.
-    fn thawed_for(&self, release: &ReleaseName, now: Timestamp) -> Result<(), Refused> {
+    pub(crate) fn thawed_for(&self, release: &ReleaseName, now: Timestamp) -> Result<(), Refused> {
         match self.freeze_at(now) {
             Some(freeze) if !is_same_line(&freeze.release, release) => Err(Refused::Frozen {
                 release: freeze.release.clone(),

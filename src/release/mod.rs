@@ -8,6 +8,7 @@ pub(crate) mod commits;
 pub(crate) mod conventional;
 pub(crate) mod notes;
 pub(crate) mod ports;
+pub(crate) mod trust_change;
 pub(crate) mod version;
 pub(crate) mod version_files;
 mod wording;

@@ -1,8 +1,10 @@
 //! What a release needs of a repository, in its own words. Calls may block.
 //! Names and paths given here are already checked; an implementation adds no policy of its own.
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::trust_change::TrustSeen;
 use crate::base::clock::Timestamp;
 use crate::base::ids::CommitId;
 
@@ -105,6 +107,8 @@ pub(crate) trait Repository {
     /// Asks the remote itself, not what was fetched some time ago.
     fn upstream(&self, remote: &str, branch: &str) -> Result<Upstream, RepositoryError>;
     fn remote_url(&self, remote: &str) -> Result<Option<String>, RepositoryError>;
+    /// A file as it stands in a commit; nothing where the commit has no such file.
+    fn file_at(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, RepositoryError>;
     /// A file of the working tree, its path relative to the top.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>, RepositoryError>;
     /// Whether git keeps this file; an ignored one stays out of a release's commit.
@@ -124,4 +128,18 @@ pub(crate) trait Repository {
     fn push_tag(&self, remote: &str, tag: &str) -> Result<Pushed, RepositoryError>;
     /// Pushes the commit to `branch` and the tag, both or neither.
     fn push(&self, remote: &str, branch: &str, tag: &str) -> Result<Pushed, RepositoryError>;
+}
+
+/// Why trust could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("trust cannot be read: {detail}")]
+pub(crate) struct TrustUnknown {
+    pub(crate) detail: String,
+    pub(crate) next: String,
+}
+
+/// What the last final tag says of trust and gates, and what a candidate says otherwise.
+#[async_trait]
+pub(crate) trait TrustSource: Send + Sync {
+    async fn look(&self, candidate: &CommitId) -> Result<TrustSeen, TrustUnknown>;
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::canary::start::Candidate;
-use super::ship::PhaseGate;
-use crate::base::ids::DeploymentId;
+use super::ship::{Fleet, PhaseGate, Ship};
+use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::units::Micros;
 use crate::gate::check::ErasedCheck;
 use crate::gate::engine::{Gate, GateCheck};
 use crate::gate::phase::Phase;
 use crate::gate::ruling::Mode;
+use crate::release::ports::TrustSource;
+use crate::release::trust_change::TrustCheck;
 use crate::rollout::identity::{Expected, IdentityCheck};
-use crate::rollout::ports::Platform;
 use crate::rollout::ready::ReadyCheck;
 
 /// How long the way back counts as seen. It is looked at again before every raise anyway.
@@ -31,17 +32,26 @@ pub(crate) fn gate(
     PhaseGate { phase, required: true, gate: Gate { name: name.to_owned(), mode, checks } }
 }
 
-/// `rollback.ready` and `release.identity`.
-pub(crate) fn ready(
-    platform: &Arc<dyn Platform>,
-    candidate: &Candidate,
-    base: &DeploymentId,
-) -> PhaseGate {
+/// `release.trust`: seen early, and again in [`ready`] before every raise.
+pub(crate) fn trust(ship: &Ship, candidate: &CommitId) -> PhaseGate {
+    let checks = vec![trust_check(ship, candidate)];
+    gate(Phase::Preflight, ("trust", Mode::Enforce), READY_MAX_AGE, checks)
+}
+
+fn trust_check(ship: &Ship, candidate: &CommitId) -> Arc<dyn ErasedCheck> {
+    let source: Arc<dyn TrustSource> = ship.trust.clone();
+    Arc::new(TrustCheck { source, candidate: candidate.clone() })
+}
+
+/// `rollback.ready`, `release.identity` and `release.trust`.
+pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -> PhaseGate {
+    let platform = &fleet.platform;
     let identity = IdentityCheck {
         platform: Arc::clone(platform),
         expected: Expected { commit: candidate.commit.clone(), digest: candidate.digest },
     };
     let way_back = ReadyCheck { platform: Arc::clone(platform), base: base.clone() };
-    let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(identity), Arc::new(way_back)];
+    let trust = trust_check(&fleet.ship, &candidate.commit);
+    let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(identity), Arc::new(way_back), trust];
     gate(Phase::Canary, ("ready", Mode::Enforce), READY_MAX_AGE, checks)
 }

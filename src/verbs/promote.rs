@@ -119,7 +119,7 @@ impl Promotion<'_> {
         base: &DeploymentId,
         base_commit: Option<CommitId>,
     ) -> Result<(), PromoteError> {
-        let mut ready = gates::ready(&self.fleet.platform, &self.candidate, base);
+        let mut ready = gates::ready(self.fleet, &self.candidate, base);
         ready.phase = Phase::Promote;
         let stages = self.last_stage(state);
         let proof = Proof {

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::book::{Book, BookError, Held, Note};
+use super::trusted::{self, TrustRoot};
 use crate::base::clock::{Entropy, Timestamp};
-use crate::base::ids::Environment;
+use crate::base::dsse::PublicKey;
+use crate::base::ids::{CommitId, Environment};
 use crate::gate::engine::{self, Bench, Gate, Ruled};
 use crate::gate::phase::{GateRequirement, Phase, PhaseRuling};
 use crate::gate::ruling::{self, Ruling, Subject};
-use crate::gate::waiver::Waiver;
+use crate::gate::waiver::{Role, Waiver};
 use crate::ledger::entry::Body;
 use crate::ledger::fold::State;
 use crate::rollout::ports::Platform;
@@ -44,6 +46,10 @@ pub(crate) struct Ship {
     pub(crate) entropy: Entropy,
     pub(crate) environment: Environment,
     pub(crate) tell: Tell,
+    /// Where trust is read from.
+    pub(crate) trust: Arc<dyn TrustRoot>,
+    /// With which key this orca signs, where it has one.
+    pub(crate) signer: Option<PublicKey>,
 }
 
 /// [`Ship`] with the platform that serves the environment.
@@ -78,14 +84,31 @@ impl Ship {
         Ok(held)
     }
 
-    /// Runs gates and keeps every ruling with its exhibits.
+    /// Runs gates and keeps every ruling with its exhibits. Who raises later recalls them, so what
+    /// this orca signs must count then.
     pub(crate) async fn judge(
         &self,
         gates: &[PhaseGate],
         subject: &Subject,
     ) -> Result<Vec<Ruled>, BookError> {
+        let ruled = self.run(gates, subject).await?;
+        Ok(trusted::judged_here(self, &subject.commit, &trusted::RULES, ruled).await)
+    }
+
+    /// Runs gates that are run again before each raise, so nobody recalls them: a person may too.
+    pub(crate) async fn judge_at_hand(
+        &self,
+        gates: &[PhaseGate],
+        subject: &Subject,
+    ) -> Result<Vec<Ruled>, BookError> {
+        let ruled = self.run(gates, subject).await?;
+        Ok(trusted::judged_here(self, &subject.commit, &Role::ALL, ruled).await)
+    }
+
+    async fn run(&self, gates: &[PhaseGate], subject: &Subject) -> Result<Vec<Ruled>, BookError> {
         let plain = gates.iter().map(|g| g.gate.clone()).collect();
-        let bench = Bench { waivers: self.waivers().await?, ..self.bench.clone() };
+        let waivers = self.waivers(&subject.commit).await?;
+        let bench = Bench { waivers, ..self.bench.clone() };
         let ruled = engine::run(plain, subject, &bench).await;
         for (gate, item) in gates.iter().zip(&ruled) {
             let ruling = Box::new(item.ruling.record().clone());
@@ -97,26 +120,30 @@ impl Ship {
         Ok(ruled)
     }
 
-    /// The ledger's waivers that hold now.
-    pub(crate) async fn waivers(&self) -> Result<Vec<Waiver>, BookError> {
-        Ok(self.book.state().await?.waivers_at(self.now()))
+    /// The ledger's waivers that hold now, as far as trust lets them count for this candidate.
+    pub(crate) async fn waivers(&self, candidate: &CommitId) -> Result<Vec<Waiver>, BookError> {
+        let state = self.book.state().await?;
+        trusted::waivers(self, &state, candidate).await
     }
 
-    /// The ledger's rulings about `subject`, judged again from their exhibits.
-    pub(crate) async fn recall(&self, state: &State, subject: &Subject) -> Vec<Ruling> {
-        let records: Vec<_> = state
-            .rulings_of(&subject.commit, &subject.environment)
-            .map(|kept| Arc::clone(&kept.record))
-            .collect();
-        let wanted = records.iter().flat_map(|r| r.checks.iter().map(|c| c.exhibit)).collect();
+    /// The ledger's rulings about `subject`, judged again from their exhibits, as far as who wrote
+    /// them is trusted: the one place where stored rulings become live ones.
+    pub(crate) async fn recall(
+        &self,
+        state: &State,
+        subject: &Subject,
+    ) -> Result<Vec<Ruling>, BookError> {
+        let kept: Vec<_> =
+            state.rulings_of(&subject.commit, &subject.environment).cloned().collect();
+        let records = kept.iter().map(|kept| &kept.record);
+        let wanted = records.flat_map(|r| r.checks.iter().map(|c| c.exhibit)).collect();
         let exhibits = self.book.exhibits(wanted).await;
-        let waivers = state.waivers_at(self.now());
-        records
-            .iter()
-            .map(|record| {
-                ruling::replay(record, &exhibits, &self.bench.rules, (&waivers, self.now()))
-            })
-            .collect()
+        let waivers = trusted::waivers(self, state, &subject.commit).await?;
+        let (rules, now) = (&self.bench.rules, self.now());
+        let replayed = kept
+            .into_iter()
+            .map(|kept| (ruling::replay(&kept.record, &exhibits, rules, (&waivers, now)), kept.by));
+        Ok(trusted::rulings(self, &subject.commit, replayed.collect()).await)
     }
 
     /// How one phase stands now.

@@ -46,6 +46,7 @@ pub(crate) struct TagRc {
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) notes: String,
     pub(crate) remote: String,
+    pub(crate) now: Timestamp,
     /// When the freeze of this candidate ends.
     pub(crate) frozen_until: Timestamp,
 }
@@ -68,6 +69,10 @@ impl TagRc {
     pub(crate) async fn plan(&self) -> Result<Vec<Box<dyn Step>>, TagError> {
         let state = self.book.synced().await?;
         let release = ReleaseName::new(self.next.tag.clone())?;
+        // Refused before the changelog is touched; the ledger holds it to that again.
+        state
+            .thawed_for(&release, self.now)
+            .map_err(|refused| BookError::Refused(refused.to_string()))?;
         let wanted_files = self.files.clone();
         let (remote, version) = (self.remote.clone(), self.next.core.0.to_string());
         let (look, stale) = on_repository(&self.repository, move |repository| {

@@ -118,7 +118,7 @@ fn what_proves_a_release_cannot_be_waived() {
     let asked = ["preflight", "--force", "load.slo", "--finding", "p95:all", "--reason", "x"];
     for (more, said) in [
         (&["--worst", "1", "--until", "2026-01-01"][..], "ended at 2026-01-01T00:00:00Z"),
-        (&["--worst", "1", "--until", "tomorrow"], "'tomorrow' is no time"),
+        (&["--worst", "1", "--until", "tomorrow"], "'tomorrow' is not a time"),
         (&["--worst", "fast", "--until", "1h"], "'fast' is not an integer"),
         (&["--worst", "1"], "--until"),
     ] {

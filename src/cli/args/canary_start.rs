@@ -11,7 +11,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire, wire_canary, wire_fleet, wire_gates};
+use crate::cli::{wire, wire_canary, wire_fleet, wire_gates, wire_trust};
 use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
@@ -81,6 +81,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Ok(planned(&candidate, &plan, stages));
     }
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
+    wire_trust::refuse_change(&fleet.ship, &candidate.commit).await?;
     let gates =
         wire_gates::configured(context, &config, &repository, args.deployment_url.as_str()).await?;
     let canary = Canary {

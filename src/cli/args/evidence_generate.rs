@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -10,19 +11,23 @@ use crate::base::atomic_file;
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::digest::Digest;
 use crate::base::ids::ReleaseName;
+use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+use crate::cli::wire_trust::TaggedTrust;
 use crate::cli::{rules, wire, wire_fleet};
 use crate::evidence::manifest::EvidenceManifest;
 use crate::evidence::pack;
+use crate::evidence::signers::{self, TrustList};
 use crate::gate::verdict::Verdict;
 use crate::ledger::entry::Body;
-use crate::verbs::book::Note;
-use crate::verbs::evidence_generate::{GatherError, gather};
+use crate::verbs::book::{Book, Note};
+use crate::verbs::evidence_generate::{GatherError, commit_of, gather};
 use crate::verbs::tag_rc::on_repository;
+use crate::verbs::trusted::TrustRoot as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -59,7 +64,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
             .hint("name it: export ORCA_SIGNING_KEY=orca.key, or trust.signing_key in orca.yaml")
     })?;
     let book = wire_fleet::book(context, &config)?;
-    let files = release_files(context, &config).await?;
+    let mut files = release_files(context, &config).await?;
+    files.extend(trust_list(args, context, (&config, &book)).await?);
     let manifest = evidence_manifest(context)?;
     let bundle = gather(book.as_ref(), &args.tag, files, manifest).await.map_err(failure)?;
     let pack = pack::build(&bundle, &key, &rules::all()).map_err(|error| {
@@ -122,12 +128,27 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 /// Files of the repository that belong to a release.
 async fn release_files(
     context: &Context,
-    config: &crate::cli::config::resolve::Config,
+    config: &Config,
 ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
     let repository = wire_fleet::repository(context)?;
     let changelog = config.release.changelog.to_string_lossy().into_owned();
     let bytes = on_repository(&repository, move |found| found.read(&changelog)).await?;
     Ok(bytes.map(|bytes| ("release/CHANGELOG.md".to_owned(), bytes)).into_iter().collect())
+}
+
+/// The trust list that counts for the release, so that a reader knows whose signatures it bears.
+async fn trust_list(
+    args: &Args,
+    context: &Context,
+    (config, book): (&Config, &Arc<dyn Book>),
+) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let state = book.state().await?;
+    let Some(commit) = commit_of(&state, &args.tag) else { return Ok(None) };
+    let source = TaggedTrust::new(context, Arc::clone(book), &config.release.tag_prefix);
+    // Without one the pack still proves what it proves; who signed is then not said.
+    let Ok(root) = source.root(&commit).await else { return Ok(None) };
+    let list = TrustList::new(root.seen.tag, &root.trust);
+    Ok(Some((signers::PATH.to_owned(), list.bytes())))
 }
 
 /// The repository's own artifact classes, else the ones that orca ships.

@@ -15,6 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::table::table;
 use crate::cli::report::Report;
 use crate::cli::rules;
+use crate::evidence::signers;
 use crate::evidence::verify::{self, Submission, Verification};
 use crate::gate::verdict::Verdict;
 
@@ -94,7 +95,11 @@ fn human(answer: &Verification, columns: usize) -> String {
         .map(|s| vec![s.name.clone(), s.verdict.label().to_owned(), s.detail.clone()])
         .collect();
     let rows = table(&["step", "verdict", "detail"], &rows, columns);
-    plain(&format!("{}: {}\n\n{rows}", answer.verdict.label(), answer.headline))
+    let signers = match signers::human(&answer.signers) {
+        text if text.is_empty() => text,
+        text => format!("\nsigned, by the trust list in the pack:\n{text}"),
+    };
+    plain(&format!("{}: {}\n\n{rows}{signers}", answer.verdict.label(), answer.headline))
 }
 
 /// Text of a pack on a terminal: a hostile one cannot steer it.

@@ -56,7 +56,8 @@ impl Force {
     ) -> Result<Option<Waiver>, Failure> {
         let Some(asked) = self.asked(context)? else { return Ok(None) };
         let waiver = waive(ship, commit, asked).await?;
-        context.say(format!("{} of {}: {}", waiver.finding, waiver.check, waiver.told()));
+        let signed = if ship.signer.is_some() { "" } else { " (unsigned: the role is a claim)" };
+        context.say(format!("{} of {}: {}{signed}", waiver.finding, waiver.check, waiver.told()));
         Ok(Some(waiver))
     }
 
@@ -99,9 +100,7 @@ pub(crate) fn parse_until(text: &str, now: Timestamp) -> Result<Timestamp, Strin
     if let Ok(span) = text.parse::<Micros>() {
         return Ok(now.plus(span.duration()));
     }
-    Timestamp::parse_rfc3339(text)
-        .or_else(|_| Timestamp::parse_rfc3339(&format!("{text}T00:00:00Z")))
-        .map_err(|_| format!("'{text}' is no time; write 2026-11-30T12:00:00Z, 2026-11-30 or 24h"))
+    Timestamp::parse_written(text).map_err(|error| format!("{error}, or a span such as 24h"))
 }
 
 /// A check that does not exist finds nothing. One that can never be waived is told so later.

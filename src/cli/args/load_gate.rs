@@ -68,7 +68,7 @@ pub(crate) async fn run(
         target: target.to_owned(),
         verdict,
         headline,
-        waivers: gates::waivers(&documents, &ship.waivers().await?),
+        waivers: gates::waivers(&documents, &ship.waivers(&commit).await?),
         gates: documents,
     };
     let exit = Exit::from(verdict);

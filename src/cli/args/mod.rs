@@ -14,6 +14,7 @@ pub(crate) mod evidence_show;
 pub(crate) mod evidence_verify;
 pub(crate) mod explain;
 pub(crate) mod force;
+pub(crate) mod freeze;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod ledger_log;

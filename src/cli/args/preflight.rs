@@ -11,9 +11,11 @@ use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates};
+use crate::gate::engine::Ruled;
 use crate::gate::phase::Phase;
 use crate::gate::ruling::{Ruling, Subject};
 use crate::gate::verdict::Verdict;
+use crate::verbs::gates as gates_of_verbs;
 use crate::verbs::ship::PhaseGate;
 use crate::verbs::standing;
 use crate::verbs::tag_rc::on_repository;
@@ -56,12 +58,18 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     };
     args.force.write(&ship, &subject.commit, context).await?;
     let all = wire_gates::preflight(&repository, &config).await?;
-    let chosen: Vec<PhaseGate> =
+    let mut chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
+    chosen.push(gates_of_verbs::trust(&ship, &subject.commit));
     let ruled = ship.judge(&chosen, &subject).await?;
     let state = ship.book.state().await?;
     let before = standing::applied_before(&state, &ship.environment);
-    let requirements: Vec<_> = chosen.iter().map(PhaseGate::requirement).collect();
+    // Unchanged trust opens nothing by itself; a change closes the phase.
+    let counts = |(gate, item): &(&PhaseGate, &Ruled)| {
+        gate.gate.name != "trust" || !item.ruling.verdict().opens()
+    };
+    let requirements: Vec<_> =
+        chosen.iter().zip(&ruled).filter(counts).map(|(gate, _)| gate.requirement()).collect();
     let rulings: Vec<Ruling> = ruled.iter().map(|r| r.ruling.clone()).collect();
     let phase = ship.phase((Phase::Preflight, &subject), &requirements, &rulings, &before);
     let documents: Vec<GateDocument> =
@@ -79,7 +87,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         commit: head.commit.to_string(),
         verdict: phase.verdict(),
         headline: phase.headline().to_owned(),
-        waivers: gates::waivers(&documents, &ship.waivers().await?),
+        waivers: gates::waivers(&documents, &ship.waivers(&subject.commit).await?),
         gates: documents,
     };
     let exit = Exit::from(phase.verdict());

@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire, wire_fleet, wire_gates};
+use crate::cli::{wire, wire_fleet, wire_gates, wire_trust};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::promote::{self, Done, PromoteError, Promotion};
 
@@ -54,6 +54,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         let text = format!("{} is not a release candidate", args.rc);
         Failure::new(Code::UnknownRelease, Exit::Usage, text).hint("name one like v1.4.0-rc.1")
     })?;
+    if let Some(tagged) = state.rcs.get(&args.rc) {
+        if !args.dry_run {
+            args.force.write(&fleet.ship, &tagged.commit, context).await?;
+        }
+        wire_trust::refuse_change(&fleet.ship, &tagged.commit).await?;
+    }
     let candidate = promote::rolled_out(&state, &fleet, &args.rc).ok_or_else(|| {
         let environment = fleet.ship.environment.to_string();
         Failure::from(PromoteError::NotComplete(args.rc.clone(), environment))
@@ -77,7 +83,6 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if args.dry_run {
         return Ok(planned(args, &promotion));
     }
-    args.force.write(&fleet.ship, &promotion.candidate.commit, context).await?;
     let done = promotion.run().await?;
     Ok(report(args, &promotion, &done))
 }

@@ -1,17 +1,22 @@
 //! `orca release status`: what serves, what is on its way, what is condemned, and whether the
 //! platform agrees with the ledger.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+use crate::cli::wire_trust::TaggedTrust;
 use crate::cli::{wire, wire_fleet};
 use crate::ledger::environment::EnvironmentState;
 use crate::ledger::fold::State;
 use crate::rollout::ports::PlatformState;
+use crate::verbs::book::Book;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -26,6 +31,8 @@ pub(crate) struct Status {
     /// The newest candidate.
     candidate: Option<String>,
     freeze: Option<String>,
+    /// Where trust is read from, and what it is: `trust: first release` before the first final tag.
+    trust: String,
     condemned: Vec<String>,
     /// A canary that nobody renews, and steps whose outcome nobody wrote: a process died there.
     unattended: Vec<String>,
@@ -84,6 +91,7 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     let known = state.environment(environment).cloned().unwrap_or_default();
     let mut status = of_ledger(&state, &known, context);
     status.environment = environment.to_string();
+    status.trust = trust(&state, context, (&config, &book)).await;
     status.drift = live.as_ref().map(|l| drift(&known, l)).unwrap_or_default();
     status.unattended.extend(live.as_ref().and_then(|l| ungranted(&known, l)));
     status.platform = live.as_ref().map(of_platform);
@@ -97,6 +105,22 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     let next = status.next.clone();
     let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human);
     Ok(next.into_iter().fold(report, Report::next))
+}
+
+/// Trust as it counts for the newest candidate, or for the next where that one is final.
+async fn trust(
+    state: &State,
+    context: &Context,
+    (config, book): (&Config, &Arc<dyn Book>),
+) -> String {
+    let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at).map(|newest| &newest.commit);
+    let open = newest.filter(|commit| state.finals.values().all(|done| done.commit != **commit));
+    let root = TaggedTrust::new(context, Arc::clone(book), &config.release.tag_prefix);
+    match root.root_for(open).await {
+        Ok(root) if root.seen.differences.is_empty() => root.seen.told(),
+        Ok(root) => format!("{}; orca.yaml changes it", root.seen.told()),
+        Err(why) => why.to_string(),
+    }
 }
 
 fn of_ledger(state: &State, known: &EnvironmentState, context: &Context) -> Status {
@@ -220,6 +244,7 @@ fn human(status: &Status) -> String {
             text.push_str(&format!("{:<12} {value}\n", format!("{label}:")));
         }
     }
+    text.push_str(&format!("{:<12} {}\n", "trust:", status.trust.trim_start_matches("trust: ")));
     for condemned in &status.condemned {
         text.push_str(&format!("condemned:   {condemned}\n"));
     }

@@ -101,6 +101,7 @@ pub(crate) async fn tag(how: &How, context: &Context) -> Result<Report, Failure>
         files: made.files,
         notes: made.notes,
         remote,
+        now: context.clock.now(),
         frozen_until: context.clock.now().plus(config.release.freeze.duration()),
     };
     let mut steps = tag.plan().await?;

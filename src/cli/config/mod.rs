@@ -3,3 +3,4 @@
 pub(crate) mod origin;
 pub(crate) mod raw;
 pub(crate) mod resolve;
+pub(crate) mod trust;

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
+use crate::gate::waiver::Role;
 
 /// The whole file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -199,10 +200,39 @@ pub(crate) enum RawOnInterrupt {
     Hold,
 }
 
-/// What this orca signs entries and packs with.
+/// With what this orca signs entries and packs, and whose signatures count.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawTrust {
     /// The PKCS#8 PEM file this orca signs with; `ORCA_SIGNING_KEY` names it too.
     pub(crate) signing_key: Option<String>,
+    /// Whether only rulings signed by a trusted key count; `false` unless said.
+    #[schemars(with = "Option<bool>")]
+    pub(crate) required: Option<Spanned<bool>>,
+    /// Whose signatures count, for what and when. Read from the last final tag.
+    #[serde(default)]
+    pub(crate) keys: Vec<RawKey>,
+}
+
+/// One trusted key.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawKey {
+    /// What people call it.
+    #[schemars(with = "String")]
+    pub(crate) id: Spanned<String>,
+    /// The ed25519 public key: what `openssl pkey -pubout` prints, or its base64 line.
+    #[schemars(with = "String")]
+    pub(crate) key: Spanned<String>,
+    /// `ci` signs rulings; `engineering`, `product` and `ops` sign waivers and approvals.
+    pub(crate) roles: Vec<Role>,
+    /// A time or a day; from ever unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) valid_from: Option<Spanned<String>>,
+    /// A time or a day; for ever unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) valid_until: Option<Spanned<String>>,
+    /// When it was revoked: from then on it counts for nothing, not even for what it signed before.
+    #[schemars(with = "Option<String>")]
+    pub(crate) revoked_at: Option<Spanned<String>>,
 }

@@ -8,6 +8,7 @@ use super::raw::{
     RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
     RawPlatformKind, RawStage,
 };
+use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
@@ -83,11 +84,6 @@ pub(crate) struct StageConfig {
     pub(crate) hold_on_fail: bool,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct TrustConfig {
-    pub(crate) signing_key: Setting<Option<String>>,
-}
-
 /// Reads and resolves `file`.
 pub(crate) fn read(file: &Path, env: &Env) -> Result<Config, InputError> {
     let (raw, source) = yaml::read::<RawConfig>(file)?;
@@ -100,13 +96,13 @@ pub(crate) fn parse(text: &str, file: &Path, env: &Env) -> Result<Config, InputE
     resolve(raw, &Source { file, text }, env)
 }
 
-struct Source<'a> {
-    file: &'a Path,
-    text: &'a str,
+pub(super) struct Source<'a> {
+    pub(super) file: &'a Path,
+    pub(super) text: &'a str,
 }
 
 impl Source<'_> {
-    fn error<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> InputError {
+    pub(super) fn error<T>(&self, at: &Spanned<T>, message: impl Into<String>) -> InputError {
         InputError::at(self.file, self.text, at, message)
     }
 
@@ -193,7 +189,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             grant: resolve_grant(raw.canary.grant.as_ref(), source)?,
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
-        trust: TrustConfig { signing_key },
+        trust: trust::resolve(&raw.trust, signing_key, source)?,
     })
 }
 

@@ -82,6 +82,26 @@ impl Repository for GitRepository {
         Ok(tree.get_path(std::path::Path::new(path)).is_ok())
     }
 
+    fn file_at(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, RepositoryError> {
+        let read = failed("read a file of an earlier commit", "git fetch --tags --unshallow");
+        let tree = self.objects.find_commit(oid(commit)?).and_then(|c| c.tree()).map_err(&read)?;
+        let found = match tree.get_path(std::path::Path::new(path)) {
+            Ok(found) => found,
+            Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
+            Err(error) => return Err(read(error)),
+        };
+        let blob = self.objects.find_blob(found.id()).map_err(&read)?;
+        let size = u64::try_from(blob.size()).unwrap_or(u64::MAX);
+        if size > limits::INPUT_FILE_BYTES_MAX {
+            return Err(RepositoryError {
+                action: format!("read {path} at {}", commit.short()),
+                detail: format!("larger than {} bytes", limits::INPUT_FILE_BYTES_MAX),
+                next: "see what that commit put there".to_owned(),
+            });
+        }
+        Ok(Some(blob.content().to_vec()))
+    }
+
     fn tags(&self) -> Result<Vec<Tag>, RepositoryError> {
         let read = failed("read the tags", "git fsck names damaged ones");
         let mut tags = Vec::new();

@@ -45,8 +45,10 @@ impl Proof<'_> {
         if let Some(detail) = standing::condemned(&state, &ship.environment, &subject.commit) {
             return Err(Denied::Closed { detail });
         }
-        let ready = ship.judge(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
-        let mut rulings = ship.recall(&state, &subject).await;
+        let ready =
+            ship.judge_at_hand(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
+        let recalled = ship.recall(&state, &subject).await;
+        let mut rulings = recalled.map_err(|error| denied_by_book(&error))?;
         rulings.extend(ready.into_iter().map(|r| r.ruling));
         rulings.extend(self.rulings.iter().cloned());
         let mut requirements: Vec<GateRequirement> =

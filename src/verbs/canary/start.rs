@@ -17,6 +17,7 @@ use crate::verbs::gates;
 use crate::verbs::settle;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::standing;
+use crate::verbs::trusted;
 
 /// What is to be shipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,9 @@ pub(crate) enum StartError {
     AlreadyBase(DeploymentId),
     #[error("{0}")]
     Undecidable(String),
+    /// What this orca signs would not count when its stages are recalled.
+    #[error("{0}, so no ruling about a stage would count")]
+    Untrusted(String),
 }
 
 /// A canary that may begin.
@@ -84,6 +88,9 @@ impl Canary<'_> {
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
         self.refuse_condemned(&state)?;
+        trusted::may_rule(ship, &self.candidate.commit, &trusted::RULES)
+            .await
+            .map_err(|(_, why)| StartError::Untrusted(why))?;
         let seen = self.fleet.platform.look().await?;
         if seen.base == self.candidate.deployment {
             return Err(StartError::AlreadyBase(seen.base));
@@ -197,8 +204,7 @@ impl Canary<'_> {
     }
 
     async fn drive(self, started: Started, held: Held) -> Ending {
-        let platform = &self.fleet.platform;
-        let ready = vec![gates::ready(platform, &self.candidate, &started.base)];
+        let ready = vec![gates::ready(self.fleet, &self.candidate, &started.base)];
         let mut acts = Acts {
             fleet: self.fleet,
             plan: self.plan,

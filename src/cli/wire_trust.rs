@@ -1,0 +1,228 @@
+//! Where trust is read from: `orca.yaml` as it stands at the last final tag. The working tree is
+//! only compared with it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::config::resolve::FILE;
+use super::config::trust;
+use super::context::Context;
+use super::exit::Exit;
+use super::explain::Code;
+use super::failure::Failure;
+use super::wire;
+use crate::base::atomic_file;
+use crate::base::ids::CommitId;
+use crate::base::limits;
+use crate::base::yaml::InputError;
+use crate::gate::check::Check as _;
+use crate::gate::verdict::Verdict;
+use crate::gate::waiver;
+use crate::ledger::fold::State;
+use crate::ledger::sign::Trust;
+use crate::release::ports::{Repository, RepositoryError, TrustSource, TrustUnknown};
+use crate::release::trust_change::{ID, Policy, TrustCheck, TrustSeen};
+use crate::verbs::book::Book;
+use crate::verbs::ship::Ship;
+use crate::verbs::tag_rc::{SharedRepository, on_repository};
+use crate::verbs::trusted::{Root, TrustRoot};
+
+/// The repository and the ledger, as the root of trust.
+pub(crate) struct TaggedTrust {
+    book: Arc<dyn Book>,
+    repository: Result<SharedRepository, String>,
+    /// `orca.yaml` in use, and its place in the repository.
+    file: PathBuf,
+    path: String,
+    tag_prefix: String,
+}
+
+/// A final tag: its name, and the commit it stands for.
+type Final = (String, CommitId);
+
+/// The texts that are compared.
+struct Texts {
+    tag: Option<String>,
+    /// At the last final tag; nothing before the first, or where it had no such file.
+    base: Option<String>,
+    candidate: Option<String>,
+}
+
+impl TaggedTrust {
+    pub(crate) fn new(context: &Context, book: Arc<dyn Book>, tag_prefix: &str) -> Self {
+        let file = wire::config_file(context);
+        let repository = wire::repository(context)
+            .map(|found| Arc::new(std::sync::Mutex::new(found)) as SharedRepository)
+            .map_err(|failure| failure.message);
+        let path = inside(&file).unwrap_or_else(|| FILE.to_owned());
+        Self { book, repository, file, path, tag_prefix: tag_prefix.to_owned() }
+    }
+
+    async fn texts(&self, candidate: Option<&CommitId>) -> Result<Texts, TrustUnknown> {
+        let state = self.book.state().await.map_err(|error| TrustUnknown {
+            detail: error.to_string(),
+            next: "orca release status".to_owned(),
+        })?;
+        let repository = self.repository.as_ref().map_err(|detail| TrustUnknown {
+            detail: detail.clone(),
+            next: "run orca inside the git repository of the service".to_owned(),
+        })?;
+        let (prefix, path, candidate) =
+            (self.tag_prefix.clone(), self.path.clone(), candidate.cloned());
+        let read = on_repository(repository, move |found| {
+            let last = last_final(&state, found, (&prefix, candidate.as_ref()))?;
+            let base = last.as_ref().map(|(_, commit)| at(found, commit, &path)).transpose()?;
+            let tag = last.map(|(name, _)| name);
+            let own = candidate.map(|commit| at(found, &commit, &path)).transpose()?;
+            Ok::<_, RepositoryError>((tag, base.flatten(), own.flatten()))
+        })
+        .await
+        .map_err(|error| TrustUnknown { detail: error.to_string(), next: error.next })?;
+        let (tag, base, candidate) = read;
+        Ok(Texts { tag: tag.filter(|_| base.is_some()), base, candidate })
+    }
+
+    /// The file that this run reads; a missing one says nothing.
+    fn in_use(&self) -> Option<String> {
+        atomic_file::read_text(&self.file, limits::INPUT_FILE_BYTES_MAX).ok()
+    }
+}
+
+#[async_trait]
+impl TrustSource for TaggedTrust {
+    async fn look(&self, candidate: &CommitId) -> Result<TrustSeen, TrustUnknown> {
+        self.root(candidate).await.map(|root| root.seen)
+    }
+}
+
+#[async_trait]
+impl TrustRoot for TaggedTrust {
+    async fn root(&self, candidate: &CommitId) -> Result<Root, TrustUnknown> {
+        self.root_for(Some(candidate)).await
+    }
+}
+
+impl TaggedTrust {
+    /// What counts for a candidate; without one, for the next.
+    pub(crate) async fn root_for(
+        &self,
+        candidate: Option<&CommitId>,
+    ) -> Result<Root, TrustUnknown> {
+        let texts = self.texts(candidate).await?;
+        let named = candidate.map_or("orca.yaml", CommitId::short);
+        let in_use = self.in_use();
+        let tag = texts.tag.clone();
+        let place = |of: &str| PathBuf::from(format!("{of}:{}", self.path));
+        let Some(base) = texts.base else {
+            let own = texts.candidate.or(in_use);
+            let (trust, _) = own.map_or_else(
+                || Ok((Trust::default(), BTreeSet::new())),
+                |text| trust::read(&text, &place(named)).map_err(unreadable),
+            )?;
+            return Ok(root(trust, None, Vec::new()));
+        };
+        let of = tag.as_deref().unwrap_or_default();
+        let (trust, lines) = trust::read(&base, &place(of)).map_err(unreadable)?;
+        let mut differences = Vec::new();
+        if let Some(text) = &texts.candidate {
+            let (_, own) = trust::read(text, &place(named)).map_err(unreadable)?;
+            differences = compare(&lines, &own, "");
+        }
+        if let Some(text) = in_use.filter(|text| texts.candidate.as_ref() != Some(text)) {
+            let (_, own) = trust::read(&text, &self.file).map_err(unreadable)?;
+            for line in compare(&lines, &own, " (in the working tree)") {
+                let same = line.trim_end_matches(" (in the working tree)").to_owned();
+                if !differences.contains(&same) {
+                    differences.push(line);
+                }
+            }
+        }
+        Ok(root(trust, tag, differences))
+    }
+}
+
+fn root(trust: Trust, tag: Option<String>, differences: Vec<String>) -> Root {
+    let keys = trust.keys.iter().map(|key| key.id.clone()).collect();
+    let seen = TrustSeen { tag, keys, required: trust.required, differences };
+    Root { trust, seen }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is the end of a map_err")]
+fn unreadable(error: InputError) -> TrustUnknown {
+    TrustUnknown { detail: error.to_string(), next: "correct trust in orca.yaml".to_owned() }
+}
+
+/// `- line` of the tag and `+ line` of the other.
+fn compare(tag: &BTreeSet<String>, other: &BTreeSet<String>, place: &str) -> Vec<String> {
+    let gone = tag.difference(other).map(|line| format!("- {line}{place}"));
+    let new = other.difference(tag).map(|line| format!("+ {line}{place}"));
+    gone.chain(new).collect()
+}
+
+/// The newest final that the ledger knows; before orca made one, the highest stable tag. A candidate
+/// that has its own final tag already is held to the one before.
+fn last_final(
+    state: &State,
+    repository: &dyn Repository,
+    (prefix, candidate): (&str, Option<&CommitId>),
+) -> Result<Option<Final>, RepositoryError> {
+    let others = state.finals.values().filter(|tagged| Some(&tagged.commit) != candidate);
+    if let Some(newest) = others.max_by_key(|tagged| tagged.by.at) {
+        return Ok(Some((newest.release.to_string(), newest.commit.clone())));
+    }
+    let stable = |name: &str| {
+        let version = semver::Version::parse(name.strip_prefix(prefix)?).ok()?;
+        version.pre.is_empty().then_some(version)
+    };
+    let tags = repository.tags()?;
+    let others = tags.iter().filter(|tag| Some(&tag.commit) != candidate);
+    let newest = others.filter_map(|tag| Some((stable(&tag.name)?, tag))).max();
+    Ok(newest.map(|(_, tag)| (tag.name.clone(), tag.commit.clone())))
+}
+
+/// `orca.yaml` at a commit; where the configured place is not in it, at the usual one.
+fn at(
+    repository: &dyn Repository,
+    commit: &CommitId,
+    path: &str,
+) -> Result<Option<String>, RepositoryError> {
+    let found = match repository.file_at(commit, path)? {
+        None if path != FILE => repository.file_at(commit, FILE)?,
+        found => found,
+    };
+    Ok(found.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The place of `file` in the repository that holds it.
+fn inside(file: &Path) -> Option<String> {
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.canonicalize().ok()?,
+        _ => Path::new(".").canonicalize().ok()?,
+    };
+    let top = folder.ancestors().find(|folder| folder.join(".git").exists())?;
+    let place = folder.strip_prefix(top).ok()?.join(file.file_name()?);
+    Some(place.to_string_lossy().into_owned())
+}
+
+/// Refuses what would ship a change of trust that nobody trusted approved, and prints the change.
+pub(crate) async fn refuse_change(ship: &Ship, candidate: &CommitId) -> Result<(), Failure> {
+    let root = ship.trust.root(candidate).await.map_err(|why| {
+        Failure::new(Code::TrustChanged, Exit::Inconclusive, why.to_string()).hint(why.next)
+    })?;
+    let judgement = TrustCheck::judge(&Policy {}, &root.seen);
+    let check = crate::base::ids::CheckId::new(ID).expect("a constant id");
+    let waivers = ship.waivers(candidate).await?;
+    let (judged, _) = waiver::apply(&check, judgement, &waivers, ship.now());
+    if judged.verdict != Verdict::Fail {
+        return Ok(());
+    }
+    let tag = root.seen.tag.unwrap_or_default();
+    let text = format!("orca.yaml changes trust or required gates since {tag}");
+    let failure = Failure::new(Code::TrustChanged, Exit::Closed, text);
+    let lines = root.seen.differences.into_iter();
+    let failure = lines.fold(failure, Failure::hint);
+    Err(judged.next.into_iter().fold(failure, Failure::hint))
+}

@@ -1,0 +1,168 @@
+//! Which entries count as proof: those signed by a key that the last final tag trusts for it. This is
+//! asked where rulings and waivers are recalled, and nowhere on the way back.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::book::{Book, BookError};
+use super::ship::Ship;
+use crate::base::ids::{CommitId, OrcaId};
+use crate::gate::engine::Ruled;
+use crate::gate::ruling::Ruling;
+use crate::gate::verdict::Cause;
+use crate::gate::waiver::{Role, Waiver};
+use crate::ledger::entry::{Body, Entry};
+use crate::ledger::fold::{Author, State};
+use crate::ledger::sign::{Distrust, Trust};
+use crate::release::ports::{TrustSource, TrustUnknown};
+use crate::release::trust_change::{self, TrustSeen};
+
+/// What counts for a candidate: the trust list of the last final tag, and how the candidate differs.
+#[derive(Debug, Clone)]
+pub(crate) struct Root {
+    pub(crate) trust: Trust,
+    pub(crate) seen: TrustSeen,
+}
+
+/// Where trust, roles and required gates are read from.
+#[async_trait]
+pub(crate) trait TrustRoot: TrustSource {
+    async fn root(&self, candidate: &CommitId) -> Result<Root, TrustUnknown>;
+}
+
+/// Roles that sign rulings.
+pub(crate) const RULES: [Role; 1] = [Role::Ci];
+
+/// Stored entries by id: their bytes and signatures.
+pub(crate) struct Signatures(BTreeMap<OrcaId, (Vec<u8>, Option<Vec<u8>>)>);
+
+impl Signatures {
+    /// Every entry of the ledger. A fact that lost a race stands for itself, inside its carrier.
+    pub(crate) async fn read(book: &dyn Book) -> Result<Self, BookError> {
+        let stored = book.raw_entries().await?.into_iter().filter_map(|(entry, dsse)| {
+            let said: Entry = serde_json::from_slice(&entry).ok()?;
+            match said.body {
+                Body::Reconciled { entry_base64, dsse_base64 } => {
+                    let original = STANDARD.decode(entry_base64).ok()?;
+                    let dsse = dsse_base64.and_then(|text| STANDARD.decode(text).ok());
+                    let said: Entry = serde_json::from_slice(&original).ok()?;
+                    Some((said.id, (original, dsse)))
+                }
+                _ => Some((said.id, (entry, dsse))),
+            }
+        });
+        Ok(Self(stored.collect()))
+    }
+
+    /// Whether the entry counts, signed by one of these roles.
+    fn counts(
+        &self,
+        ship: &Ship,
+        (trust, by): (&Trust, &Author),
+        roles: &[Role],
+    ) -> Result<(), Distrust> {
+        let (entry, dsse) = self.0.get(&by.entry).ok_or(Distrust::Unsigned)?;
+        trust.counts((entry, dsse.as_deref()), roles, ship.now()).map(drop)
+    }
+}
+
+/// The waivers that hold now and that somebody trusted wrote, where trust asks for that. A change of
+/// trust itself is approved by a key that was trusted before, where there was one.
+pub(crate) async fn waivers(
+    ship: &Ship,
+    state: &State,
+    candidate: &CommitId,
+) -> Result<Vec<Waiver>, BookError> {
+    let now = ship.now();
+    let holding: Vec<&(Waiver, Author)> =
+        state.waivers.iter().filter(|(waiver, _)| waiver.validate(now).is_ok()).collect();
+    if holding.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Ok(Root { trust, .. }) = ship.trust.root(candidate).await else {
+        return Ok(Vec::new());
+    };
+    let is_signed_for = |waiver: &Waiver| {
+        trust.required || (waiver.check.as_str() == trust_change::ID && !trust.keys.is_empty())
+    };
+    let signatures = if holding.iter().any(|(waiver, _)| is_signed_for(waiver)) {
+        Some(Signatures::read(ship.book.as_ref()).await?)
+    } else {
+        None
+    };
+    let counts = |(waiver, by): &&&(Waiver, Author)| match &signatures {
+        Some(signatures) if is_signed_for(waiver) => {
+            signatures.counts(ship, (&trust, by), &[waiver.role]).is_ok()
+        }
+        _ => true,
+    };
+    Ok(holding.iter().filter(counts).map(|(waiver, _)| waiver.clone()).collect())
+}
+
+/// Rulings of the ledger as far as they count. Each comes with who wrote its entry.
+pub(crate) async fn rulings(
+    ship: &Ship,
+    candidate: &CommitId,
+    replayed: Vec<(Ruling, Author)>,
+) -> Vec<Ruling> {
+    let root = match ship.trust.root(candidate).await {
+        Ok(root) => root,
+        Err(why) => return all_distrusted(replayed, &why.to_string()),
+    };
+    if !root.trust.required {
+        return replayed.into_iter().map(|(ruling, _)| ruling).collect();
+    }
+    let signatures = match Signatures::read(ship.book.as_ref()).await {
+        Ok(signatures) => signatures,
+        Err(error) => return all_distrusted(replayed, &error.to_string()),
+    };
+    let counted = replayed.into_iter().map(|(ruling, by)| {
+        match signatures.counts(ship, (&root.trust, &by), &RULES) {
+            Ok(()) => ruling,
+            Err(why) => distrusted(ruling, &why),
+        }
+    });
+    counted.collect()
+}
+
+/// Rulings judged in this process, as far as what this orca signs counts for one of these roles.
+pub(crate) async fn judged_here(
+    ship: &Ship,
+    candidate: &CommitId,
+    roles: &[Role],
+    ruled: Vec<Ruled>,
+) -> Vec<Ruled> {
+    let Err((cause, text)) = may_rule(ship, candidate, roles).await else { return ruled };
+    let told = |item: Ruled| {
+        let ruling = item.ruling.distrusted(cause, &text);
+        Ruled { ruling, ..item }
+    };
+    ruled.into_iter().map(told).collect()
+}
+
+/// Whether what this orca signs counts for one of these roles, and otherwise why not.
+pub(crate) async fn may_rule(
+    ship: &Ship,
+    candidate: &CommitId,
+    roles: &[Role],
+) -> Result<(), (Cause, String)> {
+    match ship.trust.root(candidate).await {
+        Err(why) => Err((Cause::Unobserved, why.to_string())),
+        Ok(Root { trust, .. }) if trust.required => trust
+            .holds(ship.signer.as_ref(), roles, ship.now())
+            .map(drop)
+            .map_err(|why| (why.cause(), format!("trust is required: {why}"))),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn distrusted(ruling: Ruling, why: &Distrust) -> Ruling {
+    ruling.distrusted(why.cause(), &format!("its ruling does not count: {why}"))
+}
+
+fn all_distrusted(replayed: Vec<(Ruling, Author)>, why: &str) -> Vec<Ruling> {
+    replayed.into_iter().map(|(ruling, _)| ruling.distrusted(Cause::Unobserved, why)).collect()
+}

@@ -1,0 +1,81 @@
+//! `orca freeze` and `orca unfreeze`: what CI reads of them, what they stop, and what they never do.
+
+use crate::support::fleet::ALL;
+use crate::support::{Fleet, Run, World, quiet};
+
+#[test]
+fn a_freeze_by_hand_stops_candidates_until_it_is_lifted() {
+    let world = World::repository();
+    world.bare_remote();
+    let open = world.orca(&["freeze", "status", "--json"]).expect_code(0).json();
+    assert_eq!((&open["schema"], &open["frozen"]), (&"orca.freeze/v1".into(), &false.into()));
+
+    let freeze = ["freeze", "--reason", "board meeting", "--until", "24h"];
+    let planned = world.orca(&[&freeze[..], &["--dry-run"]].concat()).expect_code(0);
+    assert!(planned.stdout.contains("would freeze"), "{}", planned.stdout);
+    world.orca(&["freeze"]).expect_code(0);
+    world.orca(&freeze).expect_code(0);
+    let frozen = world.orca(&["freeze", "status", "--json"]).expect_code(1).json();
+    assert_eq!((&frozen["frozen"], &frozen["reason"]), (&true.into(), &"board meeting".into()));
+    let told = world.orca(&["freeze"]).expect_code(1);
+    assert!(told.stdout.contains("board meeting"), "{}", told.stdout);
+
+    let refused = world.orca(&["release", "tag", "--rc"]).expect_code(1);
+    for part in ["ORCA-1201", "froze releases until"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    let lift = ["unfreeze", "--json", "--reason", "the board has met"];
+    let planned = world.orca(&[&lift[..], &["--dry-run"]].concat()).expect_code(0).json();
+    assert_eq!((&planned["frozen"], &planned["changed"]), (&true.into(), &false.into()));
+    let lifted = world.orca(&lift).expect_code(0).json();
+    assert_eq!((&lifted["frozen"], &lifted["changed"]), (&false.into(), &true.into()));
+    let again = world.orca(&lift).expect_code(0).json();
+    assert_eq!(again["changed"], false, "safe to repeat");
+    world.orca(&["freeze", "status"]).expect_code(0);
+    world.orca(&["release", "tag", "--rc"]).expect_code(0);
+}
+
+/// The candidate's own freeze ends by itself; one that admits a version admits its next candidate.
+#[test]
+fn a_freeze_ends_and_admits_fixes() {
+    let world = World::repository();
+    world.bare_remote();
+    world.orca(&["release", "tag", "--rc"]).expect_code(0);
+    let frozen = world.orca(&["freeze", "status", "--json"]).expect_code(1).json();
+    assert_eq!(frozen["release"], "v1.1.0-rc.1");
+    let other = ["freeze", "--reason", "x", "--until", "10s"];
+    world.orca(&other).expect_code(1);
+    world.orca(&[&other[..], &["--admit", "v1.1.0-rc.2"]].concat()).expect_code(0);
+    world.commit("fix(cart): count twice");
+    world.git(&["push", "--quiet", "origin", "main"]);
+    for _ in 0..10 {
+        world.git(&["rev-parse", "HEAD"]);
+    }
+    world.orca(&["freeze", "status"]).expect_code(0);
+    world.orca(&["release", "tag", "--rc"]).expect_code(0);
+    for (more, said) in [
+        (&["--until", "2020-01-01", "--reason", "x"][..], "is past"),
+        (&["--until", "soon", "--reason", "x"], "'soon' is not a time"),
+        (&["--until", "1h"], "--reason"),
+        (&["--until", "1h", "--reason", " "], "needs a reason"),
+    ] {
+        let refused = world.orca(&[&["freeze"], more].concat()).expect_code(2);
+        assert!(refused.stderr.contains(said), "{said}: {}", refused.stderr);
+    }
+}
+
+/// A freeze by hand, and nobody who could lift it: users go back all the same.
+#[test]
+fn a_freeze_never_stops_a_rollback() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
+    fleet.users("users");
+    fleet.promoted();
+    let freeze = ["freeze", "--reason", "holidays", "--until", "30d"];
+    fleet.orca(&freeze).expect_code(0);
+    let back = fleet.command(&["rollback", "--json", "--reason", "checkout is down"]);
+    let made = Run::of(back).expect_code(0).json();
+    assert_eq!((&made["to"], &made["traffic"]), (&fleet.base.clone().into(), &"verified".into()));
+    let frozen = fleet.orca(&["freeze", "status", "--json"]).expect_code(1).json();
+    assert_eq!(frozen["reason"], "holidays", "the rollback of another release does not lift it");
+}
