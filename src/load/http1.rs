@@ -1,13 +1,14 @@
 //! One kept-alive connection and the requests prepared for it. In steady state a request costs one
 //! write, one read and no allocation: its bytes were laid out before the run.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
@@ -89,7 +90,7 @@ impl Connection {
         let answer = {
             let Self { address, stream, buffer, guard, .. } = self;
             let mut work = std::pin::pin!(converse(*address, stream, buffer, request));
-            std::future::poll_fn(|context| {
+            poll_fn(|context| {
                 if let Poll::Ready(answer) = work.as_mut().poll(context) {
                     return Poll::Ready(answer);
                 }
@@ -147,20 +148,13 @@ fn is_idle(stream: &TcpStream) -> bool {
 }
 
 async fn receive(
-    stream: &TcpStream,
+    stream: &mut TcpStream,
     buffer: &mut [u8],
     mut response: Response,
 ) -> Result<Response, Failure> {
     let mut filled = 0;
     loop {
-        let count = match stream.try_read(&mut buffer[filled..]) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                stream.readable().await.map_err(|_| Failure::Reset)?;
-                continue;
-            }
-            Err(_) => return Err(Failure::Reset),
-            Ok(count) => count,
-        };
+        let count = read(stream, &mut buffer[filled..]).await.map_err(|_| Failure::Reset)?;
         if count == 0 {
             return response.closed().map(|()| response).map_err(failure_of);
         }
@@ -174,6 +168,13 @@ async fn receive(
         buffer.copy_within(used..filled, 0);
         filled -= used;
     }
+}
+
+/// What has come, at least one byte; nothing at the end.
+async fn read(stream: &mut TcpStream, room: &mut [u8]) -> std::io::Result<usize> {
+    let mut room = ReadBuf::new(room);
+    poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut room)).await?;
+    Ok(room.filled().len())
 }
 
 fn failure_of(error: ResponseError) -> Failure {

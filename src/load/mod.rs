@@ -4,6 +4,7 @@ pub(crate) mod collector;
 pub(crate) mod driver;
 pub(crate) mod from_manifest;
 pub(crate) mod http1;
+mod lane;
 pub(crate) mod machine;
 pub(crate) mod paired;
 pub(crate) mod plan;

@@ -113,8 +113,8 @@ pub(crate) struct Counts {
     pub(crate) failures: Failures,
     /// Due but never sent.
     pub(crate) dropped: u64,
-    /// Sent, and unanswered when the run was cancelled.
-    pub(crate) cut_off: u64,
+    /// Answered or failed. At the end of a run the others were cut off.
+    pub(crate) ended: u64,
     pub(crate) latency: Histogram,
     pub(crate) service: Histogram,
 }
@@ -124,63 +124,68 @@ impl Counts {
         self.requests += other.requests;
         self.failures.merge(&other.failures);
         self.dropped += other.dropped;
-        self.cut_off += other.cut_off;
+        self.ended += other.ended;
         self.latency.merge(&other.latency);
         self.service.merge(&other.service);
     }
-}
 
-/// What ended within one second of the run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Interval {
-    pub(crate) requests: u64,
-    pub(crate) errors: u64,
-    pub(crate) latency: Histogram,
-}
-
-impl Interval {
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.errors += other.errors;
-        self.latency.merge(&other.latency);
+    /// All endpoints together.
+    pub(crate) fn of_all(endpoints: &[Self]) -> Self {
+        let mut whole = Self::default();
+        for counts in endpoints {
+            whole.merge(counts);
+        }
+        whole
     }
 }
 
-/// One worker's recorder.
+/// One worker's recorder: what happened since it was last emptied.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     endpoints: Vec<Counts>,
-    interval: Interval,
+    /// Requests that this machine itself sent late.
     pub(crate) late_starts: u64,
+    /// Requests sent late since the last look, whose connection was busy when they were due.
+    overdue: u64,
 }
 
 impl Recorder {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self {
-            endpoints: (0..endpoints).map(|_| Counts::default()).collect(),
-            interval: Interval::default(),
-            late_starts: 0,
+        Self { endpoints: vec![Counts::default(); endpoints], late_starts: 0, overdue: 0 }
+    }
+
+    /// A request left late although a sender had been waiting for its time.
+    pub(crate) fn woken_late(&mut self) {
+        self.late_starts += 1;
+    }
+
+    /// A request left late because no connection was free: the target's doing, unless this
+    /// thread turns out to have had no rest.
+    pub(crate) fn overdue(&mut self) {
+        self.overdue += 1;
+    }
+
+    /// Settles the requests overdue since the last call, given whether this thread rested.
+    pub(crate) fn settle_overdue(&mut self, has_rested: bool) {
+        let overdue = std::mem::take(&mut self.overdue);
+        if !has_rested {
+            self.late_starts += overdue;
         }
     }
 
     pub(crate) fn sent(&mut self, endpoint: usize) {
-        let counts = &mut self.endpoints[endpoint];
-        counts.requests += 1;
-        counts.cut_off += 1;
+        self.endpoints[endpoint].requests += 1;
     }
 
     pub(crate) fn ended(&mut self, endpoint: usize, outcome: Outcome) {
         let counts = &mut self.endpoints[endpoint];
-        counts.cut_off -= 1;
-        self.interval.requests += 1;
+        counts.ended += 1;
         if let Some(failure) = outcome.failure {
             counts.failures.add(failure);
-            self.interval.errors += 1;
         }
         if matches!(outcome.failure, None | Some(Failure::Timeout)) {
             counts.latency.record(outcome.latency_us);
             counts.service.record(outcome.service_us);
-            self.interval.latency.record(outcome.latency_us);
         }
     }
 
@@ -188,13 +193,10 @@ impl Recorder {
         self.endpoints[endpoint].dropped += 1;
     }
 
-    /// Hands over what ended since the last call.
-    pub(crate) fn swap_interval(&mut self) -> Interval {
-        std::mem::take(&mut self.interval)
-    }
-
-    pub(crate) fn finish(self) -> Vec<Counts> {
-        self.endpoints
+    /// Hands over what happened since the last call.
+    pub(crate) fn swap(&mut self) -> Vec<Counts> {
+        let empty = vec![Counts::default(); self.endpoints.len()];
+        std::mem::replace(&mut self.endpoints, empty)
     }
 }
 
@@ -217,14 +219,25 @@ mod tests {
         }
         recorder.sent(0);
         recorder.dropped(0);
-        let interval = recorder.swap_interval();
-        assert_eq!((interval.requests, interval.errors), (4, 3));
-        assert_eq!(recorder.swap_interval().requests, 0);
-        let counts = &recorder.finish()[0];
-        assert_eq!((counts.requests, counts.failures.total()), (5, 3));
-        assert_eq!((counts.dropped, counts.cut_off), (1, 1));
+        let counts = &recorder.swap()[0];
+        assert_eq!(recorder.swap()[0].requests, 0);
+        assert_eq!((counts.requests, counts.ended, counts.failures.total()), (5, 4, 3));
+        assert_eq!(counts.dropped, 1);
         assert_eq!((counts.latency.count(), counts.latency.max_us() / 1_000), (2, 9));
         assert_eq!(counts.failures.by_kind().len(), 3);
+    }
+
+    #[test]
+    fn a_late_start_is_the_targets_doing_unless_this_thread_had_no_rest() {
+        let mut recorder = Recorder::new(1);
+        recorder.overdue();
+        recorder.settle_overdue(true);
+        assert_eq!(recorder.late_starts, 0);
+        recorder.overdue();
+        recorder.woken_late();
+        recorder.settle_overdue(false);
+        recorder.settle_overdue(false);
+        assert_eq!(recorder.late_starts, 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{LoadPlan, Shape};
-use super::recorder::{Counts, Interval};
+use super::recorder::Counts;
 use crate::base::histogram::{EncodedHistogram, Histogram};
 use crate::base::units::{Micros, Rate};
 use crate::gate::verdict::{Judgement, Verdict};
@@ -76,13 +76,13 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    pub(crate) fn of(t: u64, interval: &Interval) -> Self {
+    pub(crate) fn of(t: u64, counts: &Counts) -> Self {
         Self {
             t,
-            requests: interval.requests,
-            errors: interval.errors,
-            p50: interval.latency.quantile_us(5_000),
-            p95: interval.latency.quantile_us(9_500),
+            requests: counts.ended,
+            errors: counts.failures.total(),
+            p50: counts.latency.quantile_us(5_000),
+            p95: counts.latency.quantile_us(9_500),
         }
     }
 }
@@ -147,8 +147,7 @@ pub(crate) struct Raw {
 
 impl LoadResult {
     pub(crate) fn new(plan: &LoadPlan, raw: Raw) -> Self {
-        let mut whole = Counts::default();
-        raw.endpoints.iter().for_each(|counts| whole.merge(counts));
+        let whole = Counts::of_all(&raw.endpoints);
         let rate = Rate::of(whole.requests, Micros(raw.sending_us));
         let endpoints =
             plan.endpoints.iter().zip(&raw.endpoints).map(|(endpoint, counts)| EndpointResult {
@@ -174,7 +173,7 @@ impl LoadResult {
             errors: whole.failures.total(),
             errors_by_kind: whole.failures.by_kind(),
             dropped: whole.dropped,
-            cut_off: whole.cut_off,
+            cut_off: whole.requests.saturating_sub(whole.ended),
             rate_per_s: rate.milli_per_s.saturating_add(500) / 1_000,
             rate_milli_per_s: rate.milli_per_s,
             latency_us: (&whole.latency).into(),
