@@ -13,13 +13,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::collector::{Collector, FromWorker, Progress};
-use super::http1::Prepared;
 use super::lane::{self, Lane};
 use super::machine;
 use super::plan::{LoadPlan, Shape};
+use super::request::Prepared;
 use super::result::LoadResult;
 use super::schedule::{Mix, Schedule};
 use super::timer;
+use super::transport::Way;
 use crate::base::clock;
 
 /// Time for all workers to stand ready before the first ticket.
@@ -79,7 +80,7 @@ async fn resolve(plan: &LoadPlan) -> Result<SocketAddr, LoadError> {
 /// What all workers know.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) address: SocketAddr,
+    pub(super) way: Way,
     pub(super) plan: LoadPlan,
     schedule: Option<Schedule>,
     pub(super) mix: Mix,
@@ -94,13 +95,17 @@ impl Job {
     fn new(plan: &LoadPlan, address: SocketAddr, stop: CancellationToken) -> Arc<Self> {
         let start = clock::monotonic() + READY;
         Arc::new(Self {
-            address,
+            way: Way::new(address, plan),
             schedule: match &plan.shape {
                 Shape::Open(stages) => Some(Schedule::new(stages)),
                 Shape::Closed { .. } => None,
             },
             mix: Mix::new(&plan.endpoints),
-            prepared: plan.endpoints.iter().map(|e| Prepared::new(e, plan)).collect(),
+            prepared: plan
+                .endpoints
+                .iter()
+                .map(|e| Prepared::new(e, plan).expect("a checked plan can be laid out"))
+                .collect(),
             workers: machine::workers(plan.connections),
             start,
             end: start + plan.shape.duration().duration(),

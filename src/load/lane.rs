@@ -5,10 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::driver::Job;
 use super::http1::Connection;
+use super::http2::Http2;
 use super::machine;
 use super::recorder::{Counts, Failure, Outcome, Recorder};
+use super::request::Prepared;
 use super::schedule::Tickets;
 use super::timer::Timer;
+use super::transport::Marks;
 use crate::base::clock;
 
 /// A request sent later than this after its due time was late. It was this machine's fault when a
@@ -66,24 +69,23 @@ impl Lane {
     /// Sends one request and says how it ended, and when.
     async fn send(
         &self,
-        connection: &mut Connection,
+        client: &mut Client<'_>,
         job: &Job,
         shot: Shot,
     ) -> (Option<Failure>, Instant) {
         self.state.borrow_mut().recorder.sent(shot.endpoint);
-        let answer = connection.exchange(&job.prepared[shot.endpoint], shot.sent).await;
+        let answer = client.exchange(&job.prepared[shot.endpoint], shot).await;
         let now = clock::monotonic();
-        let failure = match answer {
-            Ok(status) => Failure::of_status(status),
-            Err(failure) => Some(failure),
-        };
         let since = |from: Instant| {
             u64::try_from(now.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
         };
-        let outcome =
-            Outcome { latency_us: since(shot.due), service_us: since(shot.sent), failure };
-        self.state.borrow_mut().recorder.ended(shot.endpoint, outcome);
-        (failure, now)
+        let outcome = Outcome { latency_us: since(shot.due), service_us: since(shot.sent), answer };
+        let recorder = &mut self.state.borrow_mut().recorder;
+        recorder.ended(shot.endpoint, outcome);
+        if job.plan.phases {
+            recorder.marked(shot.endpoint, client.marks());
+        }
+        (answer.err(), now)
     }
 
     /// The last, unfinished second and the late starts. Tickets that were due by the end and that
@@ -133,15 +135,48 @@ fn has_rested(busy_us: u128, wall_us: u128) -> bool {
 /// One request at its time.
 #[derive(Debug, Clone, Copy)]
 struct Shot {
+    ticket: u64,
     endpoint: usize,
     due: Instant,
     sent: Instant,
 }
 
+/// Who speaks to the target for one sender.
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and hot")]
+enum Client<'j> {
+    Http1(Connection<'j>),
+    Http2(Box<Http2<'j>>),
+}
+
+impl<'j> Client<'j> {
+    fn new(job: &'j Job) -> Self {
+        if job.plan.http2 {
+            Self::Http2(Box::new(Http2::new(&job.way, &job.plan)))
+        } else {
+            Self::Http1(Connection::new(&job.way, &job.plan))
+        }
+    }
+
+    async fn exchange(&mut self, request: &Prepared, shot: Shot) -> Result<u16, Failure> {
+        match self {
+            Self::Http1(client) => client.exchange(request, shot.ticket, shot.sent).await,
+            // Boxed, so that the future of the other one stays small.
+            Self::Http2(client) => Box::pin(client.exchange(request, shot.ticket, shot.sent)).await,
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        match self {
+            Self::Http1(client) => client.marks,
+            Self::Http2(client) => client.marks,
+        }
+    }
+}
+
 /// A connection of the open model: it takes the next ticket and waits for its time, or sends at
 /// once when that has passed.
 pub(super) async fn open(job: &Job, lane: &Lane) {
-    let mut connection = Connection::new(job.address, &job.plan);
+    let mut client = Client::new(job);
     let last_call = job.end + GRACE;
     let mut now = clock::monotonic();
     while now < last_call {
@@ -156,21 +191,22 @@ pub(super) async fn open(job: &Job, lane: &Lane) {
         } else if now > due + LATE {
             lane.state.borrow_mut().recorder.overdue();
         }
-        let shot = Shot { endpoint: job.mix.endpoint(ticket), due, sent: now };
-        now = lane.send(&mut connection, job, shot).await.1;
+        let shot = Shot { ticket, endpoint: job.mix.endpoint(ticket), due, sent: now };
+        now = lane.send(&mut client, job, shot).await.1;
     }
 }
 
 /// A connection of the closed loop: it asks again as soon as it is answered.
 pub(super) async fn closed(job: &Job, lane: &Lane) {
-    let mut connection = Connection::new(job.address, &job.plan);
+    let mut client = Client::new(job);
     lane.timer.until(job.start).await;
     let mut now = clock::monotonic();
     while now < job.end {
-        let shot = Shot { endpoint: job.mix.endpoint(lane.take()), due: now, sent: now };
-        let (failure, ended) = lane.send(&mut connection, job, shot).await;
+        let ticket = lane.take();
+        let shot = Shot { ticket, endpoint: job.mix.endpoint(ticket), due: now, sent: now };
+        let (failure, ended) = lane.send(&mut client, job, shot).await;
         now = ended;
-        if matches!(failure, Some(Failure::Connect | Failure::Reset | Failure::ClosedEarly)) {
+        if failure.is_some_and(Failure::is_without_answer) {
             tokio::time::sleep(BACKOFF).await;
             now = clock::monotonic();
         }

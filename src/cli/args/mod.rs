@@ -17,6 +17,7 @@ pub(crate) mod force;
 pub(crate) mod init;
 pub(crate) mod load;
 pub(crate) mod load_gate;
+mod load_request;
 pub(crate) mod man;
 pub(crate) mod preflight;
 pub(crate) mod promote;
