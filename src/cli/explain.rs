@@ -107,6 +107,10 @@ codes! {
     PackInvalid => "ORCA-1701",
     /// A key that cannot be used.
     Key => "ORCA-1702",
+    /// The load target's certificate is refused.
+    LoadCertificate => "ORCA-1710",
+    /// The load target speaks another protocol.
+    LoadProtocol => "ORCA-1711",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// A bug.

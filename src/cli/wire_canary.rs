@@ -12,7 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::limits;
 use crate::base::units::{Micros, Rate};
 use crate::gate::phase::Phase;
-use crate::load::from_manifest;
+use crate::load::from_manifest::{self, Around};
 use crate::load::paired::{Arms, Pace, run_paired};
 use crate::load::plan::Endpoint;
 use crate::providers::http::{Call, HttpClient};
@@ -45,7 +45,8 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
 
 /// By what the stages are judged: the manifest's objectives for the canary.
 pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Failure> {
-    let manifest = Manifest::read(&context.folder.join(&config.load.manifest))?;
+    let file = context.folder.join(&config.load.manifest);
+    let manifest = Manifest::read(&file)?;
     let objectives = ObjectivesPolicy {
         objectives: manifest.overall_objectives(Phase::Canary),
         confidence_bp: manifest.confidence.0,
@@ -57,8 +58,10 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
         error_increase_bp_max: config.canary.error_increase_max.0,
         ..ComparisonPolicy::default()
     };
+    let env = |name: &str| context.env.get(name).map(str::to_owned);
+    let folder = file.parent().unwrap_or(&context.folder);
+    let endpoints = from_manifest::endpoints(&manifest, "", Around { folder, env: &env })?;
     let paired = config.platform.url.value.as_ref().map(|front| {
-        let endpoints = from_manifest::endpoints(&manifest, "");
         Arc::new(FrontLoad { front: front.clone(), endpoints }) as Arc<dyn PairedLoad>
     });
     Ok(Judging { objectives, comparison, paired })

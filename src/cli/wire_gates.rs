@@ -48,8 +48,12 @@ pub(crate) async fn preflight(
 
 /// The load gate against `target`.
 pub(crate) fn load(context: &Context, config: &Config, target: &str) -> Result<PhaseGate, Failure> {
-    let manifest = Manifest::read(&context.folder.join(&config.load.manifest))?;
-    let plan = from_manifest::plan(&manifest, (&config.load.profile, target), false)?;
+    let file = context.folder.join(&config.load.manifest);
+    let manifest = Manifest::read(&file)?;
+    let env = |name: &str| context.env.get(name).map(str::to_owned);
+    let folder = file.parent().unwrap_or(&context.folder);
+    let around = from_manifest::Around { folder, env: &env };
+    let plan = from_manifest::plan(&manifest, (&config.load.profile, target), around)?;
     let check = LoadCheck::new(plan, Policy::of(&manifest));
     let GateConfig { mode, max_age } = config.load.gate;
     let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(check)];

@@ -1,20 +1,21 @@
 //! Joins what the workers report: seconds as they end, totals at the end. Merging is exact.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::driver::{LoadError, TIMER};
 use super::plan::LoadPlan;
-use super::recorder::{Counts, Interval};
+use super::recorder::Counts;
 use super::result::{Raw, Second};
 
 /// What a worker says.
 #[derive(Debug)]
 pub(crate) enum FromWorker {
-    Second { t: u64, interval: Interval },
-    Done { counts: Vec<Counts>, late_starts: u64, cancelled_at: Option<Instant> },
+    Second { t: u64, counts: Vec<Counts> },
+    Done { late_starts: u64, cancelled_at: Option<Instant> },
     Broken(String),
 }
 
@@ -27,11 +28,15 @@ pub(crate) struct Progress {
     pub(crate) errors: u64,
 }
 
+fn merge(own: &mut [Counts], more: &[Counts]) {
+    own.iter_mut().zip(more).for_each(|(own, more)| own.merge(more));
+}
+
 pub(crate) struct Collector {
     workers: u32,
     progress: Option<UnboundedSender<Progress>>,
     /// Seconds that not every worker has reported yet, with how many have.
-    waiting: BTreeMap<u64, (u32, Interval)>,
+    waiting: BTreeMap<u64, (u32, Vec<Counts>)>,
     seconds: Vec<Second>,
     requests: u64,
     errors: u64,
@@ -64,17 +69,23 @@ impl Collector {
     pub(crate) fn take(&mut self, message: FromWorker) -> Result<(), LoadError> {
         match message {
             FromWorker::Broken(why) => return Err(LoadError::Worker(why)),
-            FromWorker::Second { t, interval } => {
-                let entry = self.waiting.entry(t).or_default();
-                entry.0 += 1;
-                entry.1.merge(&interval);
+            FromWorker::Second { t, counts } => {
+                match self.waiting.entry(t) {
+                    Entry::Vacant(place) => {
+                        place.insert((1, counts));
+                    }
+                    Entry::Occupied(mut place) => {
+                        let (reported, waiting) = place.get_mut();
+                        *reported += 1;
+                        merge(waiting, &counts);
+                    }
+                }
                 self.close_seconds(false);
             }
-            FromWorker::Done { counts, late_starts, cancelled_at } => {
+            FromWorker::Done { late_starts, cancelled_at } => {
                 self.done += 1;
                 self.late_starts += late_starts;
                 self.cancelled_at = self.cancelled_at.max(cancelled_at);
-                self.counts.iter_mut().zip(&counts).for_each(|(own, more)| own.merge(more));
             }
         }
         Ok(())
@@ -86,11 +97,13 @@ impl Collector {
             if !all && first.get().0 < self.workers {
                 return;
             }
-            let (t, (_, interval)) = first.remove_entry();
-            if all && interval.requests == 0 {
+            let (t, (_, counts)) = first.remove_entry();
+            merge(&mut self.counts, &counts);
+            let whole = Counts::of_all(&counts);
+            if all && whole.ended == 0 {
                 continue;
             }
-            let second = Second::of(t, &interval);
+            let second = Second::of(t, &whole);
             self.seconds.push(second);
             self.requests += second.requests;
             self.errors += second.errors;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LoadResult, run};
 use crate::base::histogram::Histogram;
 use crate::base::units::{BasisPoints, Micros};
+use crate::load::expect::Expect;
 use crate::load::plan::tests::draft;
 use crate::load::plan::{Bounds, Draft, Endpoint, LoadPlan, Shape};
 use crate::load::sample_service::{Faults, SampleService, tests::settings};
@@ -60,7 +61,7 @@ fn only(result: &LoadResult, kind: &str) -> bool {
 async fn a_hyper_server_answers_every_due_request_by_weight() {
     let port = sample(Faults::default()).await;
     let checkout =
-        Endpoint { method: "POST".into(), body: b"{}".to_vec(), ..Endpoint::get("/checkout") };
+        Endpoint { method: "POST".into(), body: "{}".into(), ..Endpoint::get("/checkout") };
     let head = Endpoint { method: "HEAD".into(), ..Endpoint::get("/missing") };
     let root = Endpoint { weight: 8, ..Endpoint::get("/") };
     let result = load(Draft { endpoints: vec![root, checkout, head], ..draft(port) }).await;
@@ -122,6 +123,79 @@ async fn half_a_body_no_http_and_endless_headers_are_told_apart() {
         while stream.write_all(b"X: y\r\n").await.is_ok() {}
     });
     assert!(only(&load(draft(endless.await)).await, "too_large"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_filled_and_answers_are_compared() {
+    let (sender, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let port = target(move |mut stream| {
+        let sender = sender.clone();
+        async move {
+            let mut buffer = [0; 1_024];
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                let request = String::from_utf8_lossy(&buffer[..count]).into_owned();
+                let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                let _ = sender.send(request);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", path.len());
+                let _ = stream.write_all((answer + &path).as_bytes()).await;
+            }
+        }
+    })
+    .await;
+    let echo = Endpoint {
+        method: "POST".into(),
+        body: "n={{ticket}}".into(),
+        expect: Expect { body: vec!["/7".into()], ..Expect::default() },
+        ..Endpoint::get("/{{ticket}}")
+    };
+    let result = load(Draft { endpoints: vec![echo], ..draft(port) }).await;
+    // Of the tickets 0 to 19, only the answer to ticket 7 holds "/7".
+    assert_eq!((result.requests, result.errors), (20, 19));
+    assert_eq!(result.errors_by_kind.get("assertion"), Some(&19));
+    let mut requests = Vec::new();
+    while let Ok(request) = asked.try_recv() {
+        requests.push(request);
+    }
+    assert_eq!(requests.len(), 20);
+    let twelfth = requests.iter().find(|request| request.starts_with("POST /12 ")).unwrap();
+    assert!(twelfth.ends_with("Content-Length: 4\r\n\r\nn=12"), "{twelfth}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redirects_and_phases_are_counted() {
+    let port = target(|mut stream| async move {
+        says(&mut stream, b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            .await;
+    });
+    let result = load(Draft { phases: true, ..draft(port.await) }).await;
+    assert_eq!((result.redirects, result.errors), (20, 0));
+    let phases = result.phases.unwrap();
+    assert_eq!((phases.connections, phases.resumed), (20, 0));
+    assert!(phases.first_byte_us.max > 0 && phases.tls_us.max == 0);
+}
+
+/// The same plan over HTTP/2, and what becomes of it where the target knows only HTTP/1.1.
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_asks_as_the_plan_says() {
+    let port = target(|stream| async move {
+        type Incoming = http::Request<hyper::body::Incoming>;
+        let answer = hyper::service::service_fn(async |request: Incoming| {
+            let path = bytes::Bytes::from(request.uri().path().to_owned());
+            Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::new(path)))
+        });
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let _ = hyper::server::conn::http2::Builder::new(executor)
+            .serve_connection(hyper_util::rt::TokioIo::new(stream), answer)
+            .await;
+    });
+    let expect = Expect { body: vec!["/a".into()], ..Expect::default() };
+    let endpoints = vec![Endpoint { expect, ..Endpoint::get("/a") }];
+    let plan = Draft { http2: true, endpoints, ..draft(port.await) };
+    let result = load(plan.clone()).await;
+    assert_eq!((result.requests, result.errors, result.dropped), (20, 0, 0));
+    let old = Draft { target: draft(sample(Faults::default()).await).target, ..plan };
+    let refused = load(old).await;
+    assert_eq!((refused.requests, refused.errors), (20, 20), "{:?}", refused.errors_by_kind);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,80 +1,54 @@
-//! One kept-alive connection and the requests prepared for it. In steady state a request costs one
-//! write, one read and no allocation: its bytes were laid out before the run.
+//! One connection of HTTP/1.1. In steady state a request costs one write, one read and no
+//! allocation: its bytes were laid out before the run.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::time::Sleep;
 
-use super::plan::{Draft, Endpoint};
+use super::expect::Seen;
+use super::plan::Draft;
 use super::recorder::Failure;
+use super::request::{Prepared, Scratch};
 use super::response::{HEAD_BYTES_MAX, Response, ResponseError};
+use super::transport::{Marks, Stream, Way};
 use crate::base::clock;
-
-/// A request, ready to be written.
-#[derive(Debug, Clone)]
-pub(crate) struct Prepared {
-    bytes: Box<[u8]>,
-    is_head: bool,
-}
-
-impl Prepared {
-    pub(crate) fn new(endpoint: &Endpoint, plan: &Draft) -> Self {
-        let has = |wanted: &str| {
-            endpoint.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted))
-        };
-        let mut head = format!("{} {} HTTP/1.1\r\n", endpoint.method, endpoint.path);
-        let mut add = |name: &str, value: &str| {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        };
-        if !has("host") {
-            add("Host", &plan.target.host_header());
-        }
-        if !has("user-agent") {
-            add("User-Agent", concat!("orca/", env!("CARGO_PKG_VERSION")));
-        }
-        if !plan.keep_alive && !has("connection") {
-            add("Connection", "close");
-        }
-        if !endpoint.body.is_empty() || matches!(endpoint.method.as_str(), "POST" | "PUT" | "PATCH")
-        {
-            add("Content-Length", &endpoint.body.len().to_string());
-        }
-        endpoint.headers.iter().for_each(|(name, value)| add(name, value));
-        head.push_str("\r\n");
-        let mut bytes = head.into_bytes();
-        bytes.extend_from_slice(&endpoint.body);
-        Self { bytes: bytes.into(), is_head: endpoint.method == "HEAD" }
-    }
-}
 
 /// A connection to the target, opened when it is needed.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    address: SocketAddr,
+pub(crate) struct Connection<'j> {
+    way: &'j Way,
     keep_alive: bool,
     timeout: Duration,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     buffer: Box<[u8]>,
+    scratch: Scratch,
+    seen: Seen,
+    /// Whether to look at the clock when the first byte comes.
+    marks_first_byte: bool,
+    /// Of the last request.
+    pub(crate) marks: Marks,
     /// One timer for all requests: it is moved only when it fires before the deadline at hand, and
     /// deadlines only grow, so it never fires late.
     guard: Pin<Box<Sleep>>,
 }
 
-impl Connection {
-    pub(crate) fn new(address: SocketAddr, plan: &Draft) -> Self {
+impl<'j> Connection<'j> {
+    pub(crate) fn new(way: &'j Way, plan: &Draft) -> Self {
         let timeout = plan.timeout.duration();
         Self {
-            address,
+            way,
             keep_alive: plan.keep_alive,
             timeout,
             stream: None,
             buffer: vec![0; HEAD_BYTES_MAX].into(),
+            scratch: Scratch::default(),
+            seen: Seen::default(),
+            marks_first_byte: plan.phases,
+            marks: Marks::default(),
             guard: Box::pin(tokio::time::sleep(timeout)),
         }
     }
@@ -83,13 +57,35 @@ impl Connection {
     pub(crate) async fn exchange(
         &mut self,
         request: &Prepared,
+        ticket: u64,
         sent: Instant,
     ) -> Result<u16, Failure> {
         let deadline = sent + self.timeout;
         let answer = {
-            let Self { address, stream, buffer, guard, .. } = self;
-            let mut work = std::pin::pin!(converse(*address, stream, buffer, request));
-            std::future::poll_fn(|context| {
+            let Self { way, stream, buffer, guard, scratch, seen, marks, .. } = self;
+            *marks = Marks::default();
+            let reading = Reading {
+                buffer,
+                seen: request.looks_inside.then_some(seen),
+                first_byte: self.marks_first_byte.then_some((sent, &mut marks.first_byte_us)),
+            };
+            let bytes = request.bytes(ticket, scratch);
+            let work = async {
+                if !stream.as_mut().is_some_and(Stream::is_idle) {
+                    *stream = None;
+                    let mut opened = Marks::default();
+                    let connected = way.connect(&mut opened).await;
+                    (marks.connect_us, marks.tls_us) = (opened.connect_us, opened.tls_us);
+                    marks.is_resumed = opened.is_resumed;
+                    *stream = Some(connected?);
+                }
+                match stream {
+                    Some(open) => converse(open, bytes, request.is_head, reading).await,
+                    None => Err(Failure::Connect),
+                }
+            };
+            let mut work = std::pin::pin!(work);
+            poll_fn(|context| {
                 if let Poll::Ready(answer) = work.as_mut().poll(context) {
                     return Poll::Ready(answer);
                 }
@@ -106,66 +102,56 @@ impl Connection {
         if !answer.is_ok_and(|response| response.keep_alive() && self.keep_alive) {
             self.stream = None;
         }
-        answer.map(|response| response.status())
+        let status = answer?.status();
+        request.expect.failure(status, &self.seen).map_or(Ok(status), Err)
     }
 }
 
-/// One request and its answer over `stream`, which is opened where there is none or where the
-/// target closed it while it was idle.
+/// Where an answer is read to, and what is kept of it.
+struct Reading<'a> {
+    buffer: &'a mut [u8],
+    seen: Option<&'a mut Seen>,
+    /// Counted from the sending.
+    first_byte: Option<(Instant, &'a mut Option<u64>)>,
+}
+
+/// One request and its answer.
 async fn converse(
-    address: SocketAddr,
-    stream: &mut Option<TcpStream>,
-    buffer: &mut [u8],
-    request: &Prepared,
+    stream: &mut Stream,
+    request: &[u8],
+    is_head: bool,
+    reading: Reading<'_>,
 ) -> Result<Response, Failure> {
-    let open = match stream.take() {
-        Some(open) if is_idle(&open) => stream.insert(open),
-        _ => {
-            let opened = TcpStream::connect(address).await.map_err(|_| Failure::Connect)?;
-            // Without it a request in two segments waits for an acknowledgement.
-            opened.set_nodelay(true).map_err(|_| Failure::Connect)?;
-            stream.insert(opened)
-        }
-    };
     // A target may answer before it has read a large body: look for an answer when writing fails.
-    let written = open.write_all(&request.bytes).await;
-    match receive(open, buffer, Response::new(request.is_head)).await {
-        Ok(mut response) => {
-            if written.is_err() {
-                response = response.without_keep_alive();
-            }
-            Ok(response)
-        }
-        Err(failure) => Err(failure),
+    let mut written = stream.write_all(request).await;
+    if let (Stream::Tls(_), Ok(())) = (&stream, &written) {
+        written = stream.flush().await;
     }
-}
-
-/// Whether a kept connection is still open and silent. Costs no system call while it is.
-fn is_idle(stream: &TcpStream) -> bool {
-    let mut byte = [0];
-    matches!(stream.try_read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    let response = receive(stream, reading, Response::new(is_head)).await?;
+    Ok(if written.is_err() { response.without_keep_alive() } else { response })
 }
 
 async fn receive(
-    stream: &TcpStream,
-    buffer: &mut [u8],
+    stream: &mut Stream,
+    reading: Reading<'_>,
     mut response: Response,
 ) -> Result<Response, Failure> {
+    let Reading { buffer, mut seen, first_byte } = reading;
+    if let Some(seen) = &mut seen {
+        seen.clear();
+    }
+    let mut first_byte = first_byte;
     let mut filled = 0;
     loop {
-        let count = match stream.try_read(&mut buffer[filled..]) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                stream.readable().await.map_err(|_| Failure::Reset)?;
-                continue;
-            }
-            Err(_) => return Err(Failure::Reset),
-            Ok(count) => count,
-        };
+        let count = read(stream, &mut buffer[filled..]).await.map_err(|_| Failure::Reset)?;
         if count == 0 {
             return response.closed().map(|()| response).map_err(failure_of);
         }
+        if let Some((sent, mark)) = first_byte.take() {
+            *mark = Some(clock::elapsed_us(sent));
+        }
         filled += count;
-        let used = response.feed(&buffer[..filled]).map_err(failure_of)?;
+        let used = response.feed_into(&buffer[..filled], &mut seen).map_err(failure_of)?;
         if response.is_done() {
             // Bytes that nobody asked for: the next answer could not be told from them.
             let is_clean = used == filled;
@@ -174,6 +160,13 @@ async fn receive(
         buffer.copy_within(used..filled, 0);
         filled -= used;
     }
+}
+
+/// What has come, at least one byte; nothing at the end.
+async fn read(stream: &mut Stream, room: &mut [u8]) -> std::io::Result<usize> {
+    let mut room = ReadBuf::new(room);
+    poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut room)).await?;
+    Ok(room.filled().len())
 }
 
 fn failure_of(error: ResponseError) -> Failure {

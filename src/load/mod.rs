@@ -2,15 +2,22 @@
 
 pub(crate) mod collector;
 pub(crate) mod driver;
+pub(crate) mod expect;
 pub(crate) mod from_manifest;
-pub(crate) mod http1;
+mod http1;
+mod http2;
+mod lane;
 pub(crate) mod machine;
 pub(crate) mod paired;
 pub(crate) mod plan;
 pub(crate) mod recorder;
+mod request;
 pub(crate) mod response;
 pub(crate) mod result;
+pub(crate) mod rows;
 pub(crate) mod sample_service;
 pub(crate) mod schedule;
 pub(crate) mod slo_check;
-pub(crate) mod timer;
+pub(crate) mod template;
+mod timer;
+mod transport;

@@ -89,6 +89,9 @@ fn plan(
         connections: u32::try_from(connections).unwrap_or(1),
         timeout: TIMEOUT,
         keep_alive: true,
+        insecure: false,
+        http2: false,
+        phases: false,
     };
     // A canary's front is production by its nature; that is why only safe endpoints are asked.
     let bounds = Bounds { file_limit: machine::file_limit(), ..Bounds::default() };

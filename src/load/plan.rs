@@ -1,6 +1,11 @@
 //! What a run will do, checked before the first packet leaves: where to, which requests, how fast,
 //! how long. Pure; a plan that exists is one that this machine can run.
 
+use rustls::pki_types::ServerName;
+
+use super::expect::Expect;
+use super::request::Prepared;
+use super::rows::Rows;
 use crate::base::units::{Micros, Rate};
 
 /// No run is asked for more than this: beyond it one machine measures itself.
@@ -19,8 +24,6 @@ const ENDPOINTS_MAX: usize = 64;
 pub(crate) enum PlanError {
     #[error("'{0}' is not an address that load can reach")]
     Target(String),
-    #[error("load speaks HTTP/1.1 in the clear, and '{0}' asks for TLS")]
-    Tls(String),
     #[error("{0} is the rate asked for")]
     RateZero(Rate),
     #[error("{0} is above the ceiling of {RATE_MAX}")]
@@ -47,15 +50,14 @@ impl PlanError {
     /// What to do about it.
     pub(crate) fn hint(&self) -> String {
         match self {
-            Self::Target(_) => "write http://HOST:PORT/path".into(),
-            Self::Tls(_) => "aim at the plain HTTP port behind the TLS terminator".into(),
+            Self::Target(_) => "write http://HOST:PORT/path or https://HOST/path".into(),
             Self::RateZero(_) => "ask for a rate such as --rate 100/s".into(),
             Self::RateTooHigh(_) => "lower --rate, or use more machines".into(),
             Self::Duration(_) => "give a duration such as --duration 20s".into(),
             Self::Timeout(_) => "give a timeout such as --timeout 10s".into(),
             Self::NoEndpoints => "give --target with a path, or endpoints in the manifest".into(),
             Self::TooManyEndpoints(_) => "join endpoints that share an objective".into(),
-            Self::Endpoint { .. } => "correct this endpoint in the manifest".into(),
+            Self::Endpoint { .. } => "correct this endpoint in the manifest, or the flag".into(),
             Self::Connections { limit, .. } => {
                 format!(
                     "use --connections {} or raise `ulimit -n`",
@@ -73,18 +75,19 @@ impl PlanError {
 pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) is_tls: bool,
 }
 
 impl Target {
-    /// Reads `http://host:port/path` into the target and the path.
+    /// Reads `http://host:port/path` or `https://...` into the target and the path.
     pub(crate) fn parse(url: &str) -> Result<(Self, String), PlanError> {
         let wrong = || PlanError::Target(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| wrong())?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(PlanError::Tls(url.to_owned())),
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
             _ => return Err(wrong()),
-        }
+        };
         let authority = uri.authority().ok_or_else(wrong)?;
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return Err(wrong());
@@ -93,18 +96,24 @@ impl Target {
         let tail = authority.as_str().strip_prefix(authority.host()).ok_or_else(wrong)?;
         let port = match tail.strip_prefix(':') {
             Some(text) => text.parse().ok().filter(|p| *p > 0).ok_or_else(wrong)?,
+            None if is_tls => 443,
             None => 80,
         };
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        Ok((Self { host: authority.host().to_owned(), port }, path.to_owned()))
+        Ok((Self { host: authority.host().to_owned(), port, is_tls }, path.to_owned()))
     }
 
     /// As it stands in the `Host` header.
     pub(crate) fn host_header(&self) -> String {
-        match self.port {
-            80 => self.host.clone(),
-            port => format!("{}:{port}", self.host),
+        match (self.port, self.is_tls) {
+            (80, false) | (443, true) => self.host.clone(),
+            (port, _) => format!("{}:{port}", self.host),
         }
+    }
+
+    /// The name that a certificate must carry.
+    pub(crate) fn server_name(&self) -> Option<ServerName<'static>> {
+        ServerName::try_from(self.host.trim_matches(['[', ']']).to_owned()).ok()
     }
 }
 
@@ -115,11 +124,15 @@ pub(crate) struct Endpoint {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: String,
     /// Its share of all requests, relative to the others.
     pub(crate) weight: u32,
     /// Whether asking it twice changes nothing for users; paired load touches only such ones.
     pub(crate) safe: bool,
+    /// What a right answer looks like.
+    pub(crate) expect: Expect,
+    /// Values for `{{data.NAME}}` in path, headers and body.
+    pub(crate) rows: Rows,
 }
 
 impl Endpoint {
@@ -130,9 +143,11 @@ impl Endpoint {
             method: "GET".into(),
             path: path.into(),
             headers: Vec::new(),
-            body: Vec::new(),
+            body: String::new(),
             weight: 1,
             safe: true,
+            expect: Expect::default(),
+            rows: Rows::default(),
         }
     }
 
@@ -233,6 +248,7 @@ impl Shape {
 
 /// What is asked for, before it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Draft {
     pub(crate) target: Target,
     pub(crate) endpoints: Vec<Endpoint>,
@@ -241,6 +257,11 @@ pub(crate) struct Draft {
     /// For one request, from its sending to the last byte.
     pub(crate) timeout: Micros,
     pub(crate) keep_alive: bool,
+    /// Take any certificate.
+    pub(crate) insecure: bool,
+    pub(crate) http2: bool,
+    /// Also measure how long connecting, TLS and the first byte take.
+    pub(crate) phases: bool,
 }
 
 /// What this run may touch and use.
@@ -276,6 +297,13 @@ impl LoadPlan {
             more => return Err(PlanError::TooManyEndpoints(more)),
         }
         draft.endpoints.iter().try_for_each(Endpoint::check)?;
+        for endpoint in &draft.endpoints {
+            let wrong = |what| PlanError::Endpoint { name: endpoint.name.clone(), what };
+            Prepared::new(endpoint, &draft).map_err(wrong)?;
+        }
+        if draft.target.is_tls && draft.target.server_name().is_none() {
+            return Err(PlanError::Target(draft.target.host.clone()));
+        }
         check_weights(&draft.endpoints)?;
         if draft.connections == 0 {
             return Err(PlanError::NoConnections);

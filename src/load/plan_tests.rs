@@ -4,12 +4,15 @@ use super::*;
 
 pub(crate) fn draft(port: u16) -> Draft {
     Draft {
-        target: Target { host: "127.0.0.1".into(), port },
+        target: Target { host: "127.0.0.1".into(), port, is_tls: false },
         endpoints: vec![Endpoint::get("/")],
         shape: Shape::constant(Rate::per_second(100), Micros::from_millis(200)),
         connections: 4,
         timeout: Micros::from_secs(10),
         keep_alive: true,
+        insecure: false,
+        http2: false,
+        phases: false,
     }
 }
 
@@ -46,6 +49,14 @@ fn what_cannot_run_is_refused_with_its_value() {
         PlanError::Endpoint { .. }
     ));
     assert!(matches!(
+        refused(|d| d.endpoints[0].path = "/{{data.id}}".into()),
+        PlanError::Endpoint { what, .. } if what.contains("needs a data file")
+    ));
+    assert!(matches!(
+        refused(|d| d.target = Target { host: "a_b..c".into(), port: 443, is_tls: true }),
+        PlanError::Target(_)
+    ));
+    assert!(matches!(
         refused(|d| {
             d.endpoints.push(Endpoint { weight: 10_000, ..Endpoint::get("/b") });
         }),
@@ -74,7 +85,9 @@ fn targets() {
     assert_eq!((target.host_header().as_str(), path.as_str()), ("localhost:8080", "/a?b=1"));
     assert_eq!(Target::parse("http://[::1]:90").unwrap().0.host, "[::1]");
     assert_eq!(Target::parse("http://h").unwrap().1, "/");
-    assert!(matches!(Target::parse("https://h"), Err(PlanError::Tls(_))));
+    let (secure, _) = Target::parse("https://h").unwrap();
+    assert_eq!((secure.port, secure.is_tls, secure.host_header().as_str()), (443, true, "h"));
+    assert_eq!(Target::parse("https://h:80").unwrap().0.host_header(), "h:80");
     for bad in ["h", "ftp://h", "http://", "http://u:p@h", "http://h:0", "http://h:99999", ""] {
         assert!(matches!(Target::parse(bad), Err(PlanError::Target(_))), "{bad}");
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::transport::Marks;
 use crate::base::histogram::Histogram;
 
 /// Why a request failed.
@@ -27,10 +28,22 @@ pub(crate) enum Failure {
     Status5xx,
     /// A status that HTTP does not know.
     StatusOther,
+    /// An answer that is not what the endpoint expects.
+    Assertion,
+    /// The certificate is not valid at this time.
+    TlsExpired,
+    /// The certificate is for another name.
+    TlsWrongHost,
+    /// Nobody known vouches for the certificate.
+    TlsUntrusted,
+    /// No TLS could be agreed on; perhaps the port speaks something else.
+    Tls,
+    /// The target does not offer HTTP/2.
+    NoHttp2,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Connect,
         Self::Timeout,
         Self::Reset,
@@ -40,6 +53,12 @@ impl Failure {
         Self::Status4xx,
         Self::Status5xx,
         Self::StatusOther,
+        Self::Assertion,
+        Self::TlsExpired,
+        Self::TlsWrongHost,
+        Self::TlsUntrusted,
+        Self::Tls,
+        Self::NoHttp2,
     ];
 
     /// As it stands in `errors_by_kind`.
@@ -54,7 +73,28 @@ impl Failure {
             Self::Status4xx => "status_4xx",
             Self::Status5xx => "status_5xx",
             Self::StatusOther => "status_other",
+            Self::Assertion => "assertion",
+            Self::TlsExpired => "tls_expired",
+            Self::TlsWrongHost => "tls_wrong_host",
+            Self::TlsUntrusted => "tls_untrusted",
+            Self::Tls => "tls",
+            Self::NoHttp2 => "no_http2",
         }
+    }
+
+    /// Whether it came without an answer and may come again at once.
+    pub(crate) const fn is_without_answer(self) -> bool {
+        matches!(
+            self,
+            Self::Connect
+                | Self::Reset
+                | Self::ClosedEarly
+                | Self::TlsExpired
+                | Self::TlsWrongHost
+                | Self::TlsUntrusted
+                | Self::Tls
+                | Self::NoHttp2
+        )
     }
 
     /// What an answered status means; nothing when it is a success.
@@ -102,7 +142,40 @@ pub(crate) struct Outcome {
     pub(crate) latency_us: u64,
     /// From when it was sent.
     pub(crate) service_us: u64,
-    pub(crate) failure: Option<Failure>,
+    /// The status of a right answer, or what was wrong.
+    pub(crate) answer: Result<u16, Failure>,
+}
+
+/// How long the phases of requests took; only where that is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Phases {
+    /// One value for each connection that was opened.
+    pub(crate) connect: Histogram,
+    pub(crate) tls: Histogram,
+    pub(crate) first_byte: Histogram,
+    /// TLS sessions taken up again.
+    pub(crate) resumed: u64,
+}
+
+impl Phases {
+    fn add(&mut self, marks: Marks) {
+        let add = |histogram: &mut Histogram, us: Option<u64>| {
+            if let Some(us) = us {
+                histogram.record(us);
+            }
+        };
+        add(&mut self.connect, marks.connect_us);
+        add(&mut self.tls, marks.tls_us);
+        add(&mut self.first_byte, marks.first_byte_us);
+        self.resumed += u64::from(marks.is_resumed);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.connect.merge(&other.connect);
+        self.tls.merge(&other.tls);
+        self.first_byte.merge(&other.first_byte);
+        self.resumed += other.resumed;
+    }
 }
 
 /// Everything about one endpoint, or about all of them.
@@ -113,8 +186,11 @@ pub(crate) struct Counts {
     pub(crate) failures: Failures,
     /// Due but never sent.
     pub(crate) dropped: u64,
-    /// Sent, and unanswered when the run was cancelled.
-    pub(crate) cut_off: u64,
+    /// Right answers that point elsewhere.
+    pub(crate) redirects: u64,
+    pub(crate) phases: Option<Box<Phases>>,
+    /// Answered or failed. At the end of a run the others were cut off.
+    pub(crate) ended: u64,
     pub(crate) latency: Histogram,
     pub(crate) service: Histogram,
 }
@@ -124,77 +200,92 @@ impl Counts {
         self.requests += other.requests;
         self.failures.merge(&other.failures);
         self.dropped += other.dropped;
-        self.cut_off += other.cut_off;
+        self.redirects += other.redirects;
+        if let Some(phases) = &other.phases {
+            self.phases.get_or_insert_default().merge(phases);
+        }
+        self.ended += other.ended;
         self.latency.merge(&other.latency);
         self.service.merge(&other.service);
     }
-}
 
-/// What ended within one second of the run.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Interval {
-    pub(crate) requests: u64,
-    pub(crate) errors: u64,
-    pub(crate) latency: Histogram,
-}
-
-impl Interval {
-    pub(crate) fn merge(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.errors += other.errors;
-        self.latency.merge(&other.latency);
+    /// All endpoints together.
+    pub(crate) fn of_all(endpoints: &[Self]) -> Self {
+        let mut whole = Self::default();
+        for counts in endpoints {
+            whole.merge(counts);
+        }
+        whole
     }
 }
 
-/// One worker's recorder.
+/// One worker's recorder: what happened since it was last emptied.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     endpoints: Vec<Counts>,
-    interval: Interval,
+    /// Requests that this machine itself sent late.
     pub(crate) late_starts: u64,
+    /// Requests sent late since the last look, whose connection was busy when they were due.
+    overdue: u64,
 }
 
 impl Recorder {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self {
-            endpoints: (0..endpoints).map(|_| Counts::default()).collect(),
-            interval: Interval::default(),
-            late_starts: 0,
+        Self { endpoints: vec![Counts::default(); endpoints], late_starts: 0, overdue: 0 }
+    }
+
+    /// A request left late although a sender had been waiting for its time.
+    pub(crate) fn woken_late(&mut self) {
+        self.late_starts += 1;
+    }
+
+    /// A request left late because no connection was free: the target's doing, unless this
+    /// thread turns out to have had no rest.
+    pub(crate) fn overdue(&mut self) {
+        self.overdue += 1;
+    }
+
+    /// Settles the requests overdue since the last call, given whether this thread rested.
+    pub(crate) fn settle_overdue(&mut self, has_rested: bool) {
+        let overdue = std::mem::take(&mut self.overdue);
+        if !has_rested {
+            self.late_starts += overdue;
         }
     }
 
     pub(crate) fn sent(&mut self, endpoint: usize) {
-        let counts = &mut self.endpoints[endpoint];
-        counts.requests += 1;
-        counts.cut_off += 1;
+        self.endpoints[endpoint].requests += 1;
     }
 
     pub(crate) fn ended(&mut self, endpoint: usize, outcome: Outcome) {
         let counts = &mut self.endpoints[endpoint];
-        counts.cut_off -= 1;
-        self.interval.requests += 1;
-        if let Some(failure) = outcome.failure {
-            counts.failures.add(failure);
-            self.interval.errors += 1;
+        counts.ended += 1;
+        match outcome.answer {
+            Ok(304) => {}
+            Ok(status) => counts.redirects += u64::from((300..400).contains(&status)),
+            Err(failure) => {
+                counts.failures.add(failure);
+                if failure != Failure::Timeout {
+                    return;
+                }
+            }
         }
-        if matches!(outcome.failure, None | Some(Failure::Timeout)) {
-            counts.latency.record(outcome.latency_us);
-            counts.service.record(outcome.service_us);
-            self.interval.latency.record(outcome.latency_us);
-        }
+        counts.latency.record(outcome.latency_us);
+        counts.service.record(outcome.service_us);
+    }
+
+    pub(crate) fn marked(&mut self, endpoint: usize, marks: Marks) {
+        self.endpoints[endpoint].phases.get_or_insert_default().add(marks);
     }
 
     pub(crate) fn dropped(&mut self, endpoint: usize) {
         self.endpoints[endpoint].dropped += 1;
     }
 
-    /// Hands over what ended since the last call.
-    pub(crate) fn swap_interval(&mut self) -> Interval {
-        std::mem::take(&mut self.interval)
-    }
-
-    pub(crate) fn finish(self) -> Vec<Counts> {
-        self.endpoints
+    /// Hands over what happened since the last call.
+    pub(crate) fn swap(&mut self) -> Vec<Counts> {
+        let empty = vec![Counts::default(); self.endpoints.len()];
+        std::mem::replace(&mut self.endpoints, empty)
     }
 }
 
@@ -205,26 +296,37 @@ mod tests {
     #[test]
     fn a_fast_failure_does_not_flatter_a_percentile() {
         let mut recorder = Recorder::new(1);
-        let ends = |failure, latency_us| Outcome { latency_us, service_us: 1, failure };
+        let ends = |answer, latency_us| Outcome { latency_us, service_us: 1, answer };
         for outcome in [
-            ends(None, 1_000),
-            ends(Some(Failure::Status5xx), 1),
-            ends(Some(Failure::Connect), 1),
-            ends(Some(Failure::Timeout), 9_000),
+            ends(Ok(301), 1_000),
+            ends(Err(Failure::Status5xx), 1),
+            ends(Err(Failure::Connect), 1),
+            ends(Err(Failure::Timeout), 9_000),
         ] {
             recorder.sent(0);
             recorder.ended(0, outcome);
         }
         recorder.sent(0);
         recorder.dropped(0);
-        let interval = recorder.swap_interval();
-        assert_eq!((interval.requests, interval.errors), (4, 3));
-        assert_eq!(recorder.swap_interval().requests, 0);
-        let counts = &recorder.finish()[0];
-        assert_eq!((counts.requests, counts.failures.total()), (5, 3));
-        assert_eq!((counts.dropped, counts.cut_off), (1, 1));
+        let counts = &recorder.swap()[0];
+        assert_eq!(recorder.swap()[0].requests, 0);
+        assert_eq!((counts.requests, counts.ended, counts.failures.total()), (5, 4, 3));
+        assert_eq!((counts.dropped, counts.redirects), (1, 1));
         assert_eq!((counts.latency.count(), counts.latency.max_us() / 1_000), (2, 9));
         assert_eq!(counts.failures.by_kind().len(), 3);
+    }
+
+    #[test]
+    fn a_late_start_is_the_targets_doing_unless_this_thread_had_no_rest() {
+        let mut recorder = Recorder::new(1);
+        recorder.overdue();
+        recorder.settle_overdue(true);
+        assert_eq!(recorder.late_starts, 0);
+        recorder.overdue();
+        recorder.woken_late();
+        recorder.settle_overdue(false);
+        recorder.settle_overdue(false);
+        assert_eq!(recorder.late_starts, 2);
     }
 
     #[test]

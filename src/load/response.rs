@@ -4,6 +4,8 @@
 
 use httparse::{EMPTY_HEADER, Status};
 
+use super::expect::Seen;
+
 /// Largest response head, in bytes; also the size of a connection's buffer.
 pub(crate) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Most header lines.
@@ -78,11 +80,31 @@ impl Response {
 
     /// Takes bytes from the front of `bytes` and says how many. What it leaves must come again,
     /// with more behind it.
+    #[cfg(test)]
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, ResponseError> {
+        self.feed_into(bytes, &mut None)
+    }
+
+    /// The same, and keeps what an expectation looks at.
+    pub(crate) fn feed_into(
+        &mut self,
+        bytes: &[u8],
+        seen: &mut Option<&mut Seen>,
+    ) -> Result<usize, ResponseError> {
         let mut used = 0;
         while self.state != State::Done {
             let before = self.state;
             let count = self.step(&bytes[used..])?;
+            if let Some(seen) = seen {
+                let taken = &bytes[used..used + count];
+                match before {
+                    State::Head if count > 0 => seen.head = taken.to_vec(),
+                    State::Body { .. } | State::ChunkBytes { .. } | State::UntilClose => {
+                        seen.add_body(taken);
+                    }
+                    _ => {}
+                }
+            }
             used += count;
             if count == 0 && self.state == before {
                 break;

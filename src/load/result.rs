@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plan::{LoadPlan, Shape};
-use super::recorder::{Counts, Interval};
+use super::recorder::{Counts, Phases};
 use crate::base::histogram::{EncodedHistogram, Histogram};
 use crate::base::units::{Micros, Rate};
 use crate::gate::verdict::{Judgement, Verdict};
@@ -76,13 +76,45 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    pub(crate) fn of(t: u64, interval: &Interval) -> Self {
+    pub(crate) fn of(t: u64, counts: &Counts) -> Self {
         Self {
             t,
-            requests: interval.requests,
-            errors: interval.errors,
-            p50: interval.latency.quantile_us(5_000),
-            p95: interval.latency.quantile_us(9_500),
+            requests: counts.ended,
+            errors: counts.failures.total(),
+            p50: counts.latency.quantile_us(5_000),
+            p95: counts.latency.quantile_us(9_500),
+        }
+    }
+}
+
+/// How long the phases of requests took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct PhaseResult {
+    /// Connections opened.
+    pub(crate) connections: u64,
+    /// TLS sessions taken up again instead of agreed on anew.
+    pub(crate) resumed: u64,
+    pub(crate) connect_us: Percentiles,
+    /// All zero without TLS.
+    pub(crate) tls_us: Percentiles,
+    /// From the sending to the first byte of the answer.
+    pub(crate) first_byte_us: Percentiles,
+    pub(crate) connect_histogram: EncodedHistogram,
+    pub(crate) tls_histogram: EncodedHistogram,
+    pub(crate) first_byte_histogram: EncodedHistogram,
+}
+
+impl From<&Phases> for PhaseResult {
+    fn from(phases: &Phases) -> Self {
+        Self {
+            connections: phases.connect.count(),
+            resumed: phases.resumed,
+            connect_us: (&phases.connect).into(),
+            tls_us: (&phases.tls).into(),
+            first_byte_us: (&phases.first_byte).into(),
+            connect_histogram: (&phases.connect).into(),
+            tls_histogram: (&phases.tls).into(),
+            first_byte_histogram: (&phases.first_byte).into(),
         }
     }
 }
@@ -105,6 +137,12 @@ pub(crate) struct LoadResult {
     pub(crate) errors_by_kind: BTreeMap<String, u64>,
     /// Due but never sent: as bad as failed.
     pub(crate) dropped: u64,
+    /// Right answers with a status of 300 to 399 other than 304.
+    #[serde(default)]
+    pub(crate) redirects: u64,
+    /// Only where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) phases: Option<PhaseResult>,
     /// Sent, and unanswered when the run was cancelled; only a partial run has any.
     pub(crate) cut_off: u64,
     /// Achieved: sent in the planned time, rounded; exact in `rate_milli_per_s`.
@@ -147,8 +185,7 @@ pub(crate) struct Raw {
 
 impl LoadResult {
     pub(crate) fn new(plan: &LoadPlan, raw: Raw) -> Self {
-        let mut whole = Counts::default();
-        raw.endpoints.iter().for_each(|counts| whole.merge(counts));
+        let whole = Counts::of_all(&raw.endpoints);
         let rate = Rate::of(whole.requests, Micros(raw.sending_us));
         let endpoints =
             plan.endpoints.iter().zip(&raw.endpoints).map(|(endpoint, counts)| EndpointResult {
@@ -174,7 +211,9 @@ impl LoadResult {
             errors: whole.failures.total(),
             errors_by_kind: whole.failures.by_kind(),
             dropped: whole.dropped,
-            cut_off: whole.cut_off,
+            redirects: whole.redirects,
+            phases: whole.phases.as_deref().map(PhaseResult::from),
+            cut_off: whole.requests.saturating_sub(whole.ended),
             rate_per_s: rate.milli_per_s.saturating_add(500) / 1_000,
             rate_milli_per_s: rate.milli_per_s,
             latency_us: (&whole.latency).into(),

@@ -24,6 +24,9 @@ impl Piece {
     /// Nanoseconds into the piece at which `area` has passed: the root of
     /// `from*t + (to - from)*t^2 / (2*duration)`, in the form that does not cancel.
     fn offset_ns(&self, area: u128) -> u128 {
+        if self.from_milli == self.to_milli {
+            return (area * 500).checked_div(self.from_milli).unwrap_or(0);
+        }
         let squared = self.from_milli * self.from_milli * 1_000_000;
         let bend = self.from_milli.abs_diff(self.to_milli) * area * 1_000_000 / self.duration_us;
         let discriminant = if self.to_milli >= self.from_milli {

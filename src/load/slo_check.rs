@@ -86,7 +86,14 @@ const fn of_kind(kind: Failure) -> ErrorKind {
         Failure::Connect => ErrorKind::Connect,
         Failure::Timeout => ErrorKind::Timeout,
         Failure::Reset | Failure::ClosedEarly => ErrorKind::Reset,
-        Failure::Malformed | Failure::TooLarge | Failure::StatusOther => ErrorKind::Protocol,
+        Failure::Malformed
+        | Failure::TooLarge
+        | Failure::StatusOther
+        | Failure::Assertion
+        | Failure::NoHttp2 => ErrorKind::Protocol,
+        Failure::TlsExpired | Failure::TlsWrongHost | Failure::TlsUntrusted | Failure::Tls => {
+            ErrorKind::Connect
+        }
         Failure::Status4xx => ErrorKind::ClientError,
         Failure::Status5xx => ErrorKind::ServerError,
     }
@@ -116,6 +123,10 @@ pub(crate) fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {
         );
         return open(Cause::GeneratorTooSlow, text)
             .with_next("lower the rate, or run it from a machine that has nothing else to do");
+    }
+    if seen.redirects > 0 && seen.redirects == seen.requests {
+        let text = format!("all {due} answers were redirects: nothing behind them was measured");
+        return open(Cause::NoData, text).with_next(format!("curl -sI http://{}", seen.target));
     }
     conclude(&scopes, due)
 }
@@ -209,10 +220,22 @@ fn conclude(scopes: &[(String, Judgement)], due: u64) -> Judgement {
     judgement.with_measures(all)
 }
 
-/// Whether not one request reached the target.
-pub(crate) fn is_unreachable(result: &LoadResult) -> bool {
-    let refused = result.errors_by_kind.get(Failure::Connect.as_str());
-    result.requests > 0 && refused == Some(&result.requests)
+/// Why not one request could be asked: all of them ended in the same way, before any answer.
+pub(crate) fn unreachable(result: &LoadResult) -> Option<(Failure, String)> {
+    let target = &result.target;
+    let all = |kind: &Failure| result.errors_by_kind.get(kind.as_str()) == Some(&result.requests);
+    let kind = Failure::ALL.into_iter().find(all).filter(|_| result.requests > 0)?;
+    let text = match kind {
+        Failure::Connect => format!("not one connection to {target} could be made"),
+        Failure::Malformed => format!("{target} speaks another protocol than the one asked for"),
+        Failure::TlsExpired => format!("the certificate of {target} is not valid at this time"),
+        Failure::TlsWrongHost => format!("the certificate of {target} is for another name"),
+        Failure::TlsUntrusted => format!("no known authority vouches for {target}'s certificate"),
+        Failure::Tls => format!("{target} agrees on no TLS: is it a port without it?"),
+        Failure::NoHttp2 => format!("{target} does not offer HTTP/2"),
+        _ => return None,
+    };
+    Some((kind, text))
 }
 
 /// One line for people about the second that just ended.
@@ -280,8 +303,7 @@ impl Check for LoadCheck {
         let next = "see whether the target runs, then run this again";
         let result =
             result.map_err(|error| Unseen::new(Cause::Unobserved, error.to_string(), next))?;
-        if is_unreachable(&result) {
-            let text = format!("not one connection to {} could be made", result.target);
+        if let Some((_, text)) = unreachable(&result) {
             return Err(Unseen::new(Cause::Unobserved, text, next));
         }
         Ok(result)

@@ -125,8 +125,9 @@ fn the_manifest_says_what_counts() {
     let manifest = Manifest::parse(text, std::path::Path::new("m.yaml")).unwrap();
     let policy = Policy::of(&manifest);
     let counted: Vec<_> = policy.errors.iter().map(String::as_str).collect();
-    let reset = ["closed_early", "malformed", "reset", "status_5xx", "status_other", "too_large"];
-    assert_eq!(counted, reset);
+    let protocol = ["assertion", "closed_early", "malformed", "no_http2"];
+    let reset = ["reset", "status_5xx", "status_other", "too_large"];
+    assert_eq!(counted, [protocol, reset].concat());
     assert_eq!(policy.overall.len() + policy.endpoints["a"].len(), 2);
     let json = serde_json::to_value(&policy).unwrap();
     assert_eq!(serde_json::from_value::<Policy>(json).unwrap(), policy);

@@ -11,8 +11,7 @@ use crate::base::clock::Entropy;
 use crate::base::limits;
 use crate::base::redact::Secret;
 use crate::base::retry::RetryBudget;
-
-use super::tls;
+use crate::base::tls;
 
 const USER_AGENT: &str = concat!("orca/", env!("CARGO_PKG_VERSION"));
 

@@ -3,4 +3,3 @@
 pub(crate) mod git;
 pub(crate) mod http;
 pub(crate) mod router_admin;
-pub(crate) mod tls;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::objective::{Metric, Objective};
 use super::profile::{self, Profile};
-use super::raw::{OnInconclusive, RawDefaults, RawEndpoint, RawManifest};
+use super::raw::{OnInconclusive, RawDefaults, RawEndpoint, RawExpect, RawManifest};
 use crate::base::units::{BasisPoints, Rate};
 use crate::base::yaml::{self, InputError, Spanned, nearest_name};
 use crate::gate::phase::Phase;
@@ -78,6 +78,8 @@ pub(crate) struct Endpoint {
     pub(crate) safe: bool,
     pub(crate) body: Option<String>,
     pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) data: Option<String>,
+    pub(crate) expect: RawExpect,
     objectives: Option<Vec<Objective>>,
     phases: BTreeMap<Phase, Vec<Objective>>,
 }
@@ -316,6 +318,8 @@ fn resolve_endpoint(raw: &RawEndpoint, origin: &Origin<'_>) -> Result<Endpoint, 
         safe: raw.safe,
         body: raw.body.clone(),
         headers: raw.headers.clone(),
+        data: raw.data.clone(),
+        expect: raw.expect.clone(),
         objectives: raw.objectives.as_ref().map(|o| objectives(o, origin)).transpose()?,
         phases: phases(raw, origin)?,
     })

@@ -80,6 +80,11 @@ pub(crate) struct RawEndpoint {
     pub(crate) body: Option<String>,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
+    /// Values for `{{data.NAME}}` in path, headers and body: CSV or JSON lines, beside this file.
+    pub(crate) data: Option<String>,
+    /// What a right answer looks like.
+    #[serde(default)]
+    pub(crate) expect: RawExpect,
     /// In place of the default objectives.
     #[schemars(with = "Option<Vec<String>>")]
     pub(crate) objectives: Option<Vec<Spanned<String>>>,
@@ -87,6 +92,22 @@ pub(crate) struct RawEndpoint {
     #[serde(default)]
     #[schemars(with = "BTreeMap<Phase, Vec<String>>")]
     pub(crate) phases: BTreeMap<Phase, Vec<Spanned<String>>>,
+}
+
+/// What a right answer looks like; all of it must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawExpect {
+    /// `200`, `200-299` or several between commas; 200 to 399 when absent.
+    pub(crate) status: Option<serde_json::Value>,
+    /// A text that each of these headers contains.
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// A text that the body contains.
+    pub(crate) body: Option<String>,
+    /// Values at places of a JSON body: `$.items[0].name: shoes`.
+    #[serde(default)]
+    pub(crate) json: BTreeMap<String, serde_json::Value>,
 }
 
 /// Either `rate` and `duration`, or `steps`; or `closed: true` and `duration`.

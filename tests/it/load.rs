@@ -1,8 +1,12 @@
 //! `orca load` as a process, against the sample service as another: what scripts read of it, and
 //! what each kind of bad luck does to its exit code.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::support::{Run, Running, World, keeping_up, quiet};
 
@@ -126,4 +130,85 @@ fn what_cannot_or_may_not_run_is_said_before_anything_is_sent() {
         assert!(run.stderr.contains(says), "{args:?}: {}", run.stderr);
         assert_eq!(run.stdout, "", "{args:?}");
     }
+}
+
+/// When each request arrived and when it was answered, as the target saw it.
+type Seen = Arc<Mutex<Vec<(Instant, Instant)>>>;
+
+/// A target that answers at once, except that whoever arrives within `stall`, counted from the
+/// first request, waits for its end.
+fn stalling_target(stall: Range<Duration>) -> (SocketAddr, Seen) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("a bound port");
+    let seen: Seen = Arc::default();
+    let (all, first) = (Arc::clone(&seen), Arc::new(Mutex::new(None)));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (all, first, stall) = (Arc::clone(&all), Arc::clone(&first), stall.clone());
+            std::thread::spawn(move || answer(stream.expect("a connection"), &all, &first, &stall));
+        }
+    });
+    (address, seen)
+}
+
+fn answer(
+    mut stream: TcpStream,
+    seen: &Seen,
+    first: &Mutex<Option<Instant>>,
+    stall: &Range<Duration>,
+) {
+    let mut request = [0; 1_024];
+    while stream.read(&mut request).is_ok_and(|count| count > 0) {
+        let arrived = Instant::now();
+        let start = *first.lock().expect("nobody panics").get_or_insert(arrived);
+        if stall.contains(&(arrived - start)) {
+            std::thread::sleep((start + stall.end).saturating_duration_since(Instant::now()));
+        }
+        seen.lock().expect("nobody panics").push((arrived, Instant::now()));
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// Request `k` was due `k` periods after the first, so the target itself knows how long each user
+/// would have waited. Whatever the machine did meanwhile is in both accounts.
+fn waited_us(seen: &Seen, period: Duration) -> Vec<u128> {
+    let mut seen = seen.lock().expect("nobody panics").clone();
+    seen.sort_unstable();
+    let due = |k: usize| period * u32::try_from(k).expect("few requests");
+    let starts =
+        seen.iter().enumerate().filter_map(|(k, (arrived, _))| arrived.checked_sub(due(k)));
+    let start = starts.min().expect("requests came");
+    let mut waited: Vec<u128> = seen
+        .iter()
+        .enumerate()
+        .map(|(k, (_, answered))| answered.duration_since(start + due(k)).as_micros())
+        .collect();
+    waited.sort_unstable();
+    waited
+}
+
+/// A target that stands still for one of four seconds: a generator that waits for answers before
+/// it asks again would hide it below the 99th percentile. Truth is what the target measured.
+#[test]
+fn a_stall_is_charged_to_everyone_who_had_to_wait() {
+    let _quiet = quiet();
+    let (address, seen) = stalling_target(Duration::from_secs(1)..Duration::from_secs(2));
+    let target = format!("http://{address}");
+    let args = ["--rate", "200/s", "--duration", "4s", "--connections", "16"];
+    let world = World::new();
+    let run = world.orca(&[&["load", "--json", "--target", &target], &args[..]].concat());
+    let result = run.expect_code(0).json();
+    assert_eq!((&result["requests"], &result["dropped"]), (&800.into(), &0.into()));
+    let waited = waited_us(&seen, Duration::from_millis(5));
+    assert_eq!(waited.len(), 800);
+    for (name, rank) in [("p50", 400), ("p90", 720), ("p95", 760), ("p99", 792), ("p999", 800)] {
+        let truth = waited[rank - 1];
+        let said = u128::from(result["latency_us"][name].as_u64().unwrap());
+        // 2 %, and 25 ms for the way back on a busy machine.
+        assert!(said.abs_diff(truth) <= truth / 50 + 25_000, "{name}: {said} us, truth {truth} us");
+    }
+    assert!(waited[759] > 500_000, "the stall reaches the 95th percentile");
+    assert!(result["service_time_us"]["p95"].as_u64() < result["latency_us"]["p95"].as_u64());
 }

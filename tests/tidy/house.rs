@@ -13,7 +13,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("clap", &["src/cli/"]),
     ("clap_complete", &["src/cli/"]),
     ("clap_mangen", &["src/cli/"]),
-    ("reqwest", &["src/providers/http", "src/providers/tls"]),
+    ("reqwest", &["src/providers/http"]),
     ("git2", &["src/providers/git"]),
     ("hdrhistogram", &["src/base/histogram.rs"]),
     ("serde_yaml", &["src/base/yaml.rs"]),

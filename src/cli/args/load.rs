@@ -6,6 +6,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::force::Force;
 use super::load_gate;
+use super::load_request::RequestArgs;
 use crate::base::atomic_file;
 use crate::base::ids::ReleaseName;
 use crate::base::units::{Micros, Rate};
@@ -16,9 +17,10 @@ use crate::cli::failure::Failure;
 use crate::cli::render::load;
 use crate::cli::report::Report;
 use crate::load::driver::{self, LoadError};
-use crate::load::from_manifest::{self, ManifestPlanError};
+use crate::load::from_manifest::{self, Around, ManifestPlanError};
 use crate::load::machine;
-use crate::load::plan::{Bounds, Draft, Endpoint, LoadPlan, PlanError, Shape, Target};
+use crate::load::plan::{Bounds, Draft, LoadPlan, PlanError, Shape, Target};
+use crate::load::recorder::Failure as Kind;
 use crate::load::result::{LoadResult, SCHEMA};
 use crate::load::slo_check::{self, Policy};
 use crate::slo::manifest::Manifest;
@@ -62,21 +64,12 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["rate", "manifest"])]
     closed: bool,
 
-    /// The method, without a manifest
-    #[arg(long, default_value = "GET", conflicts_with = "manifest")]
-    method: String,
-
-    /// A header of every request, "Name: value"; may be given several times
-    #[arg(long = "header", value_name = "HEADER", value_parser = header)]
-    headers: Vec<(String, String)>,
-
     /// For one request, from its sending to the last byte
     #[arg(long, value_name = "TIME", default_value = "10s")]
     timeout: Micros,
 
-    /// A new connection for every request
-    #[arg(long)]
-    no_keep_alive: bool,
+    #[command(flatten)]
+    request: RequestArgs,
 
     /// Also send to hosts that the manifest marks as production
     #[arg(long)]
@@ -90,15 +83,6 @@ pub(crate) struct Args {
     force: Force,
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    match text.split_once(':') {
-        Some((name, value)) if !name.trim().is_empty() => {
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        }
-        _ => Err("write it as \"Name: value\"".to_owned()),
-    }
-}
-
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     if args.rc.is_some() || args.target.is_none() {
         let (rc, target) = (args.rc.as_ref(), args.target.as_deref());
@@ -109,11 +93,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Err(Failure::new(Code::Usage, Exit::Usage, text).hint("add --rc RELEASE"));
     }
     let manifest = args.manifest(context)?;
-    let plan = args.plan(manifest.as_ref())?;
+    let plan = args.plan(manifest.as_ref(), context)?;
     let result = run_plan(&plan, context).await?;
-    if slo_check::is_unreachable(&result) {
-        let text = format!("not one connection to {} could be made", result.target);
-        return Err(unreachable(text, args.target()));
+    if let Some((kind, text)) = slo_check::unreachable(&result) {
+        return Err(unreachable(kind, text, args.target()));
     }
     let policy = manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m));
     let judgement = slo_check::judge(&policy.unwrap_or_default(), &result);
@@ -154,20 +137,20 @@ impl Args {
         }
     }
 
-    fn plan(&self, manifest: Option<&Manifest>) -> Result<LoadPlan, Failure> {
-        let mut draft = match manifest.filter(|_| self.manifest.is_some()) {
-            Some(manifest) => from_manifest::draft(manifest, &self.profile, self.target())?,
-            None => self.draft()?,
+    fn plan(&self, manifest: Option<&Manifest>, context: &Context) -> Result<LoadPlan, Failure> {
+        let mut draft = match (manifest, &self.manifest) {
+            (Some(manifest), Some(file)) => {
+                let file = context.folder.join(file);
+                let env = |name: &str| context.env.get(name).map(str::to_owned);
+                let folder = file.parent().unwrap_or(&context.folder);
+                let around = Around { folder, env: &env };
+                from_manifest::draft(manifest, &self.profile, self.target(), around)?
+            }
+            _ => self.draft(context)?,
         };
         draft.timeout = self.timeout;
-        draft.keep_alive = !self.no_keep_alive;
         draft.connections = self.connections.unwrap_or(draft.connections);
-        for endpoint in &mut draft.endpoints {
-            for (name, value) in &self.headers {
-                endpoint.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-                endpoint.headers.push((name.clone(), value.clone()));
-            }
-        }
+        self.request.apply(&mut draft, context)?;
         let production = manifest.map(|m| from_manifest::production(m, &draft.target));
         let bounds = Bounds {
             production: production.as_deref().unwrap_or_default(),
@@ -181,13 +164,11 @@ impl Args {
         self.target.as_deref().unwrap_or_default()
     }
 
-    fn draft(&self) -> Result<Draft, PlanError> {
+    fn draft(&self, context: &Context) -> Result<Draft, Failure> {
         let (target, path) = Target::parse(self.target())?;
-        let name = format!("{} {path}", self.method);
-        let endpoint = Endpoint { name, method: self.method.clone(), ..Endpoint::get(&path) };
         Ok(Draft {
             target,
-            endpoints: vec![endpoint],
+            endpoints: vec![self.request.endpoint(&path, context)?],
             shape: if self.closed {
                 Shape::Closed { duration: self.duration }
             } else {
@@ -196,12 +177,25 @@ impl Args {
             connections: CONNECTIONS,
             timeout: self.timeout,
             keep_alive: true,
+            insecure: false,
+            http2: false,
+            phases: false,
         })
     }
 }
 
-fn unreachable(text: String, target: &str) -> Failure {
-    Failure::new(Code::LoadTarget, Exit::Unavailable, text).hint(format!("curl -v {target}"))
+fn unreachable(kind: Kind, text: String, target: &str) -> Failure {
+    let (code, hint) = match kind {
+        Kind::TlsExpired | Kind::TlsWrongHost | Kind::TlsUntrusted => (
+            Code::LoadCertificate,
+            "correct the certificate, or add --insecure if that is what you mean".to_owned(),
+        ),
+        Kind::Tls | Kind::Malformed | Kind::NoHttp2 => {
+            (Code::LoadProtocol, format!("curl -v {target}, and see which protocol it speaks"))
+        }
+        _ => (Code::LoadTarget, format!("curl -v {target}")),
+    };
+    Failure::new(code, Exit::Unavailable, text).hint(hint)
 }
 
 impl From<PlanError> for Failure {
@@ -218,6 +212,9 @@ impl From<ManifestPlanError> for Failure {
     fn from(error: ManifestPlanError) -> Self {
         match error {
             ManifestPlanError::Plan(error) => error.into(),
+            ManifestPlanError::Rows(_) => {
+                Self::new(Code::Input, Exit::Usage, error.to_string()).hint(error.hint())
+            }
             ManifestPlanError::UnknownProfile { .. } => {
                 Self::new(Code::LoadPlan, Exit::Usage, error.to_string()).hint(error.hint())
             }
@@ -229,7 +226,7 @@ impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         let text = error.to_string();
         match error {
-            LoadError::Resolve { host, .. } => unreachable(text, &host),
+            LoadError::Resolve { host, .. } => unreachable(Kind::Connect, text, &host),
             LoadError::Worker(_) => Self::new(Code::LoadPlan, Exit::Unavailable, text)
                 .hint("use fewer --connections, or raise `ulimit -n` and `ulimit -u`"),
         }

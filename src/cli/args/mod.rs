@@ -23,6 +23,7 @@ pub(crate) mod ledger_sync;
 pub(crate) mod ledger_verify;
 pub(crate) mod load;
 pub(crate) mod load_gate;
+mod load_request;
 pub(crate) mod man;
 pub(crate) mod preflight;
 pub(crate) mod promote;

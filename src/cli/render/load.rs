@@ -76,6 +76,19 @@ fn sent(result: &LoadResult) -> String {
     if result.late_starts > 0 {
         text.push_str(&format!("{} sent late by this machine\n", result.late_starts));
     }
+    if result.redirects > 0 {
+        text.push_str(&format!("{} answers were redirects, not followed\n", result.redirects));
+    }
+    if let Some(phases) = &result.phases {
+        text.push_str(&format!(
+            "{} connections opened, {} TLS sessions taken up again; median of connect {}, TLS {}, first byte {}\n",
+            phases.connections,
+            phases.resumed,
+            Micros(phases.connect_us.p50),
+            Micros(phases.tls_us.p50),
+            Micros(phases.first_byte_us.p50),
+        ));
+    }
     text.push('\n');
     text
 }

@@ -1,0 +1,213 @@
+//! What a right answer looks like: its status, headers, a text in its body, values in its JSON.
+//! Without expectations nothing of an answer is kept.
+
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+
+use super::recorder::Failure;
+
+/// How much of a body is looked at, in bytes.
+pub(crate) const SEEN_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Expectations of one endpoint; all must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Expect {
+    /// Any of these; 200 to 399 when empty.
+    pub(crate) status: Vec<RangeInclusive<u16>>,
+    /// Name and a text that the value contains.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Texts that the body contains.
+    pub(crate) body: Vec<String>,
+    pub(crate) json: Vec<(JsonPath, Value)>,
+}
+
+/// What was kept of an answer to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// Header lines, each with its line end.
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Seen {
+    pub(crate) fn clear(&mut self) {
+        self.head.clear();
+        self.body.clear();
+    }
+
+    pub(crate) fn add_body(&mut self, bytes: &[u8]) {
+        let room = SEEN_BODY_BYTES_MAX.saturating_sub(self.body.len());
+        self.body.extend_from_slice(&bytes[..room.min(bytes.len())]);
+    }
+
+    fn header(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.head.split(|byte| *byte == b'\n').filter_map(move |line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (own, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            own.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
+}
+
+impl Expect {
+    /// Whether head or body must be kept.
+    pub(crate) fn looks_inside(&self) -> bool {
+        !(self.headers.is_empty() && self.body.is_empty() && self.json.is_empty())
+    }
+
+    /// What is wrong with an answer, if anything.
+    pub(crate) fn failure(&self, status: u16, seen: &Seen) -> Option<Failure> {
+        if self.status.is_empty() {
+            if let Some(failure) = Failure::of_status(status) {
+                return Some(failure);
+            }
+        } else if !self.status.iter().any(|range| range.contains(&status)) {
+            return Some(Failure::of_status(status).unwrap_or(Failure::Assertion));
+        }
+        (self.looks_inside() && !self.holds_inside(seen)).then_some(Failure::Assertion)
+    }
+
+    fn holds_inside(&self, seen: &Seen) -> bool {
+        let headers = self.headers.iter().all(|(name, wanted)| {
+            seen.header(name).any(|value| contains(value, wanted.as_bytes()))
+        });
+        let body = self.body.iter().all(|wanted| contains(&seen.body, wanted.as_bytes()));
+        headers && body && (self.json.is_empty() || self.holds_in_json(&seen.body))
+    }
+
+    fn holds_in_json(&self, body: &[u8]) -> bool {
+        let Ok(document) = serde_json::from_slice::<Value>(body) else { return false };
+        self.json.iter().all(|(path, wanted)| document.pointer(&path.pointer) == Some(wanted))
+    }
+
+    /// Reads `200`, `200-299` or several of them between commas.
+    pub(crate) fn statuses(text: &str) -> Result<Vec<RangeInclusive<u16>>, String> {
+        let one = |text: &str| {
+            let (low, high) = text.split_once('-').unwrap_or((text, text));
+            let number = |text: &str| text.trim().parse().ok().filter(|n| (200..1_000).contains(n));
+            match (number(low), number(high)) {
+                (Some(low), Some(high)) if low <= high => Ok(low..=high),
+                _ => Err(format!("'{text}' is no status: write 200, 200-299 or 200,304")),
+            }
+        };
+        text.split(',').map(str::trim).map(one).collect()
+    }
+}
+
+fn contains(text: &[u8], wanted: &[u8]) -> bool {
+    wanted.is_empty() || text.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// A place in a JSON document: `$.items[0].name`. Members and indexes, no wildcards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JsonPath {
+    pointer: String,
+}
+
+impl JsonPath {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is no path: write it like $.items[0].name");
+        let mut rest = text.strip_prefix('$').ok_or_else(wrong)?;
+        let mut pointer = String::new();
+        while !rest.is_empty() {
+            let step = if let Some(inside) = rest.strip_prefix('[') {
+                let (index, after) = inside.split_once(']').ok_or_else(wrong)?;
+                rest = after;
+                index.parse::<usize>().map_err(|_| wrong())?;
+                index
+            } else {
+                let name = rest.strip_prefix('.').ok_or_else(wrong)?;
+                let end = name.find(['.', '[']).unwrap_or(name.len());
+                rest = &name[end..];
+                &name[..end]
+            };
+            if step.is_empty() || step == "*" {
+                return Err(wrong());
+            }
+            pointer.push('/');
+            pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        }
+        Ok(Self { pointer })
+    }
+
+    /// Reads `$.path=value`; a value that is not JSON is a string.
+    pub(crate) fn parse_equals(text: &str) -> Result<(Self, Value), String> {
+        let (path, value) = text
+            .split_once('=')
+            .ok_or_else(|| format!("'{text}' compares nothing: write $.path=value"))?;
+        Ok((Self::parse(path.trim())?, Self::value(value.trim())))
+    }
+
+    /// A value as people write it.
+    pub(crate) fn value(text: &str) -> Value {
+        serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Seen {
+        Seen {
+            head: b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n".to_vec(),
+            body: br#"{"items":[{"name":"a/b","n":3}],"ok":true}"#.to_vec(),
+        }
+    }
+
+    #[test]
+    fn every_expectation_can_hold_and_fail() {
+        let status = |text| Expect { status: Expect::statuses(text).unwrap(), ..Expect::default() };
+        let header = |name: &str, value: &str| Expect {
+            headers: vec![(name.into(), value.into())],
+            ..Expect::default()
+        };
+        let body = |text: &str| Expect { body: vec![text.into()], ..Expect::default() };
+        let json = |text| Expect {
+            json: vec![JsonPath::parse_equals(text).unwrap()],
+            ..Expect::default()
+        };
+        for (expect, status, failure) in [
+            (Expect::default(), 302, None),
+            (status("200-299"), 302, Some(Failure::Assertion)),
+            (status("200"), 503, Some(Failure::Status5xx)),
+            (status("200, 404"), 404, None),
+            (header("content-type", "json"), 200, None),
+            (header("content-type", "xml"), 200, Some(Failure::Assertion)),
+            (header("etag", ""), 200, Some(Failure::Assertion)),
+            (body("a/b"), 200, None),
+            (body("nothing"), 200, Some(Failure::Assertion)),
+            (body("a/b"), 500, Some(Failure::Status5xx)),
+            (json("$.items[0].n=3"), 200, None),
+            (json("$.items[0].name=a/b"), 200, None),
+            (json("$.ok=false"), 200, Some(Failure::Assertion)),
+            (json("$.none=1"), 200, Some(Failure::Assertion)),
+        ] {
+            assert_eq!(expect.failure(status, &seen()), failure, "{expect:?}");
+        }
+        let broken = Seen { body: b"<html>".to_vec(), ..Seen::default() };
+        assert_eq!(json("$.ok=true").failure(200, &broken), Some(Failure::Assertion));
+    }
+
+    #[test]
+    fn what_is_no_expectation_is_said() {
+        for text in ["", "2xx", "299-200", "99"] {
+            assert!(Expect::statuses(text).is_err(), "{text}");
+        }
+        for text in ["items", "$items", "$.a[x]", "$.a..b", "$.*", "$.a["] {
+            assert!(JsonPath::parse(text).is_err(), "{text}");
+        }
+        assert!(JsonPath::parse_equals("$.a").is_err());
+    }
+
+    #[test]
+    fn a_body_is_kept_up_to_its_limit() {
+        let mut seen = Seen::default();
+        seen.add_body(&vec![b'x'; SEEN_BODY_BYTES_MAX - 1]);
+        seen.add_body(b"xyz");
+        assert_eq!(seen.body.len(), SEEN_BODY_BYTES_MAX);
+        seen.clear();
+        assert!(seen.body.is_empty());
+    }
+}
