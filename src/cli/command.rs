@@ -130,7 +130,7 @@ impl Command {
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
-            Self::Slo(args) => slo::run(&args, context),
+            Self::Slo(args) => slo::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,

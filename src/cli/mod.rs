@@ -19,3 +19,4 @@ pub(crate) mod wire;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
+pub(crate) mod wire_slo;

@@ -14,6 +14,7 @@ mod release;
 mod rollback;
 mod router;
 mod slo;
+mod slo_prometheus;
 mod story_c;
 mod story_d;
 mod story_e;

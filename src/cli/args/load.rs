@@ -115,7 +115,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         let text = format!("not one connection to {} could be made", result.target);
         return Err(unreachable(text, args.target()));
     }
-    let policy = manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m));
+    let policy =
+        manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m.at_url(args.target())));
     let judgement = slo_check::judge(&policy.unwrap_or_default(), &result);
     let result = result.judged(judgement);
     if let Some(file) = &args.out {

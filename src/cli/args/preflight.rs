@@ -55,7 +55,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         environment: ship.environment.clone(),
     };
     args.force.write(&ship, &subject.commit, context).await?;
-    let all = wire_gates::preflight(&repository, &config).await?;
+    let mut all = wire_gates::preflight(&repository, &config).await?;
+    all.extend(wire_gates::budget(context, &config)?);
     let chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
     let ruled = ship.judge(&chosen, &subject).await?;
