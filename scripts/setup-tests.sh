@@ -17,6 +17,8 @@ need git git
 need cc gcc libc6-dev
 need openssl openssl
 need unzip unzip
+# Objectives are asked of a real one.
+need prometheus prometheus
 # macOS calls it shasum.
 command -v shasum >/dev/null 2>&1 || need sha256sum coreutils
 

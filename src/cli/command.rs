@@ -150,7 +150,7 @@ impl Command {
             Self::Why(args) => why::run(&args, context).await,
             Self::Freeze(args) => freeze::run(&args, context).await,
             Self::Unfreeze(args) => freeze::unfreeze(&args, context).await,
-            Self::Slo(args) => slo::run(&args, context),
+            Self::Slo(args) => slo::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,

@@ -113,6 +113,12 @@ codes! {
     LoadProtocol => "ORCA-1711",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
+    /// No source of measurements, or an environment that does not exist.
+    SloSource => "ORCA-1740",
+    /// A source of measurements that cannot be asked.
+    SloUnseen => "ORCA-1741",
+    /// An OpenSLO file without anything to take.
+    SloImport => "ORCA-1742",
     /// A bug.
     Bug => "ORCA-1900",
 }
@@ -142,6 +148,7 @@ macro_rules! checks {
 checks! {
     "release.commits",
     "load.slo",
+    "slo.budget",
     "release.identity",
     "release.trust",
     "rollback.ready",

@@ -19,4 +19,5 @@ pub(crate) mod wire;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
+pub(crate) mod wire_slo;
 pub(crate) mod wire_trust;

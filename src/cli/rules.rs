@@ -9,6 +9,7 @@ use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
 use crate::rollout::users::UsersCheck;
+use crate::slo::budget::BudgetCheck;
 
 pub(crate) fn all() -> Rules {
     Rules::default()
@@ -19,4 +20,5 @@ pub(crate) fn all() -> Rules {
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
         .with::<LoadCheck>()
+        .with::<BudgetCheck>()
 }

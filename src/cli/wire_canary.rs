@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::config::resolve::{CanaryConfig, Config};
+use super::config::resolve::{CanaryConfig, Config, StageConfig};
 use super::context::Context;
 use super::failure::Failure;
 use crate::base::digest::Digest;
@@ -20,11 +20,17 @@ use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPla
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
+use crate::slo::raw::OnInconclusive;
 use crate::verbs::canary::watch::Judging;
 use crate::verbs::ports::PairedLoad;
 
 /// The plan as the machine runs it.
-pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
+pub(crate) fn plan(context: &Context, config: &Config) -> Result<RolloutPlan, Failure> {
+    let manifest = Manifest::read(&context.folder.join(&config.load.manifest))?;
+    Ok(plan_of(&config.canary, manifest.on_inconclusive))
+}
+
+fn plan_of(config: &CanaryConfig, on_inconclusive: OnInconclusive) -> RolloutPlan {
     let stages = config.stages.iter().map(|stage| Stage {
         weight: stage.weight,
         bake: stage.bake,
@@ -32,7 +38,7 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
         on_fail: if stage.hold_on_fail { OnFail::Hold } else { OnFail::Rollback },
         decide_by: if stage.paired.is_some() { DecideBy::Paired } else { DecideBy::Users },
         paired_rate: stage.paired,
-        max_hold: stage.max_hold,
+        max_hold: max_hold(stage, on_inconclusive),
     });
     RolloutPlan {
         stages: stages.collect(),
@@ -40,6 +46,15 @@ pub(crate) fn plan(config: &CanaryConfig) -> RolloutPlan {
         renewal: Micros(config.grant.0 / limits::GRANT_RENEWALS),
         hard_limits: HardLimits::default(),
         on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
+    }
+}
+
+/// A stage that withdraws when it cannot decide holds for no time at all; one that waits for a
+/// person after a breach waits as long as it says.
+fn max_hold(stage: &StageConfig, on_inconclusive: OnInconclusive) -> Micros {
+    match on_inconclusive {
+        OnInconclusive::Withdraw if !stage.hold_on_fail => Micros(1),
+        OnInconclusive::Withdraw | OnInconclusive::Hold => stage.max_hold,
     }
 }
 
@@ -101,4 +116,36 @@ pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Dig
     let answer = http.send(&call).await.ok().filter(|answer| answer.status == 200)?;
     let version: Version = serde_json::from_slice(&answer.body).ok()?;
     version.digest.as_deref().and_then(Digest::parse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Weight;
+
+    #[test]
+    fn an_undecided_stage_waits_or_withdraws_as_the_manifest_says() {
+        let stage = |hold_on_fail| StageConfig {
+            weight: Weight::FULL,
+            bake: Micros(5),
+            max_hold: Micros(20),
+            paired: None,
+            hold_on_fail,
+        };
+        for (hold_on_fail, on_inconclusive, expected) in [
+            (false, OnInconclusive::Hold, 20),
+            (false, OnInconclusive::Withdraw, 1),
+            (true, OnInconclusive::Withdraw, 20),
+        ] {
+            let config = CanaryConfig {
+                stages: vec![stage(hold_on_fail)],
+                grant: Micros::from_secs(60),
+                hold_on_interrupt: false,
+                p95_ratio_max_pct: 120,
+                error_increase_max: crate::base::units::BasisPoints(100),
+            };
+            let plan = plan_of(&config, on_inconclusive);
+            assert_eq!(plan.stages[0].max_hold, Micros(expected));
+        }
+    }
 }

@@ -6,12 +6,14 @@ use super::config::raw::RawBreakingBelowOne;
 use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
+use super::wire_slo;
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
 use crate::load::from_manifest;
 use crate::load::slo_check::{LoadCheck, Policy};
 use crate::release::commits::ConventionalCommits;
 use crate::release::version::{self, Rules, ZeroMajor};
+use crate::slo::budget::BudgetCheck;
 use crate::slo::manifest::Manifest;
 use crate::verbs::gates::gate;
 use crate::verbs::ship::PhaseGate;
@@ -46,10 +48,29 @@ pub(crate) async fn preflight(
     Ok(vec![gate(Phase::Preflight, ("commits", mode), max_age, checks)])
 }
 
+/// The gate of error budgets, where the manifest asks for one.
+pub(crate) fn budget(context: &Context, config: &Config) -> Result<Option<PhaseGate>, Failure> {
+    let file = context.folder.join(&config.load.manifest);
+    if !file.exists() {
+        return Ok(None);
+    }
+    let manifest = Manifest::read(&file)?;
+    if manifest.budget.is_none() {
+        return Ok(None);
+    }
+    let manifest = manifest.where_named(config.environment.value.as_str());
+    let source = wire_slo::source(&manifest, None)?;
+    let telemetry = wire_slo::telemetry(context, source)?;
+    let policy = wire_slo::budget_policy(&manifest, telemetry.as_ref());
+    let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(BudgetCheck { telemetry, policy })];
+    let GateConfig { mode, max_age } = config.budget;
+    Ok(Some(gate(Phase::Preflight, ("budget", mode), max_age, checks)))
+}
+
 /// The load gate against `target`.
 pub(crate) fn load(context: &Context, config: &Config, target: &str) -> Result<PhaseGate, Failure> {
     let file = context.folder.join(&config.load.manifest);
-    let manifest = Manifest::read(&file)?;
+    let manifest = Manifest::read(&file)?.at_url(target);
     let env = |name: &str| context.env.get(name).map(str::to_owned);
     let folder = file.parent().unwrap_or(&context.folder);
     let around = from_manifest::Around { folder, env: &env };
@@ -68,6 +89,7 @@ pub(crate) async fn configured(
     target: &str,
 ) -> Result<Vec<PhaseGate>, Failure> {
     let mut gates = preflight(repository, config).await?;
+    gates.extend(budget(context, config)?);
     let target = config.load.target.as_deref().unwrap_or(target);
     gates.push(load(context, config, target)?);
     Ok(gates)

@@ -2,4 +2,5 @@
 
 pub(crate) mod git;
 pub(crate) mod http;
+pub(crate) mod prometheus;
 pub(crate) mod router_admin;

@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::environment::{self, Environment};
 use super::objective::{Metric, Objective};
 use super::profile::{self, Profile};
-use super::raw::{OnInconclusive, RawDefaults, RawEndpoint, RawExpect, RawManifest};
+use super::raw::{
+    OnBreach, OnInconclusive, RawBudget, RawDefaults, RawEndpoint, RawExpect, RawManifest,
+};
+use super::source::{self, Source};
 use crate::base::units::{BasisPoints, Rate};
 use crate::base::yaml::{self, InputError, Spanned, nearest_name};
 use crate::gate::phase::Phase;
@@ -33,6 +37,26 @@ pub(crate) struct Manifest {
     pub(crate) profiles: BTreeMap<String, Profile>,
     pub(crate) rate_max: Rate,
     pub(crate) environments: Vec<Environment>,
+    pub(crate) sources: BTreeMap<String, Source>,
+    /// The name of the source that is asked unless another one is named; it exists.
+    pub(crate) source: Option<String>,
+    /// Absent where the manifest says nothing of budgets: then no gate asks for them.
+    pub(crate) budget: Option<Budget>,
+}
+
+/// What a spent error budget does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// With less than this share left it counts as spent.
+    pub(crate) keep: BasisPoints,
+    pub(crate) on_spent: OnBreach,
+    pub(crate) on_fast_burn: OnBreach,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { keep: BasisPoints(0), on_spent: OnBreach::Close, on_fast_burn: OnBreach::Warn }
+    }
 }
 
 /// What counts as a failed request.
@@ -80,16 +104,8 @@ pub(crate) struct Endpoint {
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) data: Option<String>,
     pub(crate) expect: RawExpect,
-    objectives: Option<Vec<Objective>>,
-    phases: BTreeMap<Phase, Vec<Objective>>,
-}
-
-/// A named place with its hosts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Environment {
-    pub(crate) name: String,
-    pub(crate) production: bool,
-    pub(crate) hosts: Vec<String>,
+    pub(super) objectives: Option<Vec<Objective>>,
+    pub(super) phases: BTreeMap<Phase, Vec<Objective>>,
 }
 
 impl Manifest {
@@ -119,20 +135,6 @@ impl Manifest {
     /// What all endpoints together have to hold in a phase: the defaults.
     pub(crate) fn overall_objectives(&self, phase: Phase) -> Vec<Objective> {
         self.defaults.iter().filter(|o| belongs(o.metric(), phase)).copied().collect()
-    }
-
-    /// The environment marked production that owns `host`.
-    pub(crate) fn production_of(&self, host: &str) -> Option<&Environment> {
-        let host = host.to_ascii_lowercase();
-        self.environments.iter().find(|e| {
-            e.production
-                && e.hosts.iter().any(|known| match known.strip_prefix("*.") {
-                    Some(domain) => {
-                        host.strip_suffix(domain).is_some_and(|left| left.ends_with('.'))
-                    }
-                    None => *known == host,
-                })
-        })
     }
 }
 
@@ -180,21 +182,45 @@ fn resolve(raw: &RawManifest, origin: &Origin<'_>) -> Result<Manifest, InputErro
     let defaults = &raw.defaults;
     let rate_max = raw.rate_max.as_ref().map(|text| origin.parse(text)).transpose()?;
     let rate_max = rate_max.unwrap_or(RATE_MAX);
+    let endpoints = endpoints(&raw.endpoints.value, origin)?;
+    for source in environment::named_sources(raw) {
+        if !raw.sources.contains_key(&source.value) {
+            let message = format!("'{}' is no source of this manifest", source.value);
+            return Err(origin.error(source, message).suggest("name it under sources first"));
+        }
+    }
+    let given = defaults.confidence.as_ref().map(|text| confidence(text, origin)).transpose()?;
+    let least = defaults.min_samples.as_ref().map(|n| min_samples(n, origin)).transpose()?;
     Ok(Manifest {
-        confidence: confidence(defaults, origin)?,
-        min_samples: min_samples(defaults, origin)?,
+        confidence: given.unwrap_or(CONFIDENCE),
+        min_samples: least.unwrap_or(MIN_SAMPLES),
         on_inconclusive: defaults.on_inconclusive.unwrap_or_default(),
         errors: error_kinds(defaults, origin)?,
         defaults: objectives(&defaults.objectives, origin)?,
-        endpoints: endpoints(&raw.endpoints.value, origin)?,
         profiles: profile::resolve(&raw.profiles, rate_max, origin)?,
         rate_max,
-        environments: environments(raw, origin)?,
+        environments: environment::resolve(&raw.environments, &endpoints, origin)?,
+        sources: source::resolve(&raw.sources, &endpoints, origin)?,
+        source: defaults.source.as_ref().map(|source| source.value.clone()),
+        budget: raw.budget.as_ref().map(|raw| budget(raw, origin)).transpose()?,
+        endpoints,
     })
 }
 
-fn confidence(raw: &RawDefaults, origin: &Origin<'_>) -> Result<BasisPoints, InputError> {
-    let Some(text) = &raw.confidence else { return Ok(CONFIDENCE) };
+fn budget(raw: &RawBudget, origin: &Origin<'_>) -> Result<Budget, InputError> {
+    let plain = Budget::default();
+    let keep = raw.keep.as_ref().map(|text| origin.parse(text)).transpose()?;
+    Ok(Budget {
+        keep: keep.unwrap_or(plain.keep),
+        on_spent: raw.on_spent.unwrap_or(plain.on_spent),
+        on_fast_burn: raw.on_fast_burn.unwrap_or(plain.on_fast_burn),
+    })
+}
+
+pub(super) fn confidence(
+    text: &Spanned<String>,
+    origin: &Origin<'_>,
+) -> Result<BasisPoints, InputError> {
     let value: BasisPoints = origin.parse(text)?;
     if (5_000..=9_999).contains(&value.0) {
         return Ok(value);
@@ -203,14 +229,12 @@ fn confidence(raw: &RawDefaults, origin: &Origin<'_>) -> Result<BasisPoints, Inp
     Err(origin.error(text, message).suggest("write one from 50% to 99.99%, such as 95%"))
 }
 
-fn min_samples(raw: &RawDefaults, origin: &Origin<'_>) -> Result<u64, InputError> {
-    match &raw.min_samples {
-        None => Ok(MIN_SAMPLES),
-        Some(zero) if zero.value == 0 => {
-            Err(origin.error(zero, "no sample is no data").suggest("write 1 or more, such as 400"))
-        }
-        Some(given) => Ok(given.value),
+pub(super) fn min_samples(given: &Spanned<u64>, origin: &Origin<'_>) -> Result<u64, InputError> {
+    if given.value == 0 {
+        let error = origin.error(given, "no sample is no data");
+        return Err(error.suggest("write 1 or more, such as 400"));
     }
+    Ok(given.value)
 }
 
 fn error_kinds(raw: &RawDefaults, origin: &Origin<'_>) -> Result<BTreeSet<ErrorKind>, InputError> {
@@ -240,7 +264,7 @@ fn did_you_mean(wrong: &str, known: &[&str]) -> String {
     )
 }
 
-fn objectives(
+pub(super) fn objectives(
     texts: &[Spanned<String>],
     origin: &Origin<'_>,
 ) -> Result<Vec<Objective>, InputError> {
@@ -330,27 +354,6 @@ fn phases(
     origin: &Origin<'_>,
 ) -> Result<BTreeMap<Phase, Vec<Objective>>, InputError> {
     raw.phases.iter().map(|(phase, texts)| Ok((*phase, objectives(texts, origin)?))).collect()
-}
-
-fn environments(raw: &RawManifest, origin: &Origin<'_>) -> Result<Vec<Environment>, InputError> {
-    raw.environments
-        .iter()
-        .map(|environment| {
-            for host in &environment.hosts {
-                if host.value.is_empty() || host.value.contains(['/', ':', ' ']) {
-                    let message = format!("'{}' is not a host", host.value);
-                    return Err(origin
-                        .error(host, message)
-                        .suggest("write the name alone: www.example.com or *.example.com"));
-                }
-            }
-            Ok(Environment {
-                name: environment.name.clone(),
-                production: environment.production,
-                hosts: environment.hosts.iter().map(|h| h.value.to_ascii_lowercase()).collect(),
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -28,6 +28,89 @@ pub(crate) struct RawManifest {
     pub(crate) rate_max: Option<Spanned<String>>,
     #[serde(default)]
     pub(crate) environments: Vec<RawEnvironment>,
+    /// Where measurements are kept, by name.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, RawSource>")]
+    pub(crate) sources: BTreeMap<String, Spanned<RawSource>>,
+    /// What a spent error budget does.
+    pub(crate) budget: Option<RawBudget>,
+}
+
+/// A place where measurements are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSource {
+    #[serde(rename = "type")]
+    pub(crate) kind: RawSourceKind,
+    /// Of the server: `http://prometheus:9090`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) url: Option<Spanned<String>>,
+    /// The environment variable that holds it instead.
+    pub(crate) url_env: Option<String>,
+    /// The environment variable that holds a bearer token.
+    pub(crate) token_env: Option<String>,
+    /// Of a file that `orca slo check --out` wrote.
+    pub(crate) path: Option<String>,
+    /// Of objectives that name none; `1h` when absent.
+    #[schemars(with = "Option<String>")]
+    pub(crate) window: Option<Spanned<String>>,
+    /// All requests: `sum(increase(METRIC[{window}]))`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) total: Option<Spanned<String>>,
+    /// Those that failed.
+    #[schemars(with = "Option<String>")]
+    pub(crate) errors: Option<Spanned<String>>,
+    /// Buckets: `sum by (le) (increase(METRIC_bucket[{window}]))`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) latency: Option<Spanned<String>>,
+    /// The same of single endpoints.
+    #[serde(default)]
+    pub(crate) endpoints: BTreeMap<String, RawQueries>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawSourceKind {
+    /// A server with queries of one's own.
+    Prometheus,
+    /// A Prometheus that scrapes orca's own router: the queries are known.
+    Router,
+    File,
+}
+
+/// What a Prometheus is asked of one endpoint.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawQueries {
+    #[schemars(with = "Option<String>")]
+    pub(crate) total: Option<Spanned<String>>,
+    #[schemars(with = "Option<String>")]
+    pub(crate) errors: Option<Spanned<String>>,
+    #[schemars(with = "Option<String>")]
+    pub(crate) latency: Option<Spanned<String>>,
+}
+
+/// What a spent error budget does to the gate `slo.budget`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawBudget {
+    /// With less than this share left it counts as spent; `0%` when absent.
+    #[schemars(with = "Option<String>")]
+    pub(crate) keep: Option<Spanned<String>>,
+    /// `close` when absent.
+    pub(crate) on_spent: Option<OnBreach>,
+    /// While it burns fast enough to page somebody; `warn` when absent.
+    pub(crate) on_fast_burn: Option<OnBreach>,
+}
+
+/// What a breach of a budget does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnBreach {
+    /// Close the gate: nothing gains exposure.
+    Close,
+    /// Say it, and go on.
+    Warn,
 }
 
 /// What holds where an endpoint says nothing else.
@@ -45,6 +128,9 @@ pub(crate) struct RawDefaults {
     #[schemars(with = "Option<u64>")]
     pub(crate) min_samples: Option<Spanned<u64>>,
     pub(crate) on_inconclusive: Option<OnInconclusive>,
+    /// The source that `orca slo` asks.
+    #[schemars(with = "Option<String>")]
+    pub(crate) source: Option<Spanned<String>>,
     /// What counts as a failed request.
     #[schemars(with = "Option<Vec<String>>")]
     pub(crate) errors: Option<Vec<Spanned<String>>>,
@@ -150,4 +236,19 @@ pub(crate) struct RawEnvironment {
     pub(crate) production: bool,
     #[schemars(with = "Vec<String>")]
     pub(crate) hosts: Vec<Spanned<String>>,
+    /// What differs here: each takes the place of the objective about the same thing.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) objectives: Vec<Spanned<String>>,
+    /// The same for single endpoints.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<String>>")]
+    pub(crate) endpoints: BTreeMap<String, Spanned<Vec<Spanned<String>>>>,
+    #[schemars(with = "Option<String>")]
+    pub(crate) confidence: Option<Spanned<String>>,
+    #[schemars(with = "Option<u64>")]
+    pub(crate) min_samples: Option<Spanned<u64>>,
+    /// The source that `orca slo` asks here.
+    #[schemars(with = "Option<String>")]
+    pub(crate) source: Option<Spanned<String>>,
 }

@@ -67,7 +67,8 @@ fn denied_text(denied: &Denied) -> &str {
 impl Promotion<'_> {
     pub(crate) async fn run(&self) -> Result<Done, PromoteError> {
         let ship = &self.fleet.ship;
-        standing::understood(&ship.book.synced().await?)?;
+        let state = ship.book.synced().await?;
+        standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
         if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {

@@ -93,3 +93,50 @@ fn two_files_are_judged_by_either_judge() {
     let orca = ask(&world, &["canary", "judge", "--stdin", "--judge", "orca", "--json"], &asked);
     assert_eq!(orca.expect_code(3).json()["judgement"]["cause"], "too_few_samples");
 }
+
+/// The example of the `OpenSLO` project in its own words: an SLI that stands apart, and what orca has
+/// no place for.
+#[test]
+fn an_openslo_file_becomes_a_manifest_and_nothing_is_lost_unseen() {
+    let world = World::new();
+    world.write(
+        "openslo.yaml",
+        "apiVersion: openslo/v1
+kind: SLI
+metadata: {name: good-answers}
+spec:
+  ratioMetric:
+    counter: true
+    bad: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(bad[30d]))'}}}
+    total: {metricSource: {type: Prometheus, spec: {query: 'sum(increase(all[30d]))'}}}
+---
+apiVersion: openslo/v1
+kind: SLO
+metadata: {name: checkout, displayName: Checkout}
+spec:
+  service: shop
+  indicatorRef: good-answers
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{targetPercent: 99.9}]
+",
+    );
+    let args = ["slo", "import", "openslo.yaml", "--out", "slo/slo_manifest.yaml", "--json"];
+    let imported = world.orca(&args).expect_code(0).json();
+    let lost = ["metadata.displayName = \"Checkout\"", "spec.service = \"shop\""]
+        .map(|line| format!("SLO/checkout: {line}"));
+    assert_eq!(imported["not_taken"], json!(lost));
+    let explained = world.orca(&["slo", "explain", "--json"]).expect_code(0).json();
+    assert_eq!(explained["objectives"][0]["objective"], "uptime >= 99.9% over 30d");
+    let alerts = world.orca(&["slo", "alerts"]).expect_code(0).stdout;
+    assert!(alerts.contains("sum(increase(bad[1h]))) / (sum(increase(all[1h])"), "{alerts}");
+    // It overwrites nothing, and the address of the source is asked for by its name.
+    world.orca(&args).expect_code(2);
+    let check = world.orca(&["slo", "check"]).expect_code(2);
+    assert!(check.stderr.contains("PROMETHEUS_URL"), "{check:?}");
+
+    world.write("none.yaml", "kind: Service\nmetadata: {name: shop}\nspec: {description: all}\n");
+    let refused = world.orca(&["slo", "import", "none.yaml"]).expect_code(2);
+    assert!(refused.stderr.contains("ORCA-1742"), "{refused:?}");
+    assert!(refused.stderr.contains("spec.description"), "{refused:?}");
+}

@@ -12,7 +12,7 @@ use super::world::World;
 /// How long a state may take before the test gives up; a sound product needs a tenth of it.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
-const TOKEN: &str = "the-token-of-this-router";
+pub(crate) const TOKEN: &str = "the-token-of-this-router";
 
 /// An Ed25519 key of no value, in PKCS #8.
 const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIDc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3";

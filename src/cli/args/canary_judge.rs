@@ -86,7 +86,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
         return Ok(kayenta::of_latencies(&base.latencies, &canary.latencies));
     }
     let judged = judge(policy, &base, &canary);
-    let human = human(&judged.judgement, context.columns);
+    let human =
+        judgement_table(&judged.judgement, "of the canary against the base", context.columns);
     let exit = Exit::from(judged.verdict);
     let mut report = Report::new(exit, "orca.canary-judge/v1", &judged, human);
     report.next = judged.judgement.next;
@@ -174,7 +175,8 @@ fn latency_us(number: &Value) -> Option<u64> {
     })
 }
 
-fn human(judgement: &Judgement, columns: usize) -> String {
+/// The headline, and every measure with its interval.
+pub(crate) fn judgement_table(judgement: &Judgement, asked: &str, columns: usize) -> String {
     let show = |m: &Measure, value: Option<i64>| value.map_or("-".to_owned(), |v| m.unit.show(v));
     let rows: Vec<Vec<String>> = judgement
         .measures
@@ -192,7 +194,7 @@ fn human(judgement: &Judgement, columns: usize) -> String {
     if rows.is_empty() {
         return headline;
     }
-    let head = ["verdict", "seen", "interval", "limit", "of the canary against the base"];
+    let head = ["verdict", "seen", "interval", "limit", asked];
     format!("{headline}\n{}", table(&head, &rows, columns))
 }
 

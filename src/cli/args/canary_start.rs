@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         digest: wire_canary::digest_of(context, args.deployment_url.as_str()).await,
         deployment: args.deployment_url.clone(),
     };
-    let plan = wire_canary::plan(&config.canary);
+    let plan = wire_canary::plan(context, &config)?;
     let stages = stages(&config.canary);
     if args.dry_run {
         return Ok(planned(&candidate, &plan, stages));

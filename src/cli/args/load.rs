@@ -98,7 +98,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if let Some((kind, text)) = slo_check::unreachable(&result) {
         return Err(unreachable(kind, text, args.target()));
     }
-    let policy = manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m));
+    let policy =
+        manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m.at_url(args.target())));
     let judgement = slo_check::judge(&policy.unwrap_or_default(), &result);
     let result = result.judged(judgement);
     if let Some(file) = &args.out {

@@ -57,7 +57,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         environment: ship.environment.clone(),
     };
     args.force.write(&ship, &subject.commit, context).await?;
-    let all = wire_gates::preflight(&repository, &config).await?;
+    let mut all = wire_gates::preflight(&repository, &config).await?;
+    all.extend(wire_gates::budget(context, &config)?);
     let mut chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
     chosen.push(gates_of_verbs::trust(&ship, &subject.commit));

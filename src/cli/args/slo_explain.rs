@@ -1,8 +1,6 @@
 //! `orca slo explain`: each objective of the manifest in one plain sentence, where it holds, and how
 //! many clean samples can decide it.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -11,6 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::render::table::table;
 use crate::cli::report::Report;
+use crate::cli::wire_slo::Chosen;
 use crate::gate::phase::Phase;
 use crate::slo::manifest::Manifest;
 use crate::slo::objective::Objective;
@@ -19,14 +18,17 @@ use crate::slo::samples_needed::clean_samples_needed;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The manifest of objectives
-    #[arg(long, value_name = "FILE", default_value = "slo/slo_manifest.yaml")]
-    manifest: PathBuf,
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 /// The manifest as it was understood.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Explained {
+    /// Whose differences hold here.
+    environment: Option<String>,
+    /// Sources of measurements, by name.
+    sources: Vec<String>,
     /// Two-sided.
     confidence_bp: u32,
     /// Fewer requests decide nothing.
@@ -50,8 +52,9 @@ const PHASES: [Phase; 5] =
     [Phase::Preflight, Phase::Load, Phase::Canary, Phase::Promote, Phase::Watch];
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let manifest = Manifest::read(&context.folder.join(&args.manifest))?;
-    let explained = explain(&manifest);
+    let manifest = args.chosen.manifest(context)?;
+    let environment = args.chosen.environment.clone();
+    let explained = Explained { environment, ..explain(&manifest) };
     let human = human(&explained, context.columns);
     Ok(Report::new(Exit::Done, "orca.slo-explain/v1", &explained, human))
 }
@@ -75,6 +78,8 @@ fn explain(manifest: &Manifest) -> Explained {
         add(&endpoint.name, &|phase| manifest.objectives(endpoint, phase));
     }
     Explained {
+        environment: None,
+        sources: manifest.sources.keys().cloned().collect(),
         confidence_bp: manifest.confidence.0,
         min_samples: manifest.min_samples,
         objectives,

@@ -104,6 +104,9 @@ pub(crate) struct RawPreflight {
     /// Conventional commits since the last stable release.
     #[serde(default)]
     pub(crate) commits: RawGate,
+    /// Error budgets, where the manifest of objectives has a `budget` section.
+    #[serde(default)]
+    pub(crate) budget: RawGate,
 }
 
 /// What every gate can be told.

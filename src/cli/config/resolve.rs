@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) release: ReleaseConfig,
     pub(crate) platform: PlatformConfig,
     pub(crate) commits: GateConfig,
+    pub(crate) budget: GateConfig,
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
     pub(crate) trust: TrustConfig,
@@ -167,6 +168,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             token_env: raw.platform.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
         },
         commits: resolve_gate(&raw.gates.preflight.commits, source)?,
+        budget: resolve_gate(&raw.gates.preflight.budget, source)?,
         load: LoadConfig {
             gate: GateConfig {
                 mode: raw.gates.load.mode,

@@ -84,7 +84,8 @@ impl Canary<'_> {
         let ship = &self.fleet.ship;
         self.plan.validate()?;
         self.plan.fits(&self.fleet.platform.capabilities())?;
-        standing::understood(&ship.book.synced().await?)?;
+        let state = ship.book.synced().await?;
+        standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
         self.refuse_condemned(&state)?;

@@ -101,6 +101,7 @@ impl Scripted {
             canary: None,
             previous: previous.map(known),
             went_back,
+            lowered_by: None,
             weight: Weight::ZERO,
             generation: 1,
             epoch: 1,
