@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, init, load, man, preflight, promote, release,
+    canary, completions, db, demo, evidence, explain, init, load, man, preflight, promote, release,
     release_tag, rollback, router, sample_service, schema, slo,
 };
 use super::context::Context;
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Evidence(evidence::Args),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
+    /// Know what a migration does before production does
+    Db(db::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
     /// Write a working set-up for this repository
@@ -86,6 +88,7 @@ impl Command {
             Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
             Self::Slo(_) => "slo",
+            Self::Db(_) => "db",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
             Self::Demo(_) => "demo",
@@ -110,6 +113,7 @@ impl Command {
             | Self::Rollback(_)
             | Self::Router(_) => true,
             Self::Evidence(_)
+            | Self::Db(_)
             | Self::Init(_)
             | Self::Slo(_)
             | Self::Demo(_)
@@ -131,6 +135,7 @@ impl Command {
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Slo(args) => slo::run(&args, context),
+            Self::Db(args) => db::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,

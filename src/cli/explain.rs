@@ -105,6 +105,8 @@ codes! {
     Key => "ORCA-1702",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
+    /// A SQL file that cannot be read.
+    SqlFile => "ORCA-2001",
     /// A bug.
     Bug => "ORCA-1900",
 }

@@ -8,6 +8,7 @@ mod support;
 mod bad_luck;
 mod command_line;
 mod converge;
+mod db_lint;
 mod evidence;
 mod load;
 mod release;
