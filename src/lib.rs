@@ -12,6 +12,7 @@ pub(crate) mod load;
 pub(crate) mod release;
 pub(crate) mod rollout;
 pub(crate) mod router;
+pub(crate) mod db;
 pub(crate) mod evidence;
 pub(crate) mod verbs;
 pub(crate) mod providers;

@@ -6,6 +6,8 @@ use std::time::Duration;
 pub(crate) const INPUT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// Largest file or input of measured samples read, in bytes.
 pub(crate) const SAMPLES_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest SQL file read, in bytes.
+pub(crate) const SQL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest exhibit kept as a blob inside a ledger commit, in bytes; larger ones stand beside it.
 pub(crate) const EXHIBIT_BLOB_BYTES_MAX: usize = 64 * 1024;
 /// Largest exhibit at all, in bytes.

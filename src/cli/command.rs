@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
+    canary, completions, db, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
     promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
 };
 use super::context::Context;
@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Unfreeze(freeze::UnfreezeArgs),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
+    /// Know what a migration does before production does
+    Db(db::Args),
     /// Split traffic between two upstreams
     Router(Box<router::Args>),
     /// Write a working set-up for this repository
@@ -98,6 +100,7 @@ impl Command {
             Self::Freeze(_) => "freeze",
             Self::Unfreeze(_) => "unfreeze",
             Self::Slo(_) => "slo",
+            Self::Db(_) => "db",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
             Self::Demo(_) => "demo",
@@ -125,6 +128,7 @@ impl Command {
             | Self::Ledger(_)
             | Self::Router(_) => true,
             Self::Evidence(_)
+            | Self::Db(_)
             | Self::Init(_)
             | Self::Why(_)
             | Self::Slo(_)
@@ -151,6 +155,7 @@ impl Command {
             Self::Freeze(args) => freeze::run(&args, context).await,
             Self::Unfreeze(args) => freeze::unfreeze(&args, context).await,
             Self::Slo(args) => slo::run(&args, context).await,
+            Self::Db(args) => db::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),
             Self::Demo(args) => demo::run(&args, context).await,

@@ -119,6 +119,8 @@ codes! {
     SloUnseen => "ORCA-1741",
     /// An OpenSLO file without anything to take.
     SloImport => "ORCA-1742",
+    /// A SQL file that cannot be read.
+    SqlFile => "ORCA-2001",
     /// A bug.
     Bug => "ORCA-1900",
 }

@@ -37,6 +37,7 @@ documents! {
     "orca.release-notes/v1" => super::args::release::Notes,
     "orca.router-listening/v1" => super::args::router::Listening,
     "orca.router-ended/v1" => super::args::router::Ended,
+    "orca.db-lint/v1" => super::args::db_lint::Lint,
     "orca.evidence/v1" => crate::evidence::manifest::EvidenceManifest,
     "orca.pack/v1" => crate::evidence::pack::PackManifest,
     "orca.evidence-verify/v1" => crate::evidence::verify::Verification,

@@ -7,6 +7,7 @@ mod support;
 
 mod bad_luck;
 mod command_line;
+mod db_lint;
 mod evidence;
 mod freeze;
 mod ledger;

@@ -7,6 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::{CHECKS, Code};
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+use crate::db::lint::catalogue;
 
 /// The page of one code.
 #[expect(clippy::struct_field_names, reason = "a page has the text of a page")]
@@ -18,7 +19,7 @@ pub(crate) struct Page {
     page: &'static str,
 }
 
-/// The titles of all codes, then the names of all checks.
+/// The titles of all codes, then the names of all checks and SQL rules.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct List {
     codes: Vec<&'static str>,
@@ -36,6 +37,10 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
         let document = Page { code: id, title: id, page };
         return Ok(Report::new(Exit::Done, "orca.explain/v1", &document, *page));
     }
+    if let Some(rule) = catalogue::find(wanted) {
+        let document = Page { code: rule.name, title: rule.name, page: rule.page };
+        return Ok(Report::new(Exit::Done, "orca.explain/v1", &document, rule.page));
+    }
     let code = Code::find(wanted).ok_or_else(|| {
         Failure::new(Code::UnknownTopic, Exit::Usage, format!("there is no page for '{wanted}'"))
             .hint("orca explain lists every code")
@@ -45,7 +50,8 @@ pub(crate) fn run(args: &Args) -> Result<Report, Failure> {
 }
 
 fn list() -> Report {
-    let checks = CHECKS.iter().map(|(id, _)| *id);
+    let rules = catalogue::ALL.iter().map(|rule| rule.name);
+    let checks = CHECKS.iter().map(|(id, _)| *id).chain(rules);
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.title()).chain(checks).collect();
     let human = codes.join("\n");
     Report::new(Exit::Done, "orca.explain-list/v1", &List { codes }, human)

@@ -6,6 +6,8 @@ pub(crate) mod canary_judge;
 pub(crate) mod canary_judge_kayenta;
 pub(crate) mod canary_start;
 pub(crate) mod completions;
+pub(crate) mod db;
+pub(crate) mod db_lint;
 pub(crate) mod demo;
 pub(crate) mod evidence;
 pub(crate) mod evidence_generate;

@@ -6,4 +6,5 @@ pub(crate) mod human;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod plan;
+pub(crate) mod sarif;
 pub(crate) mod table;

@@ -1,0 +1,26 @@
+//! `orca db ...`: what a migration does, known before production does it.
+
+use clap::Subcommand;
+
+use super::db_lint;
+use crate::cli::context::Context;
+use crate::cli::failure::Failure;
+use crate::cli::report::Report;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Find unsafe statements in SQL files, and say the safe rewrite
+    Lint(db_lint::Args),
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    match &args.verb {
+        Verb::Lint(args) => db_lint::run(args, context).await,
+    }
+}

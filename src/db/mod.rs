@@ -1,0 +1,5 @@
+//! What a migration does before production does it: SQL is read, linted and replayed. Knows text and
+//! judgement only; databases are met through ports.
+
+pub(crate) mod lint;
+pub(crate) mod sql;
