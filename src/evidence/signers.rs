@@ -144,9 +144,8 @@ fn ranges(places: &[usize]) -> String {
             _ => runs.push((*place, *place)),
         }
     }
-    let show = |(start, end): &(usize, usize)| match start == end {
-        true => start.to_string(),
-        false => format!("{start}-{end}"),
+    let show = |(start, end): &(usize, usize)| {
+        if start == end { start.to_string() } else { format!("{start}-{end}") }
     };
     runs.iter().map(show).collect::<Vec<_>>().join(", ")
 }
