@@ -70,7 +70,7 @@ os.makedirs(work + "/slo")
 open(work + "/slo/slo_manifest.yaml", "w").write("""version: 1
 defaults: {min_samples: 1, objectives: ["p95 < 10s", "errors < 50%"]}
 endpoints: [{name: trust, method: GET, path: /api/trust, weight: 1, safe: true}]
-profiles: {baseline: {rate: 60/s, duration: 1s, connections: 4}}
+profiles: {baseline: {rate: 200/s, duration: 2s, connections: 8}}
 """)
 commit("chore: set up orca")
 figures = {"moved": [], "said moved": [], "said verified": [], "whole command": [], "promote": [], "raise": []}
