@@ -58,7 +58,7 @@ const SLO: &str = "version: 1\ndefaults:\n  min_samples: 100\n  objectives: [\"p
 const ALONE: &str = "  grant: 3s\n  stages:\n    - {weight: 25%, bake: 1m, max_hold: 2m}\n    \
                      - {weight: 100%, bake: 1m, max_hold: 2m}\n";
 /// How long the demo waits for what takes seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(150);
 
 impl<'a> Scene<'a> {
