@@ -8,7 +8,7 @@ DEMO_FLAGS ?=
 .PHONY: help demo test check bench
 
 help:
-	@echo "make demo    build orca and watch one good and one bad release"
+	@echo "make demo    build orca and watch a good release, a bad one and an abandoned one"
 	@echo "make test    install what the tests need, then run all of them"
 	@echo "make check   formatting and lints"
 	@echo "make bench   benchmarks, one after the other"

@@ -62,15 +62,15 @@ open(work + "/.gitignore", "w").write(".orca/\n")
 open(work + "/orca.yaml", "w").write(f"""version: 1
 platform: {{kind: router, admin: "{router['admin']}", url: "{router['listen']}"}}
 canary:
-  error_increase_max: 5%
-  p95_ratio_max_pct: 1000
-  stages: [{{weight: 100%, bake: 1s, max_hold: 30s, decide_by: paired, paired_rate: 100/s}}]
+  error_increase_max: 50%
+  p95_ratio_max_pct: 100000
+  stages: [{{weight: 100%, bake: 3s, max_hold: 30s, decide_by: paired, paired_rate: 100/s}}]
 """)
 os.makedirs(work + "/slo")
 open(work + "/slo/slo_manifest.yaml", "w").write("""version: 1
-defaults: {min_samples: 20, objectives: ["p95 < 1s", "errors < 10%"]}
+defaults: {min_samples: 1, objectives: ["p95 < 10s", "errors < 50%"]}
 endpoints: [{name: trust, method: GET, path: /api/trust, weight: 1, safe: true}]
-profiles: {baseline: {rate: 100/s, duration: 1s, connections: 4}}
+profiles: {baseline: {rate: 200/s, duration: 2s, connections: 8}}
 """)
 commit("chore: set up orca")
 figures = {"moved": [], "said moved": [], "said verified": [], "whole command": [], "promote": [], "raise": []}
@@ -81,7 +81,9 @@ try:
         sha = git("rev-parse", "HEAD")
         url = service(sha)
         run("preflight")
-        run("load", "--rc", release, "--target", url)
+        for _ in range(10):  # a busy machine that could not keep up decides nothing: again
+            if run("load", "--rc", release, "--target", url, codes=(0, 3)).returncode == 0:
+                break
         began = time.perf_counter()
         canary = subprocess.Popen([orca, "canary", "start", "--rc", release, "--deployment-url", url], cwd=work, env=env,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

@@ -69,7 +69,7 @@ pub(crate) enum Command {
     Router(Box<router::Args>),
     /// Write a working set-up for this repository
     Init(init::Args),
-    /// Watch one good and one bad release on this machine
+    /// Watch a good release, a bad one and an abandoned one on this machine
     Demo(demo::Args),
     /// Explain an error code or a check
     Explain(explain::Args),

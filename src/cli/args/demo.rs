@@ -22,7 +22,7 @@ pub(crate) struct Args {
 pub(crate) struct DemoDocument {
     folder: String,
     packs: Vec<DemoPack>,
-    /// Requests of the background traffic, over both acts.
+    /// Requests of the background traffic, over all acts.
     user_requests: u64,
     user_requests_hurt: u64,
 }
@@ -56,6 +56,7 @@ fn play(pace: Pace, context: &Context) -> Result<Report, Failure> {
     let mut scene = Scene::build(&stage, pace)?;
     let good = scene.good()?;
     let bad = scene.bad()?;
+    scene.left_alone()?;
     let traffic = scene.finish();
     let count = |key: &str| traffic.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
     let pack = |left: &Left| DemoPack {
@@ -71,7 +72,7 @@ fn play(pace: Pace, context: &Context) -> Result<Report, Failure> {
         user_requests_hurt: count("errors"),
     };
     let human = format!(
-        "\nboth acts went as they should\nusers sent {} requests; {} of them failed, all in act 2\n\n\
+        "\nall three acts went as they should\nusers sent {} requests; {} of them failed, all in act 2\n\n\
          packs:\n  {}\n  {}\nreports, for your browser:\n  {}\n  {}\n",
         document.user_requests,
         document.user_requests_hurt,

@@ -1,12 +1,17 @@
-//! The two acts: a release that goes all the way, and one that is caught and brought back.
+//! The three acts: a release that goes all the way, one that is caught and brought back, and one
+//! whose orca dies.
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::repository::{self, BAD, GOOD};
-use super::stage::{Actor, Played, Stage, put};
-use crate::base::clock::Entropy;
+use super::stage::{self, Actor, Played, Stage, put};
+use crate::base::clock::{self, Entropy};
 use crate::base::digest::Digest;
 use crate::base::dsse::SigningKey;
+use crate::base::units::Micros;
+use crate::base::{atomic_file, limits};
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
@@ -48,6 +53,13 @@ const SLO: &str = "version: 1\ndefaults:\n  min_samples: 100\n  objectives: [\"p
                    weight: 4, safe: true}\n  - {name: agents, method: GET, path: /api/agents, \
                    weight: 4, safe: true}\n  - {name: checkout, method: POST, path: /checkout, \
                    weight: 2, safe: false}\n";
+
+/// Act 3's canary would bake for a minute; its grant is short, so that the act is.
+const ALONE: &str = "  grant: 3s\n  stages:\n    - {weight: 25%, bake: 1m, max_hold: 2m}\n    \
+                     - {weight: 100%, bake: 1m, max_hold: 2m}\n";
+/// How long the demo waits for what takes seconds.
+const PATIENCE: Duration = Duration::from_mins(1);
+const POLL: Duration = Duration::from_millis(150);
 
 impl<'a> Scene<'a> {
     pub(crate) fn build(stage: &'a Stage, pace: Pace) -> Result<Self, Failure> {
@@ -127,6 +139,69 @@ impl<'a> Scene<'a> {
         self.stage.say("\nthe same job again ships nothing: the commit is condemned");
         self.expect(&["canary", "start", "--deployment-url", &url, "--rc", &release], &[1])?;
         self.evidence(&release)
+    }
+
+    /// Act 3: orca dies in the middle of a canary, and nobody is there.
+    pub(crate) fn left_alone(&mut self) -> Result<(), Failure> {
+        self.stage.say("\nAct 3: orca dies in the middle of a canary, and nobody is there");
+        let path = self.stage.repository().join("orca.yaml");
+        let config = atomic_file::read_text(&path, limits::INPUT_FILE_BYTES_MAX)
+            .map_err(|error| stage::file(&path, &error))?;
+        let start = config.find("  stages:").unwrap_or(config.len());
+        let config = format!("{}{ALONE}", &config[..start]);
+        repository::add_file(&self.git, "orca.yaml", &config, "chore: shorter grants")?;
+        repository::add(&self.git, &repository::LEFT_ALONE)?;
+        let (release, url) = self.candidate()?;
+        let start = ["canary", "start", "--deployment-url", &url, "--rc", &release];
+        self.stage.say(format!("\n$ orca {} &", start.join(" ")));
+        let canary = self.stage.start_quiet(&start)?;
+        self.until("the canary has 25 %", |weight| weight == 2_500)?;
+        self.stage.say(format!("  => 25 % of users are on {release}"));
+        self.stage.say(format!("\n$ kill -9 {}", canary.id()));
+        canary.kill();
+        let killed = clock::monotonic();
+        self.until("users are on base", |weight| weight == 0)?;
+        let took = Micros(clock::elapsed_us(killed));
+        self.stage.say(format!(
+            "  => nobody renewed the grant: {took} later the router has all users on base"
+        ));
+        self.stage.say("\n$ orca canary resume    # once the dead process's lease is over");
+        let resumed = self.resumed()?;
+        self.stage.say(format!("  => {}", text(&resumed, "reason")));
+        self.until("resume raises nothing", |weight| weight == 0)
+    }
+
+    /// Waits until the router gives the canary such a weight, in basis points.
+    fn until(&self, what: &str, is_so: impl Fn(u64) -> bool) -> Result<(), Failure> {
+        let since = clock::monotonic();
+        while since.elapsed() < PATIENCE {
+            let status = self.stage.ask(&["release", "status"])?.json();
+            let weight = status.pointer("/platform/weight_bp").and_then(Value::as_u64);
+            if weight.is_some_and(&is_so) {
+                return Ok(());
+            }
+            std::thread::sleep(POLL);
+        }
+        let text = format!("the demo waited {} s until {what}", PATIENCE.as_secs());
+        Err(Failure::new(Code::Bug, Exit::Bug, text)
+            .hint(format!("the scene is kept in {}", self.stage.folder().display())))
+    }
+
+    /// Refused while the lease of the dead process lives: nobody may take over from a living one.
+    fn resumed(&self) -> Result<Value, Failure> {
+        let since = clock::monotonic();
+        loop {
+            let played = self.stage.ask(&["canary", "resume"])?;
+            let said = played.json();
+            if played.code == Some(Exit::MovedBack.code().into()) {
+                return Ok(said);
+            }
+            if played.code != Some(Exit::Closed.code().into()) || since.elapsed() > PATIENCE {
+                let text = format!("orca canary resume: {}", text(&said, "message"));
+                return Err(Failure::new(Code::Bug, Exit::Bug, text));
+            }
+            std::thread::sleep(POLL);
+        }
     }
 
     /// Tags a candidate, runs its service, and judges it by preflight and load.

@@ -29,6 +29,10 @@ pub(crate) const BAD: [(&str, &str); 2] = [
     ("fix(agents): keep the order stable", "agents"),
 ];
 
+/// Commits of the release whose canary loses its process.
+pub(crate) const LEFT_ALONE: [(&str, &str); 1] =
+    [("feat(trust): explain a score in one sentence", "trust")];
+
 /// A new repository with its history, its release v1.3.0 and a bare remote.
 pub(crate) fn create(folder: &Path, remote: &Path) -> Result<Git, Failure> {
     let git = Git::in_folder(folder);

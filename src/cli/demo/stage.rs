@@ -113,6 +113,13 @@ impl Stage {
         Ok(Played { code: output.status.code(), stdout })
     }
 
+    /// Runs `orca ARGS` without a word, for what it knows.
+    pub(crate) fn ask(&self, args: &[&str]) -> Result<Played, Failure> {
+        let output = self.command(args).arg("--json").output().map_err(|error| process(&error))?;
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok(Played { code: output.status.code(), stdout })
+    }
+
     /// Starts `orca ARGS` in the background and reads its first line, which says where it listens.
     pub(crate) fn start(&self, args: &[&str]) -> Result<(Actor, serde_json::Value), Failure> {
         let mut child = self
@@ -153,6 +160,15 @@ impl Stage {
 }
 
 impl Actor {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as `kill -9` does: without a word.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+
     /// Interrupts it, as Ctrl-C does, and returns what it printed.
     pub(crate) fn interrupt(mut self) -> String {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);

@@ -10,7 +10,7 @@ use crate::gate::ruling::Subject;
 use crate::ledger::entry::{Body, RolloutEnd, RolloutStarted};
 use crate::ledger::fold::State;
 use crate::rollout::machine::Event;
-use crate::rollout::plan::{PlanError, RolloutPlan};
+use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
@@ -96,7 +96,8 @@ impl Canary<'_> {
         if seen.base == self.candidate.deployment {
             return Err(StartError::AlreadyBase(seen.base));
         }
-        if !self.force_undecidable {
+        let by_users = self.plan.stages.iter().any(|stage| stage.decide_by == DecideBy::Users);
+        if by_users && !self.force_undecidable {
             self.refuse_undecidable().await?;
         }
         let held = ship.take_lease_above(seen.epoch).await?;
