@@ -12,5 +12,6 @@ pub(crate) mod ids;
 pub(crate) mod limits;
 pub(crate) mod redact;
 pub(crate) mod retry;
+pub(crate) mod secret_shapes;
 pub(crate) mod units;
 pub(crate) mod yaml;

@@ -12,6 +12,7 @@ mod load;
 mod release;
 mod rollback;
 mod router;
+mod secrets;
 mod slo;
 mod story_b;
 mod story_c;
