@@ -8,6 +8,7 @@ mod support;
 mod bad_luck;
 mod command_line;
 mod evidence;
+mod hostile_files;
 mod load;
 mod release;
 mod rollback;
