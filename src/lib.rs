@@ -18,4 +18,6 @@ pub(crate) mod verbs;
 pub(crate) mod providers;
 pub(crate) mod cli;
 
+#[cfg(any(fuzzing, test))]
+pub use cli::fuzz;
 pub use cli::run::run;

@@ -1,9 +1,9 @@
 #!/bin/sh
 # How long `orca evidence verify` and `rejudge` take on a pack of 100 MB and more, and how much memory.
 # The pack is a real one, made larger: its load ruling and what it saw stand in it COPIES times, each
-# at another time, in one unbroken chain, with every digest, the statement and the signatures new.
+# at another time and with 400 more endpoints, in one unbroken chain, with every digest, the statement and the signatures new.
 # ORCA names the binary (target/release/orca unless set), MB the size of the exhibits in megabytes.
-# A third figure is a pack of the same size whose files do not compress, such as screenshots.
+# A third figure is a pack of the same size whose files do not compress, such as pictures.
 set -eu
 cd "$(dirname "$0")/../.."
 orca=$(realpath "${ORCA:-target/release/orca}" 2>/dev/null || true)
@@ -14,7 +14,7 @@ base64 -d tests/fixtures/pack_v1/pack.zip.gz.base64 | gzip -dc >"$folder/small.z
 openssl genpkey -algorithm ed25519 -out "$folder/key.pem" 2>/dev/null
 openssl pkey -in "$folder/key.pem" -pubout -out "$folder/key.pub"
 python3 - "$orca" "$folder" "${MB:-100}" <<'PY'
-import base64, hashlib, json, os, resource, statistics, subprocess, sys, time, zipfile
+import base64, hashlib, json, os, random, resource, statistics, subprocess, sys, time, zipfile
 
 orca, folder, megabytes = sys.argv[1], sys.argv[2], int(sys.argv[3])
 canonical = lambda value: json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
@@ -76,28 +76,37 @@ def multiplied():
     original = json.dumps(entries[at])
     check = entries[at]["body"]["says"]["ruling"]["checks"][0]
     digest = check["exhibit"].removeprefix("sha256:")
-    exhibit = files[f"exhibits/{digest}.json"]
-    observed = json.loads(exhibit)["observed_at"]
-    copies = megabytes * 1_000_000 // len(exhibit) + 1
+    wide = json.loads(files.pop(f"exhibits/{digest}.json"))
+    endpoints = wide["sight"]["seen"]["endpoints"]  # more of them, which no objective is about
+    for n in range(400):
+        histogram = dict(endpoints[0]["histogram"], v2_deflate_base64=base64.b64encode(os.urandom(220)).decode())
+        endpoints.append(dict(endpoints[n % 3], name=f"endpoint-{n}", histogram=histogram))
+    observed = wide["observed_at"]
     added = []
-    for number in range(1, copies):
-        when = f"{observed[:4]}-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}.{number:06}Z"
-        copy = exhibit.replace(observed.encode(), when.encode())
-        files[f"exhibits/{sha(copy)}.json"] = copy
-        added.append(json.loads(original.replace(digest, sha(copy)).replace(check["observed_at"], when)))
+    while sum(map(len, files.values())) < megabytes * 1_000_000:
+        for _ in range(10):
+            wide["observed_at"] = observed + len(added)
+            endpoints[3:] = random.sample(endpoints[3:], 400)
+            data = canonical(wide)
+            files[f"exhibits/{sha(data)}.json"] = data
+            entry = json.loads(original)
+            ruled = entry["body"]["says"]["ruling"]["checks"][0]
+            ruled["exhibit"], ruled["observed_at"] = f"sha256:{sha(data)}", wide["observed_at"]
+            added.append(entry)
+    entries[at] = added.pop(0)
     chain, previous = entries[:at] + added + entries[at:], None
     for number, entry in enumerate(chain, 1):
         entry["prev_sha256"] = previous and f"sha256:{previous}"
-        data = canonical(entry)
-        files[f"ledger/{number:06}.json"], previous = data, sha(data)
+        written = canonical(entry)
+        files[f"ledger/{number:06}.json"], previous = written, sha(written)
     path = seal(files, "exhibits", lambda entry: entry + len(added) if entry > at else entry)
-    return path, sum(map(len, files.values())), f"{copies} exhibits of {len(exhibit)} bytes"
+    return path, sum(map(len, files.values())), f"{len(added) + 1} exhibits of {len(data)} bytes"
 
 def incompressible():
     files = read_small()
     for number in range(megabytes // 4):
-        files[f"screenshots/{number:04}.png"] = os.urandom(4_000_000)
-    return seal(files, "screenshots", lambda entry: entry), sum(map(len, files.values())), f"{megabytes // 4} files of 4000000 bytes"
+        files[f"attachments/{number:04}.bin"] = os.urandom(4_000_000)
+    return seal(files, "attachments", lambda entry: entry), sum(map(len, files.values())), f"{megabytes // 4} files of 4000000 bytes"
 
 def measure(args):
     times = []

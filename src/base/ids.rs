@@ -76,6 +76,12 @@ fn is_name(text: &str) -> bool {
         && !text.to_ascii_lowercase().ends_with(".lock")
 }
 
+/// Whether a URL carries a user or a password: what is an id in the ledger for ever is no secret.
+fn has_user(text: &str) -> bool {
+    let authority = text.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next());
+    authority.flatten().is_some_and(|authority| authority.contains('@'))
+}
+
 checked_text!(
     /// A git commit: 40 lower-case hex digits.
     CommitId,
@@ -94,8 +100,10 @@ checked_text!(
     /// A deployment as its platform names it (a URL, or an id).
     DeploymentId,
     "deployment",
-    "give the platform's id or URL, without spaces, up to 300 characters",
-    |text| (1..=300).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
+    "give the platform's id or URL, without spaces and without a password, up to 300 characters",
+    |text| (1..=300).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_graphic())
+        && !has_user(text)
 );
 checked_text!(
     /// A release name: the tag, such as `v1.4.0-rc.2`.
@@ -158,6 +166,8 @@ mod tests {
         assert!(CommitId::new("ABC").is_err());
         assert!(CheckId::new("load.slo").is_ok());
         assert!(CheckId::new("latency").is_err());
+        assert!(DeploymentId::new("http://u:pw@127.0.0.1:80").is_err());
+        assert!(DeploymentId::new("http://127.0.0.1:80/@here").is_ok());
     }
 
     #[test]

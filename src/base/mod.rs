@@ -12,6 +12,7 @@ pub(crate) mod ids;
 pub(crate) mod limits;
 pub(crate) mod redact;
 pub(crate) mod retry;
+pub(crate) mod secret_shapes;
 pub(crate) mod tls;
 pub(crate) mod units;
 pub(crate) mod yaml;

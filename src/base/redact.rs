@@ -4,7 +4,15 @@
 //! twice changes nothing, and a text without secrets comes back as it was.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use super::secret_shapes as shapes;
 
 /// What stands where a secret stood.
 pub(crate) const MASK: &str = "[redacted]";
@@ -30,63 +38,57 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Removes known secrets, and what looks like one, from text.
+/// Removes known secrets, and what looks like one, from text. Clones know the same secrets: what one
+/// learns, all mask from then on.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Redactor {
-    known: Vec<Secret>,
+    /// The longest first, so that no part of one is left over.
+    known: Arc<RwLock<Vec<Secret>>>,
 }
 
 /// Shortest secret that is masked by value: shorter ones would mask ordinary words.
 const KNOWN_CHARS_MIN: usize = 6;
-
-/// Prefixes after which a token follows, as their issuers publish them.
-const TOKEN_PREFIXES: [&str; 14] = [
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "sbp_",
-    "sb_secret_",
-    "xoxb-",
-    "xoxp-",
-    "xapp-",
-    "sk_live_",
-    "AKIA",
-    "eyJ",
-];
-
-/// Names whose value is a secret, in `name=value`, `name: value` and `"name":"value"`.
-const SECRET_NAMES: [&str; 9] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "authorization",
-    "private_key",
-    "access_key",
-];
+/// Shortest line of a secret of several lines that is masked by itself.
+const LINE_CHARS_MIN: usize = 16;
 
 impl Redactor {
+    #[cfg(test)]
     pub(crate) fn new(known: impl IntoIterator<Item = Secret>) -> Self {
-        let mut known: Vec<Secret> =
-            known.into_iter().filter(|s| s.0.trim().len() >= KNOWN_CHARS_MIN).collect();
-        known.sort_by_key(|secret| std::cmp::Reverse(secret.0.len()));
-        Self { known }
+        let redactor = Self::default();
+        for secret in known {
+            redactor.learn(&secret);
+        }
+        redactor
+    }
+
+    /// Masks `secret` from here on, in every form in which it is usually written.
+    pub(crate) fn learn(&self, secret: &Secret) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for form in forms(&secret.0).into_iter().filter(|f| f.len() >= KNOWN_CHARS_MIN) {
+            if !known.iter().any(|secret| secret.0 == form) {
+                known.push(Secret(form));
+            }
+        }
+        known.sort_by_key(|secret| Reverse(secret.0.len()));
+    }
+
+    /// Learns the password of a URL; a text without one teaches nothing.
+    pub(crate) fn learn_url(&self, url: &str) {
+        if let Some(password) = shapes::url_password(url) {
+            self.learn(&Secret::new(shapes::percent_decoded(password)));
+            self.learn(&Secret::new(password));
+        }
     }
 
     /// `text` with every secret masked.
     pub(crate) fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut out = Cow::Borrowed(text);
-        for secret in &self.known {
-            if out.contains(secret.0.trim()) {
-                out = Cow::Owned(out.replace(secret.0.trim(), MASK));
+        for secret in self.known.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if out.contains(&secret.0) {
+                out = Cow::Owned(out.replace(&secret.0, MASK));
             }
         }
-        for pass in [mask_url_passwords, mask_tokens, mask_bearer, mask_named, mask_pem] {
+        for pass in shapes::PASSES {
             if let Some(masked) = pass(&out) {
                 out = Cow::Owned(masked);
             }
@@ -95,21 +97,16 @@ impl Redactor {
     }
 
     /// Masks every string inside `value`, keys included.
-    pub(crate) fn json(&self, value: serde_json::Value) -> serde_json::Value {
-        use serde_json::Value;
+    pub(crate) fn json(&self, value: Value) -> Value {
         match value {
             Value::String(text) => Value::String(self.text(&text).into_owned()),
             Value::Array(items) => Value::Array(items.into_iter().map(|v| self.json(v)).collect()),
             Value::Object(map) => Value::Object(
                 map.into_iter()
                     .map(|(key, v)| {
-                        let v = match v {
-                            Value::String(text) if is_secret_name(&key) && !text.is_empty() => {
-                                Value::String(MASK.into())
-                            }
-                            other => self.json(other),
-                        };
-                        (self.text(&key).into_owned(), v)
+                        let v =
+                            if shapes::is_secret_name(&key) { blanked(v) } else { self.json(v) };
+                        (self.text(&key).into_owned(), self.json(v))
                     })
                     .collect(),
             ),
@@ -118,177 +115,75 @@ impl Redactor {
     }
 }
 
-fn is_secret_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
-    SECRET_NAMES.iter().any(|n| lower == *n || lower.ends_with(&format!("_{n}")))
+/// The value of a secret name: every string in it, or in a list, is one.
+fn blanked(value: Value) -> Value {
+    match value {
+        Value::String(text) if !text.is_empty() => Value::String(MASK.into()),
+        Value::Array(items) => Value::Array(items.into_iter().map(blanked).collect()),
+        other => other,
+    }
 }
 
-/// `scheme://user:password@host` keeps scheme, user and host.
-fn mask_url_passwords(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut rest = text;
-    let mut changed = false;
-    while let Some(at) = rest.find("://") {
-        let (head, tail) = rest.split_at(at + 3);
-        out.push_str(head);
-        let end = tail
-            .find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'' | '<' | '>' | '?'))
-            .unwrap_or(tail.len());
-        let (authority, after) = tail.split_at(end);
-        match authority.rsplit_once('@') {
-            Some((user, host)) if user != MASK => {
-                let name = user.split_once(':').map(|(n, _)| n);
-                let shown = name.filter(|n| !n.is_empty()).map(|n| format!("{n}:"));
-                out.push_str(&shown.unwrap_or_default());
-                out.push_str(MASK);
-                out.push('@');
-                out.push_str(host);
-                changed = true;
-            }
-            _ => out.push_str(authority),
-        }
-        rest = after;
-    }
-    out.push_str(rest);
-    (changed && out != text).then_some(out)
-}
-
-fn is_token_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
-}
-
-/// Tokens known by their prefix, when at least 12 token characters follow it.
-fn mask_tokens(text: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut changed = false;
-    let mut chars = text.char_indices().peekable();
-    let mut word_start = true;
-    while let Some((at, c)) = chars.next() {
-        let rest = &text[at..];
-        let token = word_start
-            .then(|| TOKEN_PREFIXES.iter().find(|p| rest.starts_with(**p)))
-            .flatten()
-            .map(|prefix| (prefix, rest.chars().take_while(|c| is_token_char(*c)).count()))
-            .filter(|(prefix, length)| *length >= prefix.len() + 12);
-        if let Some((_, length)) = token {
-            out.push_str(MASK);
-            changed = true;
-            for _ in 1..length {
-                chars.next();
-            }
-            word_start = false;
-            continue;
-        }
-        word_start = !is_token_char(c);
-        out.push(c);
-    }
-    changed.then_some(out)
-}
-
-/// `Bearer x` and `Basic x` keep the scheme.
-fn mask_bearer(text: &str) -> Option<String> {
-    let mut out = text.to_owned();
-    let mut changed = false;
-    for scheme in ["Bearer ", "bearer ", "Basic ", "GenieKey ", "OAuth "] {
-        let mut from = 0;
-        while let Some(found) = out.get(from..).and_then(|t| t.find(scheme)) {
-            let start = from + found + scheme.len();
-            let length: usize = out[start..]
-                .chars()
-                .take_while(|c| is_token_char(*c) || matches!(c, '+' | '/' | '=' | '~'))
-                .map(char::len_utf8)
-                .sum();
-            if length >= 8 {
-                out.replace_range(start..start + length, MASK);
-                changed = true;
-            }
-            from = start;
-        }
-    }
-    changed.then_some(out)
-}
-
-/// `password=x`, `token: x`, `"secret":"x"`.
-fn mask_named(text: &str) -> Option<String> {
-    let lower = text.to_ascii_lowercase().replace('-', "_");
-    let mut cuts: Vec<(usize, usize)> = Vec::new();
-    for name in SECRET_NAMES {
-        for (at, _) in lower.match_indices(name) {
-            let tail = &text[at + name.len()..];
-            let value_at = tail.trim_start_matches(['"', '\'']);
-            let Some(after) = value_at.strip_prefix('=').or_else(|| value_at.strip_prefix(':'))
-            else {
-                continue;
-            };
-            let value = after.trim_start_matches([' ', '"', '\'']);
-            let start = text.len() - value.len();
-            let length = value
-                .find(|c: char| {
-                    c.is_whitespace() || matches!(c, '"' | '\'' | '&' | ',' | ';' | '}')
-                })
-                .unwrap_or(value.len());
-            let word = &value[..length];
-            let scheme = matches!(word, "Bearer" | "bearer" | "Basic");
-            if length >= KNOWN_CHARS_MIN && word != MASK && !scheme {
-                cuts.push((start, start + length));
-            }
-        }
-    }
-    if cuts.is_empty() {
-        return None;
-    }
-    cuts.sort_unstable();
-    cuts.dedup_by(|later, earlier| later.0 < earlier.1);
-    let mut out = text.to_owned();
-    for (start, end) in cuts.into_iter().rev() {
-        out.replace_range(start..end, MASK);
-    }
-    Some(out)
-}
-
-/// A PEM private key keeps its first and last line.
-fn mask_pem(text: &str) -> Option<String> {
-    let start = text.find("PRIVATE KEY-----")? + "PRIVATE KEY-----".len();
-    let end = text[start..].find("-----END").map_or(text.len(), |at| start + at);
-    let inner = &text[start..end];
-    (inner.trim() != MASK && !inner.trim().is_empty())
-        .then(|| format!("{}\n{MASK}\n{}", &text[..start], &text[end..]))
+/// How a secret may stand in a text: as it is, line by line, in a URL, in JSON, in base64.
+fn forms(secret: &str) -> Vec<String> {
+    let bare = secret.trim();
+    let quoted = serde_json::to_string(bare).unwrap_or_default();
+    let mut forms = vec![
+        bare.to_owned(),
+        shapes::percent_encoded(bare),
+        quoted.trim_matches('"').to_owned(),
+        STANDARD_NO_PAD.encode(bare),
+        URL_SAFE_NO_PAD.encode(bare),
+    ];
+    let lines = bare.lines().map(str::trim).filter(|line| line.len() >= LINE_CHARS_MIN);
+    forms.extend(lines.filter(|line| !line.starts_with("-----")).map(str::to_owned));
+    forms
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn masked(text: &str) -> String {
-        Redactor::new([Secret::new("hunter22")]).text(text).into_owned()
+    #[test]
+    fn a_value_is_masked_in_every_form() {
+        let redactor = Redactor::new([Secret::new("p/w&1\"x y")]);
+        for text in
+            ["p/w&1\"x y", "p%2Fw%261%22x%20y", r#"p/w&1\"x y"#, "cC93JjEieCB5", "x=cC93JjEieCB5="]
+        {
+            let masked = redactor.text(text).into_owned();
+            assert!(
+                masked.contains(MASK) && !masked.contains('w') && !masked.contains("JjE"),
+                "{masked}"
+            );
+        }
+        let key = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIDc3\n-----END KEY-----";
+        let lines = Redactor::new([Secret::new(key)]);
+        assert_eq!(lines.text("line 2 is MC4CAQAwBQYDK2VwBCIEIDc3"), "line 2 is [redacted]");
+        assert_eq!(lines.text("-----BEGIN KEY-----"), "-----BEGIN KEY-----");
     }
 
     #[test]
-    fn masks_by_value_and_by_shape() {
-        for (text, expected) in [
-            ("the key hunter22 leaked", "the key [redacted] leaked"),
-            ("postgres://admin:s3cr3t@db.example/x", "postgres://admin:[redacted]@db.example/x"),
-            ("Authorization: Bearer abcdefgh12345", "Authorization: Bearer [redacted]"),
-            ("token ghp_abcdefghijklmnop1234 used", "token [redacted] used"),
-            ("password=opensesame&x=1", "password=[redacted]&x=1"),
-            (r#"{"api_key":"opensesame"}"#, r#"{"api_key":"[redacted]"}"#),
-            ("fix: token bucket refill", "fix: token bucket refill"),
-            ("https://example.com/a?b=c", "https://example.com/a?b=c"),
-        ] {
-            let once = masked(text);
-            assert_eq!(once, expected);
-            assert_eq!(masked(&once), once, "redacting twice changes nothing");
-        }
-        let pem = "-----BEGIN PRIVATE KEY-----\nMC4CAQ\n-----END PRIVATE KEY-----";
-        assert!(!masked(pem).contains("MC4CAQ"));
+    fn what_one_learns_all_mask() {
+        let (one, other) = (Redactor::default(), Redactor::default());
+        let clone = one.clone();
+        one.learn(&Secret::new("hunter22"));
+        one.learn_url("postgres://app:top%20secret@db/x");
+        one.learn_url("http://127.0.0.1:80/");
+        assert_eq!(
+            clone.text("hunter22, top secret, top%20secret"),
+            "[redacted], [redacted], [redacted]"
+        );
+        assert_eq!(other.text("hunter22"), "hunter22");
+        one.learn(&Secret::new("short"));
+        assert_eq!(one.text("short"), "short");
     }
 
     #[test]
     fn json_is_masked_by_key_and_by_value() {
-        let value = serde_json::json!({"db_password": "x", "note": ["hunter22"]});
+        let value = serde_json::json!({"db_password": "x", "tokens": 3, "token": ["y"], "note": ["hunter22"]});
         assert_eq!(
             Redactor::new([Secret::new("hunter22")]).json(value),
-            serde_json::json!({"db_password": MASK, "note": [MASK]})
+            serde_json::json!({"db_password": MASK, "tokens": 3, "token": [MASK], "note": [MASK]})
         );
     }
 

@@ -73,19 +73,32 @@ fn line_of(source: &str, line: u64) -> String {
 
 /// Reads and parses a YAML file of at most [`limits::INPUT_FILE_BYTES_MAX`] bytes.
 pub(crate) fn read<T: DeserializeOwned>(file: &Path) -> Result<(T, String), InputError> {
-    let source = atomic_file::read_text(file, limits::INPUT_FILE_BYTES_MAX)
-        .map_err(|error| InputError::whole_file(file, format!("cannot be read: {error}")))?;
+    let source = read_source(file)?;
     parse(&source, file).map(|value| (value, source))
+}
+
+/// The text of a file within the limit.
+pub(crate) fn read_source(file: &Path) -> Result<String, InputError> {
+    atomic_file::read_text(file, limits::INPUT_FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        std::io::ErrorKind::FileTooLarge => too_large(file),
+        _ => InputError::whole_file(file, format!("cannot be read: {error}")),
+    })
+}
+
+fn too_large(file: &Path) -> InputError {
+    let message = format!("larger than {} bytes", limits::INPUT_FILE_BYTES_MAX);
+    InputError::whole_file(file, message).suggest("see whether it is the file that was meant")
 }
 
 /// Parses YAML text; `file` only names it in errors.
 pub(crate) fn parse<T: DeserializeOwned>(source: &str, file: &Path) -> Result<T, InputError> {
     if u64::try_from(source.len()).unwrap_or(u64::MAX) > limits::INPUT_FILE_BYTES_MAX {
-        let message = format!("larger than {} bytes", limits::INPUT_FILE_BYTES_MAX);
-        return Err(InputError::whole_file(file, message));
+        return Err(too_large(file));
     }
     if source.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
-        return Err(InputError::whole_file(file, "is empty")
+        let text = line_of(source, 1);
+        let empty = InputError::whole_file(file, "is empty: nothing stands in it but comments");
+        return Err(InputError { line: 1, column: 1, text, ..empty }
             .suggest("see `orca init` for a working file to start from"));
     }
     let options = serde_yaml::options! {
@@ -105,17 +118,50 @@ pub(crate) fn parse<T: DeserializeOwned>(source: &str, file: &Path) -> Result<T,
         let location = error.location();
         let line = location.as_ref().map_or(0, serde_yaml::Location::line);
         let column = location.as_ref().map_or(0, serde_yaml::Location::column);
-        let message = plain(&error.to_string());
-        let suggestion = nearest(&message);
-        InputError {
-            file: file.to_owned(),
-            line,
-            column,
-            message,
-            text: line_of(source, line),
-            suggestion,
-        }
+        let text = line_of(source, line);
+        let (message, suggestion) = said(&plain(&error.to_string()), word_at(&text, column));
+        InputError { file: file.to_owned(), line, column, message, text, suggestion }
     })
+}
+
+/// What the parser found, in the words of somebody who writes such a file.
+fn said(message: &str, word: &str) -> (String, Option<String>) {
+    let advice = |message: String, advice: &str| (message, Some(advice.to_owned()));
+    if let Some(rest) = message.strip_prefix("duplicate mapping key: ") {
+        let key = rest.split(',').next().unwrap_or(rest);
+        return advice(format!("`{key}` is there twice"), "keep one of them");
+    }
+    if message.starts_with("invalid boolean") {
+        return advice(format!("`{word}` is no boolean"), "write true or false");
+    }
+    if message.contains("merge key") {
+        return advice("merge keys (`<<`) are not read".to_owned(), "write the values out");
+    }
+    for (sign, most) in [
+        ("Aliases {", "100 aliases"),
+        ("Anchors {", "100 anchors"),
+        ("Nodes {", "100,000 values"),
+        ("Events {", "200,000 marks"),
+        ("Depth {", "64 levels"),
+        ("recursion limit", "64 levels"),
+    ] {
+        if message.contains(sign) {
+            return advice(format!("more than {most}"), "write a smaller or plainer file");
+        }
+    }
+    if let Some(kind) = message.strip_prefix("expected ").and_then(|m| m.strip_suffix(" start")) {
+        let form = if kind == "mapping" { "`name: value`" } else { "`- value`" };
+        return advice(format!("`{word}` is no {kind}"), &format!("write {form}"));
+    }
+    let suggestion = nearest(message);
+    (message.to_owned(), suggestion)
+}
+
+/// The plain word that begins at `column` of `line`.
+fn word_at(line: &str, column: u64) -> &str {
+    let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = line.char_indices().nth(skip).map_or("", |(at, _)| &line[at..]);
+    rest[..rest.find([',', '}', ']', '#']).unwrap_or(rest.len())].trim_end()
 }
 
 /// The parser's message in one line, without the place that stands before it anyway.

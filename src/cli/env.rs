@@ -7,13 +7,31 @@ use crate::base::clock::{Clock, Entropy, Timestamp};
 use crate::base::redact::{Redactor, Secret};
 
 /// Parts of a variable's name that make its value a secret.
-const SECRET_NAME_PARTS: [&str; 9] =
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "PRIVATE_KEY", "_KEY", "DSN"];
+const SECRET_NAME_PARTS: [&str; 13] = [
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "API_KEY",
+    "APIKEY",
+    "_KEY",
+    "_PWD",
+    "DSN",
+    "WEBHOOK",
+    "COOKIE",
+];
+/// Ends of such names.
+const SECRET_NAME_ENDS: [&str; 3] = ["_AUTH", "_PAT", "_PASS"];
+/// Names that look like it and hold the path of a file.
+const PATHS: [&str; 1] = ["ORCA_SIGNING_KEY"];
 
 /// What the environment says.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Env {
     variables: BTreeMap<String, String>,
+    redactor: Redactor,
 }
 
 impl Env {
@@ -22,14 +40,25 @@ impl Env {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Self { variables }
+        Self::with(variables)
+    }
+
+    fn with(variables: BTreeMap<String, String>) -> Self {
+        let redactor = Redactor::default();
+        for (name, value) in &variables {
+            if is_secret(name, value) {
+                redactor.learn(&Secret::new(value));
+            }
+            redactor.learn_url(value);
+        }
+        Self { variables, redactor }
     }
 
     /// For tests of precedence: exactly these variables.
     #[cfg(test)]
     pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Self { variables: variables.iter().map(own).collect() }
+        Self::with(variables.iter().map(own).collect())
     }
 
     /// A variable that is set and not empty.
@@ -41,18 +70,17 @@ impl Env {
         self.get(name).is_some_and(|value| !matches!(value, "0" | "false" | "no"))
     }
 
+    /// A variable that somebody named as the place of a secret: masked from here on, whatever it
+    /// is called.
     pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
-        self.get(name).map(Secret::new)
+        let secret = self.get(name).map(Secret::new)?;
+        self.redactor.learn(&secret);
+        Some(secret)
     }
 
-    /// Knows every secret of this environment by value.
+    /// Knows every secret of this environment by value, and what is learned later.
     pub(crate) fn redactor(&self) -> Redactor {
-        let is_secret = |name: &str| {
-            SECRET_NAME_PARTS.iter().any(|part| name.to_ascii_uppercase().contains(part))
-        };
-        Redactor::new(
-            self.variables.iter().filter(|(name, _)| is_secret(name)).map(|(_, v)| Secret::new(v)),
-        )
+        self.redactor.clone()
     }
 
     pub(crate) fn is_github_actions(&self) -> bool {
@@ -106,5 +134,43 @@ impl Env {
 
     fn test_override(&self, name: &str) -> Option<&str> {
         if cfg!(debug_assertions) { self.get(name) } else { None }
+    }
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let is_path = PATHS.contains(&name.as_str()) && !value.contains("PRIVATE KEY");
+    let is_telling = SECRET_NAME_PARTS.iter().any(|part| name.contains(part))
+        || SECRET_NAME_ENDS.iter().any(|end| name.ends_with(end));
+    is_telling && !is_path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_telling_names_and_passwords_of_urls_are_secrets() {
+        let env = Env::of(&[
+            ("NPM_TOKEN", "value-of-1"),
+            ("deploy_pat", "value-of-2"),
+            ("DATABASE_URL", "postgres://app:value-of-3@db/x"),
+            ("ORCA_SIGNING_KEY", "orca.key"),
+            ("REGION", "value-of-5"),
+            ("ADMIN", "value-of-6"),
+        ]);
+        let shown = |text: &str| env.redactor().text(text).into_owned();
+        for (text, is_shown) in [
+            ("value-of-1", false),
+            ("value-of-2", false),
+            ("value-of-3", false),
+            ("orca.key", true),
+            ("value-of-5", true),
+            ("value-of-6", true),
+        ] {
+            assert_eq!(shown(text) == text, is_shown, "{text}");
+        }
+        env.secret("ADMIN").unwrap();
+        assert_eq!(shown("value-of-6"), "[redacted]");
     }
 }

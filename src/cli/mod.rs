@@ -10,6 +10,8 @@ pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod failure;
 pub(crate) mod failures;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod rules;

@@ -17,6 +17,7 @@ use super::explain::Code;
 use super::failure::Failure;
 use super::render::{github, human};
 use super::report::Report;
+use crate::base::redact::Redactor;
 
 /// Runs orca with the given arguments (the first is the program) and returns its exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -26,9 +27,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &env.redactor()),
     };
     speak(&env);
+    panics(env.redactor());
     let context = context(&cli, env);
     let verb = cli.command.name();
     let outcome =
@@ -119,15 +121,53 @@ fn speak(env: &Env) {
         .with_target(false)
         .with_ansi(false)
         .log_internal_errors(false)
-        .with_writer(std::io::stderr);
+        .with_writer(Lines { redactor: env.redactor() });
     let _ = tracing_subscriber::registry()
         .with(lines)
         .with(Targets::new().with_target("orca", level))
         .try_init();
 }
 
-fn usage(error: &clap::Error) -> ExitCode {
+/// Standard error for log lines: whatever library wrote them, secrets are masked.
+struct Lines {
+    redactor: Redactor,
+}
+
+impl<'a> tracing_subscriber::fmt::MakeWriter<'a> for Lines {
+    type Writer = &'a Self;
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
+}
+
+impl std::io::Write for &Lines {
+    /// Takes one whole line, as the subscriber writes them.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        std::io::stderr().write_all(self.redactor.text(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// What a panic says may hold anything.
+fn panics(redactor: Redactor) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let trace = std::backtrace::Backtrace::capture();
+        let trace = match trace.status() {
+            std::backtrace::BacktraceStatus::Captured => trace.to_string(),
+            _ => String::new(),
+        };
+        write_all(&mut std::io::stderr(), &redactor.text(&format!("{panic}\n{trace}")));
+    }));
+}
+
+fn usage(error: &clap::Error, redactor: &Redactor) -> ExitCode {
     let text = error.render().to_string();
+    let text = redactor.text(&text);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             write_all(&mut std::io::stdout(), &text);

@@ -25,7 +25,11 @@ pub(crate) fn load_config(context: &Context) -> Result<Config, Failure> {
             .hint("orca init writes one")
             .hint("orca --config FILE reads another"));
     }
-    Ok(resolve::read(&file, &context.env)?)
+    let config = resolve::read(&file, &context.env)?;
+    for url in [&config.platform.admin.value, &config.platform.url.value].into_iter().flatten() {
+        context.redactor.learn_url(url);
+    }
+    Ok(config)
 }
 
 /// The configuration, or the defaults where there is no file and none was asked for.
@@ -58,7 +62,7 @@ pub(crate) fn config_file(context: &Context) -> PathBuf {
 
 /// The repository that holds the folder.
 pub(crate) fn repository(context: &Context) -> Result<GitRepository, Failure> {
-    GitRepository::open(&context.folder).map_err(|error| {
+    GitRepository::open(&context.folder, context.redactor.clone()).map_err(|error| {
         Failure::new(Code::NoRepository, Exit::Usage, error.to_string())
             .hint("orca -C FOLDER ... runs it in a repository")
             .hint(error.next)

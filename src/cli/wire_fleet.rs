@@ -47,7 +47,13 @@ pub(crate) fn signing_key(
     };
     let pem = atomic_file::read_text(&path, limits::INPUT_FILE_BYTES_MAX)
         .map_err(|error| unusable(error.to_string()))?;
+    context.redactor.learn(&Secret::new(pem.as_str()));
     SigningKey::from_pkcs8_pem(&pem).map(Some).map_err(|error| unusable(error.to_string()))
+}
+
+/// Who acts; a name may hold anything that its environment holds.
+fn actor(context: &Context) -> String {
+    context.redactor.text(&context.env.actor()).into_owned()
 }
 
 /// The ledger of the repository around the folder.
@@ -77,7 +83,7 @@ fn start(
     let writer = Writer {
         clock: context.clock.clone(),
         entropy: context.entropy.clone(),
-        holder: format!("{} {}", context.env.actor(), OrcaId::generate("run", &context.entropy)),
+        holder: format!("{} {}", actor(context), OrcaId::generate("run", &context.entropy)),
         actor: Actor { name: context.env.actor(), role: None },
         redactor: context.redactor.clone(),
         key: signing_key(context, config)?,

@@ -1,6 +1,7 @@
 //! What the admin API reads and writes. The client in `providers/router_admin` uses these types.
 //! Weights are basis points; times are microseconds since 1970.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -12,7 +13,7 @@ pub(crate) const STATE_SCHEMA: &str = "orca.router-admin-state/v1";
 pub(crate) const ERROR_SCHEMA: &str = "orca.router-admin-error/v1";
 
 /// `POST /stage`: names the candidate at weight zero.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StageRequest {
     pub(crate) canary: Upstream,
@@ -24,7 +25,7 @@ pub(crate) struct StageRequest {
 }
 
 /// `POST /raise`: more weight until `grant_until`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RaiseRequest {
     pub(crate) weight: Weight,
@@ -34,7 +35,7 @@ pub(crate) struct RaiseRequest {
 }
 
 /// `POST /renew`: a later end of the grant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenewRequest {
     pub(crate) epoch: u64,
@@ -42,14 +43,14 @@ pub(crate) struct RenewRequest {
 }
 
 /// `POST /lower`: less weight, unconditionally.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LowerRequest {
     pub(crate) weight: Weight,
 }
 
 /// `POST /promote`: the canary becomes the base.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PromoteRequest {
     pub(crate) expect_generation: u64,
@@ -65,7 +66,7 @@ pub(crate) struct RevertRequest {
 }
 
 /// `POST /previous`: everything to `to`, or to the base before the last promotion.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PreviousRequest {
     #[serde(default)]
@@ -75,7 +76,7 @@ pub(crate) struct PreviousRequest {
 }
 
 /// What health checks last saw; nothing before the first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UpstreamHealth {
     pub(crate) base: Option<bool>,
@@ -83,7 +84,7 @@ pub(crate) struct UpstreamHealth {
 }
 
 /// The answer to `GET /state` and to every change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StateAnswer {
     pub(crate) schema: String,
@@ -95,7 +96,7 @@ pub(crate) struct StateAnswer {
 }
 
 /// The answer to a call that changed nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ErrorAnswer {
     pub(crate) schema: String,

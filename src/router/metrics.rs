@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::bucket::BUCKETS;
@@ -172,7 +173,7 @@ impl Shard {
 }
 
 /// What one arm did for one kind of client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArmMetrics {
     pub(crate) arm: Arm,
@@ -191,7 +192,7 @@ pub(crate) struct ArmMetrics {
 }
 
 /// A snapshot. `window` holds what was decided since `generation` began, `total` everything.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouterMetrics {
     pub(crate) schema: String,

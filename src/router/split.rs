@@ -7,6 +7,7 @@
 
 use http::header::{COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::bucket::{BUCKETS, bucket_of, is_inside};
@@ -23,7 +24,9 @@ pub(crate) const PROBE_HEADER: HeaderName = HeaderName::from_static("x-orca-prob
 pub(crate) const SERVED_BY_HEADER: HeaderName = HeaderName::from_static("x-orca-served-by");
 
 /// One side of the split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Arm {
     Base,
@@ -42,7 +45,9 @@ impl Arm {
 }
 
 /// Who made the request. The two are never pooled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Source {
     Users,

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
@@ -17,7 +18,7 @@ use crate::base::units::Weight;
 pub(crate) const SCHEMA: &str = "orca.router-state/v1";
 
 /// One deployed version behind the router.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Upstream {
     /// What the platform calls it; with a bare address the address itself.
@@ -31,7 +32,7 @@ pub(crate) struct Upstream {
 }
 
 /// Who is sent to one arm by name, apart from the weight.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Audience {
     /// User or tenant ids that get the canary whenever its weight is above zero.
@@ -49,7 +50,7 @@ pub(crate) struct Audience {
 const NAME_MAX: usize = 100;
 
 /// Everything the router must know after a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RouterState {
     pub(crate) schema: String,

@@ -133,7 +133,12 @@ async fn release_files(
     let repository = wire_fleet::repository(context)?;
     let changelog = config.release.changelog.to_string_lossy().into_owned();
     let bytes = on_repository(&repository, move |found| found.read(&changelog)).await?;
-    Ok(bytes.map(|bytes| ("release/CHANGELOG.md".to_owned(), bytes)).into_iter().collect())
+    let redacted = |bytes: Vec<u8>| match String::from_utf8(bytes) {
+        Ok(text) => context.redactor.text(&text).into_owned().into_bytes(),
+        Err(binary) => binary.into_bytes(),
+    };
+    let named = |bytes| ("release/CHANGELOG.md".to_owned(), redacted(bytes));
+    Ok(bytes.map(named).into_iter().collect())
 }
 
 /// The trust list that counts for the release, so that a reader knows whose signatures it bears.
@@ -159,7 +164,7 @@ fn evidence_manifest(context: &Context) -> Result<EvidenceManifest, Failure> {
     }
     let text = atomic_file::read_text(&file, crate::base::limits::INPUT_FILE_BYTES_MAX)
         .map_err(|error| crate::base::yaml::InputError::whole_file(&file, error.to_string()))?;
-    Ok(EvidenceManifest::parse(&text, &file)?)
+    Ok(EvidenceManifest::parse(&context.redactor.text(&text), &file)?)
 }
 
 fn failure(error: GatherError) -> Failure {

@@ -249,7 +249,9 @@ fn token(args: &Args, context: &Context) -> Result<Secret, Failure> {
         let text = format!("the admin token in {} is empty", path.display());
         return Err(Failure::new(Code::AdminToken, Exit::Usage, text));
     }
-    Ok(Secret::new(token))
+    let token = Secret::new(token);
+    context.redactor.learn(&token);
+    Ok(token)
 }
 
 fn unset(name: &str) -> Failure {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::base::clock::Timestamp;
 use crate::base::ids::CommitId;
+use crate::base::redact::Redactor;
 use crate::base::{atomic_file, limits};
 use crate::providers::git::command::{Git, GitError};
 use crate::release::ports::{
@@ -16,18 +17,23 @@ pub(crate) struct GitRepository {
     git: Git,
     objects: git2::Repository,
     top: PathBuf,
+    /// Commit messages end up in tags, changelogs and notes.
+    redactor: Redactor,
 }
 
 impl GitRepository {
     /// Opens the repository that holds `folder`.
-    pub(crate) fn open(folder: &std::path::Path) -> Result<Self, RepositoryError> {
+    pub(crate) fn open(
+        folder: &std::path::Path,
+        redactor: Redactor,
+    ) -> Result<Self, RepositoryError> {
         let objects = git2::Repository::discover(folder).map_err(|e| RepositoryError {
             action: format!("open a git repository in {}", folder.display()),
             detail: e.message().to_owned(),
             next: "run orca inside a git work tree (git init makes one)".to_owned(),
         })?;
         let top = objects.workdir().unwrap_or_else(|| objects.path()).to_path_buf();
-        Ok(Self { git: Git::in_folder(&top), objects, top })
+        Ok(Self { git: Git::in_folder(&top), objects, top, redactor })
     }
 
     /// The commit that `revision` names: a branch, a tag, an id.
@@ -167,7 +173,7 @@ impl Repository for GitRepository {
         walk.take(max)
             .map(|found| {
                 let found = self.objects.find_commit(found.map_err(&read)?).map_err(&read)?;
-                commit_of(&found)
+                commit_of(&found, &self.redactor)
             })
             .collect()
     }
@@ -290,8 +296,9 @@ fn listed_tags(text: &str) -> Vec<Tag> {
     tags.into_iter().map(|(name, commit)| Tag { name: name.to_owned(), commit }).collect()
 }
 
-fn commit_of(found: &git2::Commit<'_>) -> Result<Commit, RepositoryError> {
-    let message = String::from_utf8_lossy(found.message_bytes()).into_owned();
+fn commit_of(found: &git2::Commit<'_>, redactor: &Redactor) -> Result<Commit, RepositoryError> {
+    let message = String::from_utf8_lossy(found.message_bytes());
+    let message = redactor.text(&message);
     let (subject, body) = message.trim().split_once('\n').unwrap_or((message.trim(), ""));
     let author = found.author();
     Ok(Commit {
@@ -371,7 +378,7 @@ mod tests {
         run(&git, &["commit", "-q", "--allow-empty", "-m", "feat: one"]);
         run(&git, &["tag", "-a", "-m", "v1.0.0", "v1.0.0"]);
         run(&git, &["push", "-q", "origin", "main", "v1.0.0"]);
-        let repository = GitRepository::open(git.folder()).unwrap();
+        let repository = GitRepository::open(git.folder(), Redactor::default()).unwrap();
         (git, repository)
     }
 
@@ -422,7 +429,8 @@ mod tests {
         assert!(!repository.is_shallow().unwrap());
         let source = format!("file://{}", folder.path().join("remote.git").display());
         run(&["clone", "-q", "--depth=1", &source, "../shallow"]);
-        assert!(GitRepository::open(&folder.path().join("shallow")).unwrap().is_shallow().unwrap());
+        let shallow = GitRepository::open(&folder.path().join("shallow"), Redactor::default());
+        assert!(shallow.unwrap().is_shallow().unwrap());
     }
 
     #[test]
