@@ -84,6 +84,12 @@ pub(crate) enum Clock {
     #[default]
     System,
     Frozen(Timestamp),
+    /// Goes on from `at` with the runtime's clock, which a simulation moves.
+    #[cfg(test)]
+    Simulated {
+        start: tokio::time::Instant,
+        at: Timestamp,
+    },
 }
 
 impl Clock {
@@ -91,6 +97,8 @@ impl Clock {
     pub(crate) fn now(&self) -> Timestamp {
         match self {
             Self::Frozen(at) => *at,
+            #[cfg(test)]
+            Self::Simulated { start, at } => at.plus(start.elapsed()),
             Self::System => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
@@ -99,15 +107,20 @@ impl Clock {
     }
 }
 
-/// The monotonic clock, for measuring how long something took.
-#[expect(clippy::disallowed_methods, reason = "this is the one home of the monotonic clock")]
+/// The monotonic clock, for measuring how long something took. It is the runtime's own, so that
+/// waiting and measuring agree where a simulation moves it.
 pub(crate) fn monotonic() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
+}
+
+/// How long ago `start` was.
+pub(crate) fn since(start: Instant) -> Duration {
+    monotonic().saturating_duration_since(start)
 }
 
 /// Microseconds from `start` until now, saturating.
 pub(crate) fn elapsed_us(start: Instant) -> u64 {
-    u64::try_from(monotonic().saturating_duration_since(start).as_micros()).unwrap_or(u64::MAX)
+    u64::try_from(since(start).as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Randomness for ids and jitter: seeded by the system, or by a test.

@@ -17,6 +17,8 @@ pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod schema;
+#[cfg(test)]
+mod simulation;
 pub(crate) mod wire;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_fleet;

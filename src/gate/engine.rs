@@ -156,8 +156,10 @@ async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Loc
         }
     };
     let took_us = match bench.clock {
-        Clock::System => clock::elapsed_us(started),
         Clock::Frozen(_) => 0,
+        Clock::System => clock::elapsed_us(started),
+        #[cfg(test)]
+        Clock::Simulated { .. } => clock::elapsed_us(started),
     };
     let exhibit = Exhibit::of(check, seen, (observed_at, took_us), &bench.redactor);
     let judgement = bench.rules.judge(&exhibit);

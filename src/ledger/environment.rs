@@ -7,7 +7,7 @@ use super::entry::{
     Body, Entry, Outcome, Promoted, RolledBack, RolloutEnd, RolloutStarted, StageDecided,
     TrafficProof,
 };
-use super::fold::Author;
+use super::fold::{Arrival, Author};
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
 use crate::base::units::Weight;
@@ -81,7 +81,7 @@ pub(crate) struct EnvironmentState {
 }
 
 impl EnvironmentState {
-    pub(super) fn apply(&mut self, entry: &Entry, by: &Author) {
+    pub(super) fn apply(&mut self, entry: &Entry, by: &Author, arrival: Arrival) {
         if let Some(epoch) = entry.epoch
             && self.epoch.as_ref().is_none_or(|(newest, _)| *newest < epoch)
         {
@@ -100,8 +100,8 @@ impl EnvironmentState {
                 }
             }
             Body::RolloutEnded { rollout, end, reason } => self.end(rollout, *end, reason, by),
-            Body::RolledBack(back) => self.roll_back(back, by),
-            Body::Promoted(promoted) => self.promote(promoted, by),
+            Body::RolledBack(back) => self.roll_back(back, by, arrival),
+            Body::Promoted(promoted) => self.promote(promoted, by, arrival),
             Body::Stable { release, commit } => {
                 self.stable.insert(release.clone(), (commit.clone(), by.clone()));
             }
@@ -129,6 +129,12 @@ impl EnvironmentState {
     /// Every base there was, newest first, the present one included.
     pub(crate) fn served(&self) -> impl Iterator<Item = &Base> {
         self.base.iter().chain(self.previous.iter().rev())
+    }
+
+    /// Whether a fact speaks of a base before the present one. Two clocks are compared only where
+    /// its writer did not know the chain it came to.
+    fn is_late(&self, by: &Author, arrival: Arrival) -> bool {
+        arrival == Arrival::Afterwards && self.base.as_ref().is_some_and(|b| by.at < b.by.at)
     }
 
     fn running(&mut self, rollout: &OrcaId) -> Option<&mut Rollout> {
@@ -169,7 +175,7 @@ impl EnvironmentState {
         self.ended.push(EndedRollout { rollout: running, end, reason, by });
     }
 
-    fn roll_back(&mut self, back: &RolledBack, by: &Author) {
+    fn roll_back(&mut self, back: &RolledBack, by: &Author, arrival: Arrival) {
         let from = back.from.as_ref();
         let canary = self.rollout.as_ref().map(|r| &r.started);
         let of_canary = canary.filter(|s| Some(&s.canary) == from).map(|s| s.commit.clone());
@@ -179,8 +185,7 @@ impl EnvironmentState {
         if let Some(commit) = commit {
             self.condemn(&commit, &back.reason, by);
         }
-        let is_late = self.base.as_ref().is_some_and(|b| by.at < b.by.at);
-        if back.verified == TrafficProof::Failed || is_late {
+        if back.verified == TrafficProof::Failed || self.is_late(by, arrival) {
             return;
         }
         if let Some(rollout) = self.rollout.take() {
@@ -193,8 +198,8 @@ impl EnvironmentState {
         }
     }
 
-    fn promote(&mut self, promoted: &Promoted, by: &Author) {
-        if self.base.as_ref().is_some_and(|b| by.at < b.by.at) {
+    fn promote(&mut self, promoted: &Promoted, by: &Author, arrival: Arrival) {
+        if self.is_late(by, arrival) {
             return;
         }
         let (over, over_commit) = (promoted.previous.clone(), promoted.previous_commit.clone());

@@ -2,7 +2,8 @@
 //! is, whatever the state; what may be decided on it is [`super::validate`]'s to say.
 //!
 //! A reconciled fact is folded as the entry that it was. One that is older than the base it speaks
-//! of condemns, and does not move that base. The same fact told twice counts once.
+//! of condemns, and does not move that base: whoever wrote it did not know that base. Clocks decide
+//! nothing else here. The same fact told twice counts once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,6 +32,14 @@ impl std::fmt::Display for Author {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} at {} (ledger entry {})", self.name, self.at.rfc3339(), self.entry)
     }
+}
+
+/// Whether an entry was written knowing everything before it in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    OnTheHead,
+    /// A fact that lost a race, or waited in a file.
+    Afterwards,
 }
 
 /// A tag that orca made.
@@ -112,10 +121,10 @@ impl State {
             return;
         }
         match &record.said {
-            Said::Known(entry) => self.apply_entry(entry),
+            Said::Known(entry) => self.apply_entry(entry, Arrival::OnTheHead),
             Said::Reconciled { carrier, original } => {
                 self.entries.insert(carrier.id.clone());
-                self.apply_entry(original);
+                self.apply_entry(original, Arrival::Afterwards);
             }
             Said::Unknown(unknown) => self.unknown_entries.push(unknown.clone()),
         }
@@ -148,7 +157,7 @@ impl State {
             .map(|(_, kept)| kept)
     }
 
-    fn apply_entry(&mut self, entry: &Entry) {
+    fn apply_entry(&mut self, entry: &Entry, arrival: Arrival) {
         let by = Author { entry: entry.id.clone(), name: entry.actor.name.clone(), at: entry.at };
         match &entry.body {
             Body::RcTagged(rc) => {
@@ -184,20 +193,20 @@ impl State {
                     kept.spent.get_or_insert(by.clone());
                 }
                 self.intend(entry, step, &by);
-                self.in_environment(entry, &by);
+                self.in_environment(entry, &by, arrival);
             }
             Body::StepIntended { step, .. } => self.intend(entry, step, &by),
             Body::LowerIntended { step, .. } => {
                 self.intend(entry, step, &by);
-                self.in_environment(entry, &by);
+                self.in_environment(entry, &by, arrival);
             }
             Body::StepEnded { step, outcome, .. } => self.end_step(step, *outcome),
             Body::RolledBack(_) | Body::RolloutEnded { .. } | Body::Promoted(_) => {
                 self.void_and_thaw(entry, &by);
-                self.in_environment(entry, &by);
+                self.in_environment(entry, &by, arrival);
             }
             Body::RolloutStarted(_) | Body::StageDecided(_) | Body::Stable { .. } => {
-                self.in_environment(entry, &by);
+                self.in_environment(entry, &by, arrival);
             }
             // The chain unwraps these before they are folded.
             Body::Reconciled { .. } => {}
@@ -217,7 +226,7 @@ impl State {
         }
     }
 
-    fn in_environment(&mut self, entry: &Entry, by: &Author) {
+    fn in_environment(&mut self, entry: &Entry, by: &Author, arrival: Arrival) {
         let Some(name) = &entry.environment else { return };
         let applied: Option<BTreeSet<String>> = match &entry.body {
             Body::Promoted(promoted) => Some(
@@ -232,7 +241,7 @@ impl State {
         if let Some(applied) = applied {
             environment.applied_gates = applied;
         }
-        environment.apply(entry, by);
+        environment.apply(entry, by, arrival);
     }
 
     fn keep_ruling(&mut self, entry: &Entry, phase: Phase, ruling: &RulingRecord, by: Author) {

@@ -124,16 +124,6 @@ pub(crate) enum Event {
     Interrupted {
         signal: String,
     },
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "canary abort lowers by itself; this is for a driver that is asked"
-        )
-    )]
-    AbortRequested {
-        reason: String,
-    },
     ForeignChange {
         who: String,
         found: Found,

@@ -11,7 +11,5 @@ pub(crate) mod ports;
 pub(crate) mod probes;
 pub(crate) mod ready;
 pub(crate) mod samples;
-#[cfg(test)]
-mod simulation;
 pub(crate) mod step;
 pub(crate) mod users;

@@ -42,9 +42,6 @@ fn begin(state: State, event: Event) -> Next {
             let text = "nobody renewed the grant; users are on base".to_owned();
             back(state, RolloutEnd::GrantEnded, ExitKind::BackOnBase, text)
         }
-        Event::AbortRequested { reason } => {
-            back(state, RolloutEnd::Aborted, ExitKind::Done, reason)
-        }
         Event::Interrupted { signal } => end(state, None, ExitKind::Interrupted, signal),
         _ => (state, Vec::new()),
     }
@@ -100,9 +97,6 @@ fn stopped(plan: &RolloutPlan, state: State, event: Event) -> Next {
                 end(state, None, ExitKind::PartDone, format!("{signal}; held as asked"))
             }
         },
-        Event::AbortRequested { reason } => {
-            back(state, RolloutEnd::Aborted, ExitKind::Done, reason)
-        }
         Event::Preempted { by } => preempted(state, &by),
         Event::ForeignChange { who, found } => {
             let (ended, exit) = match found {

@@ -60,6 +60,24 @@ impl LedgerBook {
         }
     }
 
+    /// The same on the runtime's own thread: in a simulation everything happens in one order. Each
+    /// job waits as long as `pace` says before it runs.
+    #[cfg(test)]
+    pub(crate) fn beside(
+        mut ledger: Ledger,
+        entropy: Entropy,
+        pace: impl Fn() -> Duration + Send + 'static,
+    ) -> Self {
+        let (jobs, mut inbox) = mpsc::unbounded_channel::<Job>();
+        tokio::spawn(async move {
+            while let Some(job) = inbox.recv().await {
+                tokio::time::sleep(pace()).await;
+                job(&mut ledger);
+            }
+        });
+        Self { jobs, entropy }
+    }
+
     pub(crate) async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Ledger) -> Result<T, LedgerError> + Send + 'static,

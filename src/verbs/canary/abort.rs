@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::Environment;
-use crate::ledger::entry::{Body, RolloutEnd, TrafficProof};
+use crate::base::ids::{Environment, OrcaId};
+use crate::base::limits;
+use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
 use crate::rollout::ports::{Arm, Platform, PlatformError};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back::{self, ReadBack};
@@ -28,22 +29,68 @@ pub(crate) struct Aborted {
 }
 
 impl Abort {
-    /// Lowers, reads back, and only then writes it down.
+    /// Lowers, reads back, and only then writes down what became of it.
     pub(crate) async fn run(&self) -> Result<Aborted, PlatformError> {
-        let state = self.platform.lower_to_base().await?;
+        let step = self.intend().await;
+        let state = match self.platform.lower_to_base().await {
+            Ok(state) => state,
+            Err(error) => {
+                let is_uncertain = matches!(error, PlatformError::Uncertain { .. });
+                let outcome = if is_uncertain { Outcome::Unknown } else { Outcome::Failed };
+                self.ended(step, outcome, &error.to_string()).await;
+                return Err(error);
+            }
+        };
         if let Some(text) = state.unstored() {
             (self.tell)(&format!("warning: {text}"));
         }
         let commit = state.base_commit.as_ref();
         let seen = read_back::until_on(self.platform.as_ref(), Arm::Base, commit).await;
         let ledger = match &self.book {
-            Some(book) => self.record(book.as_ref(), &seen).await,
+            Some(book) => self.record(book.as_ref(), step, &seen).await,
             None => Sync::NoLedger,
         };
         Ok(Aborted { seen, ledger })
     }
 
-    async fn record(&self, book: &dyn Book, seen: &ReadBack) -> Sync {
+    /// The intent, where the ledger here knows at once what is under way.
+    async fn intend(&self) -> Option<OrcaId> {
+        let book = self.book.as_ref()?;
+        let known = tokio::time::timeout(limits::LEDGER_LOCK_ROLLBACK, book.state()).await;
+        let Ok(Ok(state)) = known else {
+            (self.tell)("ledger: not readable at once; going back all the same");
+            return None;
+        };
+        let running = state.environment(&self.environment)?.rollout.as_ref()?;
+        let step = book.id("st");
+        let intent = Body::LowerIntended {
+            step: step.clone(),
+            rollout: Some(running.started.rollout.clone()),
+            to: running.started.base.clone(),
+            reason: self.reason.clone(),
+            condemns: None,
+        };
+        if let Err(error) = book.keep_at_once(Note::of(&self.environment, intent)).await {
+            (self.tell)(&format!("ledger: {error}; going back all the same"));
+        }
+        Some(step)
+    }
+
+    async fn ended(&self, step: Option<OrcaId>, outcome: Outcome, detail: &str) {
+        let (Some(book), Some(step)) = (&self.book, step) else { return };
+        let ended = Body::StepEnded { step, outcome, detail: detail.to_owned() };
+        if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
+            (self.tell)(&format!("ledger: {error}"));
+        }
+    }
+
+    async fn record(&self, book: &dyn Book, step: Option<OrcaId>, seen: &ReadBack) -> Sync {
+        let outcome = match seen.proof {
+            TrafficProof::Verified => Outcome::Done,
+            TrafficProof::Requested => Outcome::Unknown,
+            TrafficProof::Failed => Outcome::Failed,
+        };
+        self.ended(step, outcome, &seen.headline).await;
         let state = match book.state().await {
             Ok(state) => state,
             Err(error) => return Sync::Pending(error.to_string()),

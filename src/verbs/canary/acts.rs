@@ -112,6 +112,9 @@ impl Acts<'_> {
         let Some(Granted { clearance, at_hand, seen }) = self.granted.take() else {
             return refused(RaiseRefused::Expired { detail: "no clearance is held".to_owned() });
         };
+        if let Err(why) = self.leaves_no_stage_out(stage, seen.weight) {
+            return refused(why);
+        }
         let stopped = || RaiseRefused::Expired { detail: "stopped before the raise".to_owned() };
         let cancel = self.cancel();
         // A remote that hangs must not keep a signal waiting: nothing was raised yet.
@@ -122,12 +125,11 @@ impl Acts<'_> {
         }
         let ship = &self.fleet.ship;
         let step = ship.book.id("st");
-        let from = seen.weight;
         let intent = Body::RaiseIntended {
             step: step.clone(),
             rollout: self.started.rollout.clone(),
             clearance: clearance.record().id.clone(),
-            from,
+            from: seen.weight,
             to: weight,
         };
         let mut note = ship.note(intent);
@@ -150,7 +152,7 @@ impl Acts<'_> {
         let grants = self.fleet.platform.capabilities().holds_grant;
         let terms = RaiseTerms {
             canary: self.candidate.deployment.clone(),
-            from,
+            from: seen.weight,
             to: weight,
             expect_generation: seen.generation,
             epoch: self.held.epoch,
@@ -176,6 +178,17 @@ impl Acts<'_> {
             }
             Err(error) => refused(error),
         }
+    }
+
+    /// A grant that ended since the last look, or somebody else, left another weight than the one
+    /// that was judged.
+    fn leaves_no_stage_out(&self, stage: usize, found: Weight) -> Result<(), RaiseRefused> {
+        let judged = stage.checked_sub(1).map_or(Weight::ZERO, |i| self.plan.stages[i].weight);
+        if found == judged {
+            return Ok(());
+        }
+        let detail = format!("the new version has {found}, not {judged} as it was judged");
+        Err(RaiseRefused::InDoubt { detail })
     }
 
     /// The lease must be ours for a raise: renewed, or taken again when it ended by itself.

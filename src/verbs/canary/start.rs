@@ -7,7 +7,7 @@ use super::watch::{Judging, Watch};
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
 use crate::gate::ruling::Subject;
-use crate::ledger::entry::{Body, RolloutEnd, RolloutStarted};
+use crate::ledger::entry::{Body, Outcome, RolloutEnd, RolloutStarted};
 use crate::ledger::fold::State;
 use crate::rollout::machine::Event;
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
@@ -126,12 +126,21 @@ impl Canary<'_> {
         let Some(running) = running.filter(|running| !running.complete) else { return Ok(seen) };
         let rollout = running.started.rollout.clone();
         ship.say(format!("rollout {rollout} has no process any more; users go back to base first"));
+        let (step, reason) = (ship.book.id("st"), "its process was gone".to_owned());
+        let intent = Body::LowerIntended {
+            step: step.clone(),
+            rollout: Some(rollout.clone()),
+            to: running.started.base.clone(),
+            reason: reason.clone(),
+            condemns: None,
+        };
+        if let Err(error) = ship.book.keep_at_once(ship.note(intent)).await {
+            ship.say(format!("ledger: {error}; going back all the same"));
+        }
         let lowered = self.fleet.platform.lower_to_base().await?;
-        let mut note = ship.note(Body::RolloutEnded {
-            rollout,
-            end: RolloutEnd::Aborted,
-            reason: "its process was gone".to_owned(),
-        });
+        let (outcome, detail) = (Outcome::Done, reason.clone());
+        ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await?;
+        let mut note = ship.note(Body::RolloutEnded { rollout, end: RolloutEnd::Aborted, reason });
         note.epoch = Some(held.epoch);
         ship.book.keep(note).await?;
         Ok(lowered)

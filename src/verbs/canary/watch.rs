@@ -270,7 +270,7 @@ impl Watch {
         plan: &RolloutPlan,
         ours: Ours<'_>,
     ) -> Vec<Event> {
-        let due = self.looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+        let due = self.looked.is_none_or(|at| clock::since(at) >= LOOK_EVERY);
         if !state.exposed || state.is_past() || !due {
             return Vec::new();
         }
@@ -310,7 +310,7 @@ impl Watch {
     }
 
     fn uncertain(&mut self, error: &PlatformError) -> Vec<Event> {
-        if self.said.is_some_and(|at| at.elapsed() < SAY_EVERY) {
+        if self.said.is_some_and(|at| clock::since(at) < SAY_EVERY) {
             return Vec::new();
         }
         self.said = Some(clock::monotonic());
@@ -357,7 +357,9 @@ fn changed(
         (false, Weight::ZERO) => Found::Base,
         (false, _) => Found::Split,
         (true, weight) => {
-            let known = plan.stages.iter().take(state.stage + 1).any(|s| s.weight == weight);
+            // While a stage is measured it has its own weight, and none of those before.
+            let first = if matches!(state.at, At::Baking { .. }) { state.stage } else { 0 };
+            let known = plan.stages[first..=state.stage].iter().any(|s| s.weight == weight);
             if known {
                 return None;
             }

@@ -1,0 +1,231 @@
+//! What processes of orca do: the real verbs, with the exits that the command line gives.
+
+use std::sync::{Arc, Mutex};
+
+use super::audit::Verb;
+use super::orca::Orca;
+use super::repository::SimRepository;
+use super::world::{commit_of, deployment};
+use crate::base::clock;
+use crate::base::ids::ReleaseName;
+use crate::cli::args::canary_start::exit_of;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::ledger::entry::TrafficProof;
+use crate::slo::compare::ComparisonPolicy;
+use crate::slo::judge_objectives::ObjectivesPolicy;
+use crate::verbs::book::Book;
+use crate::verbs::canary::abort::Abort;
+use crate::verbs::canary::again::{self, AgainError};
+use crate::verbs::canary::start::{Canary, Candidate};
+use crate::verbs::canary::watch::Judging;
+use crate::verbs::promote::{self, PromoteError, Promotion};
+use crate::verbs::rollback::Rollback;
+use crate::verbs::ship::Fleet;
+
+pub(super) fn judging() -> Judging {
+    Judging {
+        objectives: ObjectivesPolicy {
+            objectives: vec!["errors < 5%".parse().expect("a constant objective")],
+            confidence_bp: 9_500,
+            min_samples: 50,
+        },
+        comparison: ComparisonPolicy {
+            min_samples: 50,
+            error_increase_bp_max: 1_000,
+            p95_ratio_max_pct: 300,
+            ..ComparisonPolicy::default()
+        },
+        paired: None,
+    }
+}
+
+/// `b` is `v1.1.0-rc.1` of the commit `bbb...`, deployed at `http://b`; `c` is the next one.
+pub(super) fn candidate(letter: char) -> Candidate {
+    let name = format!("http://{letter}");
+    Candidate {
+        release: release(letter),
+        commit: commit_of(&name).expect("a constant deployment"),
+        digest: None,
+        deployment: deployment(&name),
+    }
+}
+
+pub(super) fn release(letter: char) -> ReleaseName {
+    let minor = u32::from(letter) - u32::from('a');
+    ReleaseName::new(format!("v1.{minor}.0-rc.1")).expect("a constant name")
+}
+
+/// Runs a verb until it ends, and holds its exit against what happened; nothing when it died.
+pub(super) async fn process(
+    orca: &Orca,
+    verb: Verb,
+    runs: impl Future<Output = Exit>,
+) -> Option<Exit> {
+    let exit = tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => None,
+        exit = runs => Some(exit),
+    };
+    let mut world = orca.lock();
+    let text = exit.map_or("died".to_owned(), |exit| format!("exits {}", exit.code()));
+    world.tell(&orca.name, &format!("{verb:?} {text}"));
+    if let Some(exit) = exit {
+        world.pass();
+        let (router, git) = (world.router.clone(), &world.git);
+        let tags = if git.has_remote { &git.remote_tags } else { &git.clones[orca.clone].tags };
+        let tags = tags.clone();
+        world.audit.finished(&orca.name, &verb, exit, &router, &tags);
+    }
+    exit
+}
+
+pub(super) async fn canary(orca: &Orca, letter: char) -> Option<Exit> {
+    let runs = async {
+        let (fleet, gates) = (orca.fleet(), orca.gates());
+        let plan = orca.lock().plan.clone();
+        let canary = Canary {
+            fleet: &fleet,
+            plan: &plan,
+            candidate: candidate(letter),
+            gates: &gates,
+            judging: judging(),
+            force_undecidable: true,
+        };
+        match canary.run().await {
+            Ok(ending) => exit_of(ending.exit),
+            Err(error) => {
+                orca.lock().tell(&orca.name, &format!("not started: {error}"));
+                Failure::from(error).exit
+            }
+        }
+    };
+    process(orca, Verb::Canary, runs).await
+}
+
+pub(super) async fn resume(orca: &Orca, fleet: &Fleet) -> Option<Exit> {
+    let runs = async {
+        match again::resume(fleet, judging()).await {
+            Ok(ending) => exit_of(ending.exit),
+            Err(AgainError::Book(error)) => Failure::from(error).exit,
+            Err(AgainError::Platform(error)) => Failure::from(error).exit,
+            Err(AgainError::NoneRunning(_) | AgainError::Plan(..)) => Exit::Closed,
+        }
+    };
+    process(orca, Verb::Resume, runs).await
+}
+
+pub(super) async fn promote(orca: &Orca, letter: char) -> Option<Exit> {
+    let to = candidate(letter).deployment.to_string();
+    let tag = promote::final_name(&release(letter)).expect("a candidate's name");
+    let verb = Verb::Promote { to, tag: tag.to_string() };
+    let runs = async {
+        match promoted(orca, letter, tag).await {
+            Ok(exit) => exit,
+            Err(error) => {
+                orca.lock().tell(&orca.name, &format!("not promoted: {error}"));
+                Failure::from(error).exit
+            }
+        }
+    };
+    process(orca, verb, runs).await
+}
+
+async fn promoted(orca: &Orca, letter: char, tag: ReleaseName) -> Result<Exit, PromoteError> {
+    let (fleet, gates) = (orca.fleet(), orca.gates());
+    let state = fleet.ship.book.synced().await?;
+    let rc = release(letter);
+    if let Some(text) = promote::condemned(&state, &fleet, &rc) {
+        return Err(PromoteError::Condemned(text));
+    }
+    let candidate = promote::rolled_out(&state, &fleet, &rc)
+        .ok_or_else(|| PromoteError::NotComplete(rc, fleet.ship.environment.to_string()))?;
+    let promotion = Promotion {
+        fleet: &fleet,
+        candidate,
+        gates: &gates,
+        repository: Arc::new(Mutex::new(SimRepository { orca: orca.clone() })),
+        tag,
+        remote: "origin".to_owned(),
+        notes: String::new(),
+    };
+    let done = promotion.run().await?;
+    Ok(match (done.seen.proof, &done.tagged) {
+        (TrafficProof::Verified, Ok(())) => Exit::Done,
+        (TrafficProof::Verified, Err(_)) => Exit::PartDone,
+        (TrafficProof::Requested | TrafficProof::Failed, _) => Exit::TrafficWrong,
+    })
+}
+
+pub(super) async fn rollback(orca: &Orca, book: Option<Arc<dyn Book>>) -> Option<Exit> {
+    let aim = Arc::new(Mutex::new(None));
+    let aimed = Arc::clone(&aim);
+    let runs = async move {
+        let told = orca.clone();
+        let rollback = Rollback {
+            platform: orca.platform(),
+            book,
+            environment: Orca::environment(),
+            reason: "checkout is down".to_owned(),
+            to: None,
+            emergency: false,
+            since: clock::monotonic(),
+            tell: Arc::new(move |text: &str| told.lock().tell(&told.name, text)),
+        };
+        let target = match rollback.target().await {
+            Ok(target) => target,
+            Err(error) => {
+                orca.lock().tell(&orca.name, &format!("no way back: {error}"));
+                return Failure::from(error).exit;
+            }
+        };
+        *aimed.lock().expect("one thread") = Some(target.deployment.to_string());
+        match rollback.run(target).await {
+            Ok(back) if back.proof == TrafficProof::Verified => Exit::Done,
+            Ok(_) => Exit::TrafficWrong,
+            Err(error) => Failure::from(error).exit,
+        }
+    };
+    let exit = tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => None,
+        exit = runs => Some(exit),
+    };
+    let to = aim.lock().expect("one thread").clone();
+    let ended = async { exit.unwrap_or(Exit::Bug) };
+    process(orca, Verb::Rollback { to }, ended).await
+}
+
+pub(super) async fn abort(orca: &Orca) -> Option<Exit> {
+    let runs = async {
+        let told = orca.clone();
+        let abort = Abort {
+            platform: orca.platform(),
+            book: Some(orca.book()),
+            environment: Orca::environment(),
+            reason: "asked".to_owned(),
+            tell: Arc::new(move |text: &str| told.lock().tell(&told.name, text)),
+        };
+        match abort.run().await {
+            Ok(aborted) if aborted.seen.proof == TrafficProof::Verified => Exit::Done,
+            Ok(_) => Exit::TrafficWrong,
+            Err(error) => Failure::from(error).exit,
+        }
+    };
+    process(orca, Verb::Abort, runs).await
+}
+
+/// Judges preflight and load again, as a CI job does.
+pub(super) async fn judge(orca: &Orca, letter: char) {
+    let judges = async {
+        let (fleet, gates) = (orca.fleet(), orca.gates());
+        let subject = candidate(letter).subject(&fleet.ship.environment);
+        let _ = fleet.ship.judge(&gates, &subject).await;
+        fleet.ship.book.share().await
+    };
+    tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => {}
+        _ = judges => {}
+    }
+}
