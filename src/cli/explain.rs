@@ -111,6 +111,8 @@ codes! {
     LoadCertificate => "ORCA-1710",
     /// The load target speaks another protocol.
     LoadProtocol => "ORCA-1711",
+    /// Files that are not the shards of one run.
+    LoadShards => "ORCA-1712",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// No source of measurements, or an environment that does not exist.

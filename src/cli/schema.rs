@@ -62,6 +62,8 @@ documents! {
     "orca.canary-judge/v1" => super::args::canary_judge::Judged,
     "orca.canary-judge-kayenta/v1" => crate::slo::kayenta::Classified,
     "orca.canary-score-kayenta/v1" => super::args::canary_judge_kayenta::CanaryScore,
+    "orca.load-capacity/v1" => crate::load::capacity::Capacity,
+    "orca.load-second/v1" => crate::load::result::StreamedSecond,
     "orca.load/v1" => crate::load::result::LoadResult,
     "orca.sample-service/v1" => super::args::sample_service::Listening,
     "orca.sample-service-ended/v1" => super::args::sample_service::Ended,

@@ -6,10 +6,14 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use tokio_util::sync::CancellationToken;
+
 use super::driver::{LoadError, TIMER};
+use super::outlook::{Outlook, Standing};
 use super::plan::LoadPlan;
 use super::recorder::Counts;
-use super::result::{Raw, Second};
+use super::result::{Raw, Second, StreamedSecond};
+use super::slo_check::Policy;
 
 /// What a worker says.
 #[derive(Debug)]
@@ -19,10 +23,31 @@ pub(crate) enum FromWorker {
     Broken(String),
 }
 
+/// Who looks on while a run is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) progress: Option<UnboundedSender<Progress>>,
+    /// Each second as a line of JSON, endpoint by endpoint.
+    pub(crate) lines: Option<UnboundedSender<String>>,
+    /// What the run is judged by; it ends as soon as a breach is certain.
+    pub(crate) judge_by: Option<Policy>,
+    /// It does not end early.
+    pub(crate) keep_going: bool,
+}
+
+/// The microseconds of a run at the end of its second `t`.
+fn after(t: u64) -> u64 {
+    (t + 1).saturating_mul(1_000_000)
+}
+
 /// Live news, once a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) second: Second,
+    pub(crate) dropped: u64,
+    pub(crate) errors_by_kind: BTreeMap<String, u64>,
+    /// Where there is something to judge by.
+    pub(crate) standing: Option<Standing>,
     /// Ended so far.
     pub(crate) requests: u64,
     pub(crate) errors: u64,
@@ -34,12 +59,19 @@ fn merge(own: &mut [Counts], more: &[Counts]) {
 
 pub(crate) struct Collector {
     workers: u32,
-    progress: Option<UnboundedSender<Progress>>,
+    watch: Watch,
+    outlook: Option<Outlook>,
+    /// Set once a breach is certain.
+    stopped_early: Option<String>,
+    stop: CancellationToken,
+    is_detailed: bool,
     /// Seconds that not every worker has reported yet, with how many have.
     waiting: BTreeMap<u64, (u32, Vec<Counts>)>,
     seconds: Vec<Second>,
     requests: u64,
     errors: u64,
+    dropped: u64,
+    names: Vec<String>,
     counts: Vec<Counts>,
     late_starts: u64,
     done: u32,
@@ -47,18 +79,28 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
+    /// `stop` ends the run when a breach is certain.
     pub(crate) fn new(
         plan: &LoadPlan,
         workers: u32,
-        progress: Option<UnboundedSender<Progress>>,
+        mut watch: Watch,
+        stop: CancellationToken,
     ) -> Self {
+        let policy = watch.judge_by.take().filter(|policy| !policy.is_empty());
+        let outlook = policy.map(|policy| Outlook::new(plan, policy));
         Self {
             workers,
-            progress,
+            watch,
+            outlook,
+            stopped_early: None,
+            stop,
+            is_detailed: plan.detailed,
             waiting: BTreeMap::new(),
             seconds: Vec::new(),
             requests: 0,
             errors: 0,
+            dropped: 0,
+            names: plan.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
             counts: plan.endpoints.iter().map(|_| Counts::default()).collect(),
             late_starts: 0,
             done: 0,
@@ -103,14 +145,40 @@ impl Collector {
             if all && whole.ended == 0 {
                 continue;
             }
-            let second = Second::of(t, &whole);
-            self.seconds.push(second);
+            let mut second = Second::of(t, &whole);
+            if self.is_detailed {
+                second = second.with_histogram(&whole.latency);
+            }
             self.requests += second.requests;
             self.errors += second.errors;
-            if let Some(progress) = &self.progress {
-                let news = Progress { second, requests: self.requests, errors: self.errors };
-                let _ = progress.send(news);
+            self.dropped += whole.dropped;
+            if let Some(progress) = &self.watch.progress {
+                let _ = progress.send(Progress {
+                    second: second.clone(),
+                    requests: self.requests,
+                    errors: self.errors,
+                    dropped: self.dropped,
+                    errors_by_kind: Counts::of_all(&self.counts).failures.by_kind(),
+                    standing: self.outlook.as_ref().map(|o| o.standing(&self.counts, after(t))),
+                });
             }
+            self.seconds.push(second);
+            if let Some(lines) = &self.watch.lines {
+                let _ = lines.send(StreamedSecond::line(t, &self.names, &counts));
+            }
+            self.look_for_a_breach(t, all);
+        }
+    }
+
+    /// Ends the run when nothing can save it any more.
+    fn look_for_a_breach(&mut self, t: u64, is_over: bool) {
+        let Some(outlook) = self.outlook.as_ref() else { return };
+        if is_over || self.watch.keep_going || self.stopped_early.is_some() {
+            return;
+        }
+        self.stopped_early = outlook.certain_breach(&self.counts, after(t));
+        if self.stopped_early.is_some() {
+            self.stop.cancel();
         }
     }
 
@@ -119,7 +187,12 @@ impl Collector {
         self.cancelled_at
     }
 
-    pub(crate) fn finish(mut self, sending_us: u64, cpu_us: u64) -> Result<Raw, LoadError> {
+    pub(crate) fn finish(
+        mut self,
+        started_us: i64,
+        sending_us: u64,
+        cpu_us: u64,
+    ) -> Result<Raw, LoadError> {
         if self.done < self.workers {
             return Err(LoadError::Worker("it ended without a result".into()));
         }
@@ -132,6 +205,8 @@ impl Collector {
             late_starts: self.late_starts,
             timer: TIMER,
             partial: self.cancelled_at.is_some(),
+            stopped_early: self.stopped_early.filter(|_| self.cancelled_at.is_some()),
+            started_us,
         })
     }
 }

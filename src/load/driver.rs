@@ -12,16 +12,18 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::collector::{Collector, FromWorker, Progress};
+pub(crate) use super::collector::Watch;
+use super::collector::{Collector, FromWorker};
 use super::lane::{self, Lane};
 use super::machine;
 use super::plan::{LoadPlan, Shape};
 use super::request::Prepared;
+use super::resolve::resolve;
 use super::result::LoadResult;
 use super::schedule::{Mix, Schedule};
 use super::timer;
 use super::transport::Way;
-use crate::base::clock;
+use crate::base::clock::{self, Clock};
 
 /// Time for all workers to stand ready before the first ticket.
 const READY: Duration = Duration::from_millis(50);
@@ -30,18 +32,23 @@ const READY: Duration = Duration::from_millis(50);
 pub(crate) enum LoadError {
     #[error("'{host}' cannot be resolved: {cause}")]
     Resolve { host: String, cause: String },
+    #[error("the start at {0} has passed")]
+    Passed(String),
     #[error("a worker could not start: {0}")]
     Worker(String),
 }
 
-/// Runs the plan to its end, or until `cancel`; then the result says `partial`. `progress` is told
+/// Runs the plan to its end, or until `cancel`; then the result says `partial`. Who watches is told
 /// once a second.
 pub(crate) async fn run(
     plan: &LoadPlan,
-    progress: Option<UnboundedSender<Progress>>,
+    watch: Watch,
     cancel: &CancellationToken,
 ) -> Result<LoadResult, LoadError> {
     let address = resolve(plan).await?;
+    if let Some(at) = plan.start_at.filter(|at| *at < Clock::System.now()) {
+        return Err(LoadError::Passed(at.rfc3339()));
+    }
     let stop = cancel.child_token();
     // A dropped run must not leave workers behind.
     let _guard = stop.clone().drop_guard();
@@ -56,25 +63,17 @@ pub(crate) async fn run(
             .map_err(|error| LoadError::Worker(error.to_string()))?;
     }
     drop(sender);
-    let mut collector = Collector::new(plan, job.workers, progress);
+    let mut collector = Collector::new(plan, job.workers, watch, stop.clone());
     while let Some(message) = receiver.recv().await {
         collector.take(message)?;
     }
     let stopped_us = job.stopped_us(collector.ended_at());
-    let raw = collector.finish(stopped_us, machine::cpu_us().saturating_sub(cpu_before))?;
+    let raw = collector.finish(
+        job.started_us,
+        stopped_us,
+        machine::cpu_us().saturating_sub(cpu_before),
+    )?;
     Ok(LoadResult::new(plan, raw))
-}
-
-async fn resolve(plan: &LoadPlan) -> Result<SocketAddr, LoadError> {
-    let host = plan.target.host.trim_matches(['[', ']']);
-    let wrong = |cause: String| LoadError::Resolve { host: host.to_owned(), cause };
-    let mut found = tokio::net::lookup_host((host, plan.target.port))
-        .await
-        .map_err(|error| wrong(error.to_string()))?
-        .collect::<Vec<_>>();
-    // IPv4 first, as most servers on loopback listen there alone.
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| wrong("no address".into()))
 }
 
 /// What all workers know.
@@ -86,6 +85,8 @@ pub(super) struct Job {
     pub(super) mix: Mix,
     pub(super) prepared: Vec<Prepared>,
     pub(super) workers: u32,
+    /// The wall clock at the start.
+    started_us: i64,
     pub(super) start: Instant,
     pub(super) end: Instant,
     stop: CancellationToken,
@@ -93,7 +94,10 @@ pub(super) struct Job {
 
 impl Job {
     fn new(plan: &LoadPlan, address: SocketAddr, stop: CancellationToken) -> Arc<Self> {
-        let start = clock::monotonic() + READY;
+        let (now, wall) = (clock::monotonic(), Clock::System.now());
+        let at = plan.start_at.map_or(0, |at| at.since_us(wall));
+        let start = now + READY.max(Duration::from_micros(u64::try_from(at).unwrap_or(0)));
+        let started_us = wall.plus(start.saturating_duration_since(now)).as_us();
         Arc::new(Self {
             way: Way::new(address, plan),
             schedule: match &plan.shape {
@@ -107,6 +111,7 @@ impl Job {
                 .map(|e| Prepared::new(e, plan).expect("a checked plan can be laid out"))
                 .collect(),
             workers: machine::workers(plan.connections),
+            started_us,
             start,
             end: start + plan.shape.duration().duration(),
             plan: plan.clone(),

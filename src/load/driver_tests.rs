@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::{LoadResult, run};
+use super::{LoadResult, Watch, run};
 use crate::base::histogram::Histogram;
 use crate::base::units::{BasisPoints, Micros};
 use crate::load::expect::Expect;
@@ -15,7 +15,7 @@ use crate::load::sample_service::{Faults, SampleService, tests::settings};
 
 async fn load(draft: Draft) -> LoadResult {
     let plan = LoadPlan::new(draft, &Bounds::default()).unwrap();
-    run(&plan, None, &CancellationToken::new()).await.unwrap()
+    run(&plan, Watch::default(), &CancellationToken::new()).await.unwrap()
 }
 
 /// A target that gives every connection to `behave`.
@@ -242,7 +242,7 @@ async fn a_cancelled_run_says_so_and_loses_no_request() {
         }
         cancel.cancel();
     };
-    let (result, ()) = tokio::join!(run(&plan, None, &cancel), stopper);
+    let (result, ()) = tokio::join!(run(&plan, Watch::default(), &cancel), stopper);
     let result = result.unwrap();
     assert!(result.partial);
     assert_eq!((result.requests, result.cut_off, result.errors), (4, 4, 0));

@@ -7,6 +7,7 @@ use super::expect::{Expect, JsonPath};
 use super::machine;
 use super::plan::{Bounds, Draft, Endpoint, LoadPlan, PlanError, Shape, Stage, Target};
 use super::rows::{Rows, RowsError};
+use super::shard::Shard;
 use super::template;
 use crate::base::units::Micros;
 use crate::slo::manifest::{self, Manifest};
@@ -92,6 +93,9 @@ pub(crate) fn draft(
         insecure: false,
         http2: false,
         phases: false,
+        detailed: false,
+        shard: Shard::default(),
+        start_at: None,
     })
 }
 

@@ -46,8 +46,9 @@ pub(super) struct Left {
 
 impl Lane {
     pub(super) fn new(job: &Job, worker: u32) -> Result<Self, std::io::Error> {
+        let (first, step) = job.plan.shard.tickets(worker, job.workers);
         let state = LaneState {
-            tickets: Tickets::new(u64::from(worker), u64::from(job.workers)),
+            tickets: Tickets::new(first, step),
             recorder: Recorder::new(job.prepared.len()),
             rest: Rest::now(),
         };

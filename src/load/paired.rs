@@ -3,11 +3,12 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{self, LoadError};
+use super::driver::{self, LoadError, Watch};
 use super::from_manifest::TIMEOUT;
 use super::machine;
 use super::plan::{Bounds, Draft, Endpoint, LoadPlan, PlanError, Shape, Target};
 use super::result::LoadResult;
+use super::shard::Shard;
 use crate::base::units::{Micros, Rate};
 
 /// The request header by which an arm is chosen; the front counts what carries it as probes.
@@ -63,8 +64,10 @@ pub(crate) async fn run_paired(
 ) -> Result<Pair, PairedError> {
     let base = plan(front, endpoints, pace, &arms.base)?;
     let canary = plan(front, endpoints, pace, &arms.canary)?;
-    let (base, canary) =
-        tokio::try_join!(driver::run(&base, None, cancel), driver::run(&canary, None, cancel))?;
+    let (base, canary) = tokio::try_join!(
+        driver::run(&base, Watch::default(), cancel),
+        driver::run(&canary, Watch::default(), cancel)
+    )?;
     Ok(Pair { base, canary })
 }
 
@@ -92,6 +95,9 @@ fn plan(
         insecure: false,
         http2: false,
         phases: false,
+        detailed: false,
+        shard: Shard::default(),
+        start_at: None,
     };
     // A canary's front is production by its nature; that is why only safe endpoints are asked.
     let bounds = Bounds { file_limit: machine::file_limit(), ..Bounds::default() };

@@ -6,6 +6,8 @@ use rustls::pki_types::ServerName;
 use super::expect::Expect;
 use super::request::Prepared;
 use super::rows::Rows;
+use super::shard::Shard;
+use crate::base::clock::Timestamp;
 use crate::base::units::{Micros, Rate};
 
 /// No run is asked for more than this: beyond it one machine measures itself.
@@ -262,6 +264,11 @@ pub(crate) struct Draft {
     pub(crate) http2: bool,
     /// Also measure how long connecting, TLS and the first byte take.
     pub(crate) phases: bool,
+    /// Keep the histograms of every second and of service times: what merging needs.
+    pub(crate) detailed: bool,
+    pub(crate) shard: Shard,
+    /// When the first request is due; at once when absent.
+    pub(crate) start_at: Option<Timestamp>,
 }
 
 /// What this run may touch and use.

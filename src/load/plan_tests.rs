@@ -13,6 +13,9 @@ pub(crate) fn draft(port: u16) -> Draft {
         insecure: false,
         http2: false,
         phases: false,
+        detailed: false,
+        shard: Shard::default(),
+        start_at: None,
     }
 }
 

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::plan::{LoadPlan, Shape};
 use super::recorder::{Counts, Phases};
+use super::shard::{ShardRecord, plan_digest};
+use super::slo_check::Policy;
 use crate::base::histogram::{EncodedHistogram, Histogram};
 use crate::base::units::{Micros, Rate};
 use crate::gate::verdict::{Judgement, Verdict};
@@ -62,10 +64,13 @@ pub(crate) struct EndpointResult {
     pub(crate) service_time_us: Percentiles,
     /// Latencies from the due time.
     pub(crate) histogram: EncodedHistogram,
+    /// Latencies from the sending; kept for merging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service_histogram: Option<EncodedHistogram>,
 }
 
 /// What ended within one second of the run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Second {
     /// Seconds since the start; 0 is the first.
     pub(crate) t: u64,
@@ -73,9 +78,51 @@ pub(crate) struct Second {
     pub(crate) errors: u64,
     pub(crate) p50: u64,
     pub(crate) p95: u64,
+    /// Kept for merging.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) histogram: Option<EncodedHistogram>,
+}
+
+/// One line of `orca.load-second/v1`: what ended in one second, endpoint by endpoint.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub(crate) struct StreamedSecond {
+    schema: String,
+    t: u64,
+    endpoints: Vec<StreamedEndpoint>,
+}
+
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+struct StreamedEndpoint {
+    name: String,
+    requests: u64,
+    errors_by_kind: BTreeMap<String, u64>,
+    dropped: u64,
+    latency_us: Percentiles,
+    histogram: EncodedHistogram,
+}
+
+impl StreamedSecond {
+    pub(crate) fn line(t: u64, names: &[String], counts: &[Counts]) -> String {
+        let endpoints = names.iter().zip(counts).map(|(name, counts)| StreamedEndpoint {
+            name: name.clone(),
+            requests: counts.ended,
+            errors_by_kind: counts.failures.by_kind(),
+            dropped: counts.dropped,
+            latency_us: (&counts.latency).into(),
+            histogram: (&counts.latency).into(),
+        });
+        let schema = "orca.load-second/v1".to_owned();
+        let line = Self { schema, t, endpoints: endpoints.collect() };
+        serde_json::to_string(&line).expect("a second is plain data")
+    }
 }
 
 impl Second {
+    #[must_use]
+    pub(crate) fn with_histogram(self, latency: &Histogram) -> Self {
+        Self { histogram: Some(latency.into()), ..self }
+    }
+
     pub(crate) fn of(t: u64, counts: &Counts) -> Self {
         Self {
             t,
@@ -83,6 +130,7 @@ impl Second {
             errors: counts.failures.total(),
             p50: counts.latency.quantile_us(5_000),
             p95: counts.latency.quantile_us(9_500),
+            histogram: None,
         }
     }
 }
@@ -165,6 +213,18 @@ pub(crate) struct LoadResult {
     pub(crate) timer: String,
     /// Stopped before its time.
     pub(crate) partial: bool,
+    /// Why it was stopped although nobody asked for it: a breach was certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stopped_early: Option<String>,
+    /// When the first request was due, in microseconds since 1970; 0 in results of older versions.
+    #[serde(default)]
+    pub(crate) started_us: i64,
+    /// Which part of a larger run this is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) shard: Option<ShardRecord>,
+    /// From how many shards this was merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) merged_shards: Option<u32>,
     /// `not_applicable` without objectives.
     pub(crate) verdict: Verdict,
     /// Absent without objectives.
@@ -181,6 +241,8 @@ pub(crate) struct Raw {
     pub(crate) late_starts: u64,
     pub(crate) timer: &'static str,
     pub(crate) partial: bool,
+    pub(crate) stopped_early: Option<String>,
+    pub(crate) started_us: i64,
 }
 
 impl LoadResult {
@@ -197,6 +259,7 @@ impl LoadResult {
                 latency_us: (&counts.latency).into(),
                 service_time_us: (&counts.service).into(),
                 histogram: (&counts.latency).into(),
+                service_histogram: plan.detailed.then(|| (&counts.service).into()),
             });
         Self {
             schema: SCHEMA.to_owned(),
@@ -205,7 +268,10 @@ impl LoadResult {
                 Shape::Open(_) => Model::Open,
                 Shape::Closed { .. } => Model::Closed,
             },
-            asked_milli_per_s: plan.shape.mean_rate().map(|rate| rate.milli_per_s),
+            asked_milli_per_s: plan
+                .shape
+                .mean_rate()
+                .map(|rate| rate.milli_per_s / u64::from(plan.shard.count())),
             connections: plan.connections,
             requests: whole.requests,
             errors: whole.failures.total(),
@@ -226,6 +292,10 @@ impl LoadResult {
             late_starts: raw.late_starts,
             timer: raw.timer.to_owned(),
             partial: raw.partial,
+            stopped_early: raw.stopped_early,
+            started_us: raw.started_us,
+            shard: None,
+            merged_shards: None,
             verdict: Verdict::NotApplicable,
             judgement: None,
         }
@@ -239,6 +309,20 @@ impl LoadResult {
         } else {
             Err(format!("unknown schema '{}'; this orca reads {SCHEMA}", result.schema))
         }
+    }
+
+    /// Marks it as a part of the plan, which is judged as a whole.
+    #[must_use]
+    pub(crate) fn of_shard(mut self, plan: &LoadPlan, policy: &Policy) -> Self {
+        self.shard = Some(ShardRecord {
+            index: plan.shard.index(),
+            count: plan.shard.count(),
+            plan: plan_digest(plan, policy),
+            started_us: self.started_us,
+            asked_milli_per_s: plan.shape.mean_rate().map(|rate| rate.milli_per_s),
+            policy: policy.clone(),
+        });
+        self
     }
 
     #[must_use]

@@ -66,6 +66,11 @@ impl Schedule {
         Self { pieces, tickets }
     }
 
+    /// How many requests are due in all.
+    pub(crate) fn tickets(&self) -> u64 {
+        self.tickets
+    }
+
     /// Nanoseconds from the start at which ticket `k` (0-based) is due.
     pub(crate) fn due_ns(&self, k: u64) -> Option<u64> {
         if k >= self.tickets {
@@ -121,6 +126,19 @@ impl Mix {
             best
         });
         Self(cycle.collect())
+    }
+
+    /// How many of the first `tickets` ask each of so many endpoints.
+    pub(crate) fn counts(&self, tickets: u64, endpoints: usize) -> Vec<u64> {
+        let length = u64::try_from(self.0.len()).unwrap_or(1).max(1);
+        let (rounds, rest) = (tickets / length, usize::try_from(tickets % length).unwrap_or(0));
+        let of = |endpoint: usize| {
+            let whole = self.0.iter().filter(|other| **other == endpoint).count();
+            let part = self.0[..rest].iter().filter(|other| **other == endpoint).count();
+            let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+            rounds.saturating_mul(as_u64(whole)).saturating_add(as_u64(part))
+        };
+        (0..endpoints).map(of).collect()
     }
 
     /// The endpoint of ticket `k`.
@@ -201,5 +219,6 @@ mod tests {
         let cycle: Vec<usize> = (0..7).map(|k| mix.endpoint(k)).collect();
         assert_eq!(cycle, [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!((0..700).filter(|k| mix.endpoint(*k) == 0).count(), 500);
+        assert_eq!(mix.counts(703, 3), [502, 101, 100]);
     }
 }

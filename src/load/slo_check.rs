@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::collector::Progress;
-use super::driver;
+use super::driver::{self, Watch};
 use super::plan::LoadPlan;
 use super::recorder::Failure;
 use super::result::{EndpointResult, LoadResult};
@@ -23,7 +23,7 @@ use crate::gate::phase::Phase;
 use crate::gate::verdict::{Cause, Judgement, Measure, Verdict};
 use crate::slo::judge_objectives::{ObjectivesPolicy, judge_objectives};
 use crate::slo::manifest::{ErrorKind, Manifest};
-use crate::slo::objective::Objective;
+use crate::slo::objective::{Limit, Objective};
 use crate::slo::sample::{ALL, Sample};
 
 const NAME: &str = "load.slo";
@@ -63,7 +63,17 @@ impl Policy {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// The strictest limit on a latency.
+    pub(crate) fn latency_us_min(&self) -> Option<u64> {
+        let all = self.overall.iter().chain(self.endpoints.values().flatten());
+        all.filter_map(|objective| match objective.limit() {
+            Limit::Latency(limit) => Some(limit.0),
+            Limit::Ratio(_) | Limit::Rate(_) => None,
+        })
+        .min()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
         self.overall.is_empty() && self.endpoints.values().all(Vec::is_empty)
     }
 
@@ -108,7 +118,7 @@ pub(crate) fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {
             measures.into_iter().map(|m| Measure { verdict: Verdict::Inconclusive, ..m });
         Judgement::inconclusive(cause, text, RULE).with_measures(undecided.collect())
     };
-    if seen.partial {
+    if seen.partial && seen.stopped_early.is_none() {
         let text = format!("stopped after {}, before its end", Micros(seen.duration_us));
         return open(Cause::Cancelled, text).with_next("run it to its end");
     }
@@ -240,8 +250,18 @@ pub(crate) fn unreachable(result: &LoadResult) -> Option<(Failure, String)> {
 
 /// One line for people about the second that just ended.
 pub(crate) fn progress_line(news: &Progress, planned_secs: u64) -> String {
+    let kinds: Vec<String> =
+        news.errors_by_kind.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let kinds = if kinds.is_empty() { String::new() } else { format!(" ({})", kinds.join(", ")) };
+    let unsent = match news.dropped {
+        0 => String::new(),
+        dropped => format!(", {dropped} never sent"),
+    };
+    let standing = news.standing.as_ref().map_or_else(String::new, |standing| {
+        format!("; so far {}: {}", standing.verdict.label(), standing.headline)
+    });
     format!(
-        "load: {} of {planned_secs} s, {} requests, {} failed; now {}/s, p50 {}, p95 {}",
+        "load: {} of {planned_secs} s, {} requests, {} failed{kinds}{unsent}; now {}/s, p50 {}, p95 {}{standing}",
         news.second.t + 1,
         news.requests,
         news.errors,
@@ -290,6 +310,12 @@ impl Check for LoadCheck {
 
     async fn observe(&self, look: &Look) -> Result<LoadResult, Unseen> {
         let (sender, mut receiver) = unbounded_channel();
+        let watch = Watch {
+            progress: Some(sender),
+            judge_by: Some(self.policy.clone()),
+            keep_going: true,
+            ..Watch::default()
+        };
         let planned = planned_secs(&self.plan);
         let telling = async {
             while let Some(news) = receiver.recv().await {
@@ -298,7 +324,7 @@ impl Check for LoadCheck {
                 }
             }
         };
-        let running = driver::run(&self.plan, Some(sender), &look.cancel);
+        let running = driver::run(&self.plan, watch, &look.cancel);
         let (result, ()) = tokio::join!(running, telling);
         let next = "see whether the target runs, then run this again";
         let result =

@@ -119,6 +119,16 @@ fn what_cannot_or_may_not_run_is_said_before_anything_is_sent() {
         (of(&["--rate", "100"]), 2, "ORCA-1001"),
         (of(&["--duration", "20"]), 2, "ORCA-1001"),
         (of(&["--header", "nonsense"]), 2, "ORCA-1001"),
+        (of(&["--shard", "9/8", "--out", "s.json"]), 2, "ORCA-1001"),
+        (of(&["--shard", "1/8"]), 2, "ORCA-1001"),
+        (of(&["--start-at", "2020-01-01T00:00:00Z"]), 2, "ORCA-1401"),
+        (of(&["--rate", "10000000/s"]), 2, "ORCA-1401"),
+        (of(&["--duration", "8d"]), 2, "ORCA-1401"),
+        (of(&["--body-file", "none.txt"]), 2, "ORCA-1005"),
+        (of(&["--data", "none.csv"]), 2, "ORCA-1002"),
+        (of(&["--body", "{{env.NOT_SET}}"]), 2, "ORCA-1401"),
+        (of(&["--expect-status", "2xx"]), 2, "ORCA-1001"),
+        (of(&["--expect-json", "a=1"]), 2, "ORCA-1001"),
         (of(&["--duration", "200ms"]), 4, "ORCA-1403"),
     ] {
         if !args.contains(&"--target".to_owned()) {
@@ -211,4 +221,131 @@ fn a_stall_is_charged_to_everyone_who_had_to_wait() {
     }
     assert!(waited[759] > 500_000, "the stall reaches the 95th percentile");
     assert!(result["service_time_us"]["p95"].as_u64() < result["latency_us"]["p95"].as_u64());
+}
+
+/// Two processes send the halves of one run; what they wrote is joined, judged once, and refused
+/// where it is not the whole of one run.
+#[test]
+fn shards_of_one_run_are_merged_exactly_and_judged_once() {
+    let _quiet = quiet();
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    world.write("m.yaml", &manifest("errors < 50%", "www.example.com"));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let start = now.as_secs() + 3;
+    let start_at = format!("@{start}");
+    let mut halves: Vec<_> = (1..=2)
+        .map(|index| {
+            let (shard, out) = (format!("{index}/2"), format!("s{index}.json"));
+            let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
+            let more = ["--shard", &shard, "--out", &out, "--start-at", &start_at];
+            let mut command = world.command(&[&args[..], &more[..]].concat());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let whole: u64 = halves
+        .drain(..)
+        .map(|half| {
+            let result = Run::from(half.wait_with_output().unwrap()).expect_code(0).json();
+            assert_eq!(result["verdict"], "not_applicable");
+            assert_eq!(result["started_us"], start * 1_000_000);
+            result["requests"].as_u64().unwrap()
+        })
+        .sum();
+    assert_eq!(whole, 60);
+    let merged =
+        world.orca(&["load", "merge", "--json", "s2.json", "s1.json"]).expect_code(0).json();
+    assert_eq!((&merged["requests"], &merged["verdict"]), (&60.into(), &"pass".into()));
+    assert_eq!((&merged["merged_shards"], &merged["rate_per_s"]), (&2.into(), &100.into()));
+    let endpoints = merged["endpoints"].as_array().unwrap();
+    let each: Vec<_> = endpoints.iter().map(|e| e["requests"].as_u64().unwrap()).collect();
+    assert_eq!(each, [40, 20]);
+    world.write("old.json", "{\"schema\": \"orca.load/v0\"}");
+    for (files, says) in [
+        (["s1.json", "s1.json"], "both shard 1/2"),
+        (["s1.json", "old.json"], "old.json"),
+        (["s1.json", "none.json"], "none.json"),
+    ] {
+        let run = world.orca(&["load", "merge", files[0], files[1]]).expect_code(2);
+        assert!(run.stderr.contains("ORCA-1712") && run.stderr.contains(says), "{}", run.stderr);
+    }
+    let run = world.orca(&["load", "merge", "s2.json"]).expect_code(2);
+    assert!(run.stderr.contains("shards 1 of 2 are missing"), "{}", run.stderr);
+}
+
+/// Every answer fails, so nothing that is still to come could save the run.
+#[test]
+fn a_run_that_nothing_can_save_ends_early() {
+    let _quiet = quiet();
+    let world = World::new();
+    let (_service, url) = service(&world, &["--errors", "100%"]);
+    let of = |secs: &str| manifest("errors < 1%", "www.example.com").replace("600ms", secs);
+    world.write("m.yaml", &of("10s"));
+    let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
+    let result = world.orca(&args).expect_code(1).json();
+    let early = result["stopped_early"].as_str().unwrap();
+    assert!(early.contains(" nothing could save: "), "{early}");
+    assert!(result["requests"].as_u64().unwrap() < 1_000);
+    world.write("m.yaml", &of("1100ms"));
+    let full = world.orca(&[&args[..], &["--keep-going"]].concat()).expect_code(1).json();
+    assert_eq!((&full["requests"], &full["partial"]), (&110.into(), &false.into()));
+}
+
+#[test]
+fn a_result_is_written_in_the_formats_of_others() {
+    let world = World::new();
+    let (_service, url) = service(&world, &["--errors", "100%", "--errors-at", "GET /"]);
+    world.write("m.yaml", &manifest("errors < 1%", "www.example.com"));
+    let files =
+        ["--report", "r.html", "--csv", "r.csv", "--junit", "r.xml", "--prometheus", "r.prom"];
+    let args = ["load", "--manifest", "m.yaml", "--target", &url, "--stream", "r.jsonl"];
+    world.orca(&[&args[..], &files[..]].concat()).expect_code(1);
+    for (file, holds) in [
+        ("r.html", "<h1>fail: "),
+        ("r.csv", "second,requests,errors,p50_us,p95_us\n0,60,40,"),
+        ("r.xml", "name=\"home: errors &lt; 1%\"><failure "),
+        ("r.prom", "orca_load_errors{endpoint=\"home\",kind=\"status_5xx\"} 40\n"),
+        ("r.jsonl", "\"schema\":\"orca.load-second/v1\""),
+    ] {
+        let text = std::fs::read_to_string(world.folder().join(file)).unwrap();
+        assert!(text.contains(holds), "{file}: {text}");
+    }
+}
+
+#[test]
+fn capacity_is_the_place_where_an_objective_breaks() {
+    let _quiet = quiet();
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    world.write("m.yaml", &manifest("errors < 50%", "www.example.com"));
+    let common = ["load", "capacity", "--json", "--manifest", "m.yaml", "--target", &url];
+    let short = ["--from", "60/s", "--to", "120/s", "--hold", "600ms", "--peak", "840/s"];
+    let args = [&common[..], &short[..]].concat();
+    let found = world.orca(&args).expect_code(0).json();
+    assert_eq!(found["schema"], "orca.load-capacity/v1");
+    assert_eq!(
+        (&found["holds_milli_per_s"], &found["breaks_milli_per_s"]),
+        (&120_000.into(), &serde_json::Value::Null)
+    );
+    assert_eq!(found["curve"].as_array().unwrap().len(), 3);
+    assert!(found["advice"][1].as_str().unwrap().contains("needs 10 instances"), "{found}");
+    world.write("m.yaml", &manifest("throughput > 1000/s", "www.example.com"));
+    let none = world.orca(&args).expect_code(1).json();
+    assert_eq!(none["holds_milli_per_s"], serde_json::Value::Null);
+}
+
+/// A file of an older orca has none of the newer fields.
+#[test]
+fn an_older_result_is_still_read() {
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    let result = world.orca(&load(&url, &[])).expect_code(0).json();
+    let mut old = result.as_object().unwrap().clone();
+    for newer in ["redirects", "phases", "stopped_early", "started_us", "shard", "merged_shards"] {
+        old.remove(newer);
+    }
+    world.write("old.json", &serde_json::to_string(&old).unwrap());
+    let run = world.orca(&["load", "merge", "old.json"]).expect_code(2);
+    assert!(run.stderr.contains("result of a whole run"), "{}", run.stderr);
 }

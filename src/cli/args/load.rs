@@ -1,13 +1,16 @@
 //! `orca load`: sends load with a truthful clock and judges what comes back.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::force::Force;
-use super::load_gate;
+use super::load_output::OutputArgs;
 use super::load_request::RequestArgs;
-use crate::base::atomic_file;
+use super::{load_capacity, load_gate, load_merge};
+use crate::base::clock::Timestamp;
 use crate::base::ids::ReleaseName;
 use crate::base::units::{Micros, Rate};
 use crate::cli::context::Context;
@@ -16,12 +19,13 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::load;
 use crate::cli::report::Report;
-use crate::load::driver::{self, LoadError};
+use crate::load::driver::{self, LoadError, Watch};
 use crate::load::from_manifest::{self, Around, ManifestPlanError};
 use crate::load::machine;
 use crate::load::plan::{Bounds, Draft, LoadPlan, PlanError, Shape, Target};
 use crate::load::recorder::Failure as Kind;
 use crate::load::result::{LoadResult, SCHEMA};
+use crate::load::shard::Shard;
 use crate::load::slo_check::{self, Policy};
 use crate::slo::manifest::Manifest;
 
@@ -30,7 +34,11 @@ const MANIFEST: &str = "slo/slo_manifest.yaml";
 const CONNECTIONS: u32 = 64;
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    part: Option<Part>,
+
     /// Where to send it, like <http://127.0.0.1:3000/path>; without one, the load gate of
     /// orca.yaml runs against gates.load.target
     #[arg(long, value_name = "URL")]
@@ -75,15 +83,53 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_production: bool,
 
-    /// Write the JSON result to this file too
+    /// Go on to the end, although a breach is certain
+    #[arg(long)]
+    keep_going: bool,
+
+    /// Send only this part of the run, such as 3/8; needs --out, for `orca load merge`
+    #[arg(long, value_name = "I/N", requires = "out")]
+    shard: Option<Shard>,
+
+    /// When the first request is due, the same for all shards: 2026-11-21T04:05:06Z
+    #[arg(long, value_name = "TIME", value_parser = start_time)]
+    start_at: Option<Timestamp>,
+
+    /// Append each second to this file as a line of JSON, endpoint by endpoint
     #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
+    stream: Option<PathBuf>,
+
+    #[command(flatten)]
+    output: OutputArgs,
 
     #[command(flatten)]
     force: Force,
 }
 
+/// RFC 3339, or seconds since 1970 behind an @, as date(1) reads them.
+fn start_time(text: &str) -> Result<Timestamp, String> {
+    match text.strip_prefix('@').map(str::parse::<u32>) {
+        Some(Ok(secs)) => Ok(Timestamp::from_us(i64::from(secs) * 1_000_000)),
+        Some(Err(_)) => Err("write it as @1795233906".to_owned()),
+        None => Timestamp::parse_rfc3339(text),
+    }
+}
+
+/// What else load does.
+#[derive(Debug, clap::Subcommand)]
+enum Part {
+    /// Join the shards of one run and judge it
+    Merge(load_merge::Args),
+    /// Find the highest rate at which the objectives hold
+    Capacity(Box<load_capacity::Args>),
+}
+
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    match &args.part {
+        Some(Part::Merge(merge)) => return load_merge::run(merge, context),
+        Some(Part::Capacity(capacity)) => return load_capacity::run(capacity, context).await,
+        None => {}
+    }
     if args.rc.is_some() || args.target.is_none() {
         let (rc, target) = (args.rc.as_ref(), args.target.as_deref());
         return load_gate::run(rc, target, &args.force, context).await;
@@ -94,40 +140,70 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     }
     let manifest = args.manifest(context)?;
     let plan = args.plan(manifest.as_ref(), context)?;
-    let result = run_plan(&plan, context).await?;
+    let policy =
+        manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m.at_url(args.target())));
+    let policy = policy.unwrap_or_default();
+    let result = args.run_plan(&plan, &policy, context).await?;
     if let Some((kind, text)) = slo_check::unreachable(&result) {
         return Err(unreachable(kind, text, args.target()));
     }
-    let policy =
-        manifest.filter(|_| args.manifest.is_some()).map(|m| Policy::of(&m.at_url(args.target())));
-    let judgement = slo_check::judge(&policy.unwrap_or_default(), &result);
-    let result = result.judged(judgement);
-    if let Some(file) = &args.out {
-        write(&context.folder.join(file), &result)?;
+    let result = if plan.shard.is_whole() || result.partial {
+        let judgement = slo_check::judge(&policy, &result);
+        result.judged(judgement)
+    } else {
+        result.of_shard(&plan, &policy)
+    };
+    args.output.write(&result, context)?;
+    let mut human = load::human(&result, context.columns);
+    if !plan.shard.is_whole() {
+        human.push_str(&format!("\nshard {}: orca load merge judges all of them\n", plan.shard));
     }
-    let human = load::human(&result, context.columns);
     Ok(Report::new(Exit::from(result.verdict), SCHEMA, &result, human)
         .output("verdict", result.verdict.as_str()))
 }
 
-/// Runs a plan to its end or until a signal, and tells people how it goes.
-pub(crate) async fn run_plan(plan: &LoadPlan, context: &Context) -> Result<LoadResult, Failure> {
-    let (sender, receiver) = unbounded_channel();
-    let running = driver::run(plan, Some(sender), &context.cancel);
-    let (result, ()) = tokio::join!(running, load::tell(receiver, plan, context));
-    Ok(result?)
-}
-
-fn write(path: &Path, result: &LoadResult) -> Result<(), Failure> {
-    let mut bytes = serde_json::to_vec(result).expect("a result is plain data");
-    bytes.push(b'\n');
-    atomic_file::write(path, &bytes).map_err(|error| {
-        let text = format!("{} could not be written: {error}", path.display());
-        Failure::new(Code::File, Exit::Usage, text).hint("give --out in a folder that exists")
-    })
+/// Writes the lines that come, until there are no more.
+async fn append(mut lines: UnboundedReceiver<String>, file: Option<File>) -> std::io::Result<()> {
+    let Some(mut file) = file else { return Ok(()) };
+    while let Some(line) = lines.recv().await {
+        writeln!(file, "{line}")?;
+    }
+    Ok(())
 }
 
 impl Args {
+    /// Runs a plan to its end or until a signal, and tells people how it goes.
+    async fn run_plan(
+        &self,
+        plan: &LoadPlan,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<LoadResult, Failure> {
+        let (progress, news) = unbounded_channel();
+        let (lines, streamed) = unbounded_channel();
+        let unwritable = |error: std::io::Error| {
+            let file = self.stream.as_deref().unwrap_or(Path::new("")).display();
+            Failure::new(Code::File, Exit::Usage, format!("{file} could not be written: {error}"))
+                .hint("give --stream a file in a folder that exists")
+        };
+        let file = self
+            .stream
+            .as_ref()
+            .map(|file| File::options().create(true).append(true).open(context.folder.join(file)));
+        let file = file.transpose().map_err(unwritable)?;
+        let watch = Watch {
+            progress: Some(progress),
+            lines: file.is_some().then_some(lines),
+            judge_by: Some(policy.clone()),
+            keep_going: self.keep_going,
+        };
+        let running = driver::run(plan, watch, &context.cancel);
+        let telling = load::tell(news, plan, context);
+        let (result, (), written) = tokio::join!(running, telling, append(streamed, file));
+        written.map_err(unwritable)?;
+        Ok(result?)
+    }
+
     /// The manifest given; else the one at the usual place, for its production hosts alone.
     fn manifest(&self, context: &Context) -> Result<Option<Manifest>, Failure> {
         let usual = context.folder.join(MANIFEST);
@@ -150,6 +226,9 @@ impl Args {
             _ => self.draft(context)?,
         };
         draft.timeout = self.timeout;
+        draft.detailed = self.output.out.is_some();
+        draft.shard = self.shard.unwrap_or_default();
+        draft.start_at = self.start_at;
         draft.connections = self.connections.unwrap_or(draft.connections);
         self.request.apply(&mut draft, context)?;
         let production = manifest.map(|m| from_manifest::production(m, &draft.target));
@@ -181,11 +260,14 @@ impl Args {
             insecure: false,
             http2: false,
             phases: false,
+            detailed: false,
+            shard: Shard::default(),
+            start_at: None,
         })
     }
 }
 
-fn unreachable(kind: Kind, text: String, target: &str) -> Failure {
+pub(super) fn unreachable(kind: Kind, text: String, target: &str) -> Failure {
     let (code, hint) = match kind {
         Kind::TlsExpired | Kind::TlsWrongHost | Kind::TlsUntrusted => (
             Code::LoadCertificate,
@@ -228,6 +310,8 @@ impl From<LoadError> for Failure {
         let text = error.to_string();
         match error {
             LoadError::Resolve { host, .. } => unreachable(Kind::Connect, text, &host),
+            LoadError::Passed(_) => Self::new(Code::LoadPlan, Exit::Usage, text)
+                .hint("give --start-at a time some seconds ahead, the same for all shards"),
             LoadError::Worker(_) => Self::new(Code::LoadPlan, Exit::Unavailable, text)
                 .hint("use fewer --connections, or raise `ulimit -n` and `ulimit -u`"),
         }

@@ -76,6 +76,12 @@ fn sent(result: &LoadResult) -> String {
     if result.late_starts > 0 {
         text.push_str(&format!("{} sent late by this machine\n", result.late_starts));
     }
+    if result.stopped_early.is_some() {
+        text.push_str("stopped early: no later answer could have changed the verdict\n");
+    }
+    if let Some(shards) = result.merged_shards {
+        text.push_str(&format!("merged from {shards} shards, exactly\n"));
+    }
     if result.redirects > 0 {
         text.push_str(&format!("{} answers were redirects, not followed\n", result.redirects));
     }

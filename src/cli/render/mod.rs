@@ -5,6 +5,8 @@ pub(crate) mod github;
 pub(crate) mod human;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod load_exports;
+pub(crate) mod load_report;
 pub(crate) mod plan;
 pub(crate) mod sarif;
 pub(crate) mod table;

@@ -1,0 +1,137 @@
+//! `orca load capacity`: how much a target takes before an objective breaks.
+
+use std::path::PathBuf;
+
+use super::load::unreachable;
+use super::load_request::RequestArgs;
+use crate::base::units::{Micros, Rate};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::render::table::table;
+use crate::cli::report::Report;
+use crate::gate::verdict::Verdict;
+use crate::load::capacity::{Capacity, Point, SCHEMA, conclude, next};
+use crate::load::driver::{self, Watch};
+use crate::load::from_manifest::{self, Around};
+use crate::load::machine;
+use crate::load::plan::{Bounds, LoadPlan, Shape};
+use crate::load::slo_check::{self, Policy};
+use crate::slo::manifest::Manifest;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to send it, like <https://staging.example.com>
+    #[arg(long, value_name = "URL")]
+    target: String,
+
+    /// Objectives and endpoints; its ceiling for rates holds here too
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+
+    /// The profile whose connections are used
+    #[arg(long, value_name = "NAME", default_value = "baseline")]
+    profile: String,
+
+    /// The rate to begin with
+    #[arg(long, value_name = "RATE", default_value = "50/s")]
+    from: Rate,
+
+    /// The highest rate to try [default: the ceiling of the manifest]
+    #[arg(long, value_name = "RATE")]
+    to: Option<Rate>,
+
+    /// How long each rate is held
+    #[arg(long, value_name = "TIME", default_value = "20s")]
+    hold: Micros,
+
+    /// The rate that the service has to take, for advice on how many instances
+    #[arg(long, value_name = "RATE")]
+    peak: Option<Rate>,
+
+    /// Connections to spread it over [default: the profile's]
+    #[arg(long, value_name = "NUMBER")]
+    connections: Option<u32>,
+
+    /// Also send to hosts that the manifest marks as production
+    #[arg(long)]
+    allow_production: bool,
+
+    #[command(flatten)]
+    request: RequestArgs,
+}
+
+pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
+    let manifest = Manifest::read(&context.folder.join(&args.manifest))?;
+    let to = args.to.unwrap_or(manifest.rate_max).min(manifest.rate_max);
+    let policy = Policy::of(&manifest);
+    let mut points: Vec<Point> = Vec::new();
+    while let Some(rate) = next(&points, args.from.min(to), to) {
+        let plan = args.plan(&manifest, rate, context)?;
+        let result = driver::run(&plan, Watch::default(), &context.cancel).await?;
+        if let Some((kind, text)) = slo_check::unreachable(&result) {
+            return Err(unreachable(kind, text, &args.target));
+        }
+        let judgement = slo_check::judge(&policy, &result);
+        let point = Point::of(rate, &result.judged(judgement));
+        context.say(format!("capacity: {}: {}", rate, point.headline));
+        points.push(point);
+    }
+    let found = conclude(&points, args.peak);
+    let exit = Exit::from(found.verdict);
+    let human = human(&found, context.columns);
+    Ok(Report::new(exit, SCHEMA, &found, human).output("verdict", found.verdict.as_str()))
+}
+
+impl Args {
+    fn plan(
+        &self,
+        manifest: &Manifest,
+        rate: Rate,
+        context: &Context,
+    ) -> Result<LoadPlan, Failure> {
+        let file = context.folder.join(&self.manifest);
+        let env = |name: &str| context.env.get(name).map(str::to_owned);
+        let folder = file.parent().unwrap_or(&context.folder);
+        let around = Around { folder, env: &env };
+        let mut draft = from_manifest::draft(manifest, &self.profile, &self.target, around)?;
+        draft.shape = Shape::constant(rate, self.hold);
+        draft.connections = self.connections.unwrap_or(draft.connections);
+        self.request.apply(&mut draft, context)?;
+        let production = from_manifest::production(manifest, &draft.target);
+        let bounds = Bounds {
+            production: &production,
+            allow_production: self.allow_production,
+            file_limit: machine::file_limit(),
+        };
+        Ok(LoadPlan::new(draft, &bounds)?)
+    }
+}
+
+fn human(found: &Capacity, columns: usize) -> String {
+    let rows: Vec<Vec<String>> = found
+        .curve
+        .iter()
+        .map(|point| {
+            let is_knee = found.knee_milli_per_s == Some(point.asked_milli_per_s);
+            let time = |us| Micros(us).to_string();
+            vec![
+                Rate { milli_per_s: point.asked_milli_per_s }.to_string(),
+                Rate { milli_per_s: point.sent_milli_per_s }.to_string(),
+                time(point.latency_us.p50),
+                time(point.latency_us.p95),
+                time(point.latency_us.p99),
+                format!("{}.{:02} %", point.failed_bp / 100, point.failed_bp % 100),
+                point.verdict.label().to_owned(),
+                if is_knee { "knee".to_owned() } else { String::new() },
+            ]
+        })
+        .collect();
+    let header = ["asked", "sent", "p50", "p95", "p99", "failed", "verdict", ""];
+    let label = if found.verdict == Verdict::Pass { "found" } else { found.verdict.label() };
+    let mut text = format!("{label}: {}\n\n{}", found.headline, table(&header, &rows, columns));
+    for line in &found.advice {
+        text.push_str(&format!("\nadvice: {line}"));
+    }
+    text
+}
