@@ -223,6 +223,31 @@ fn a_stall_is_charged_to_everyone_who_had_to_wait() {
     assert!(result["service_time_us"]["p95"].as_u64() < result["latency_us"]["p95"].as_u64());
 }
 
+/// Sends both halves of one run from a process each, beginning together.
+fn send_halves(world: &World, url: &str) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let start = now.expect("a clock after 1970").as_secs() + 3;
+    let start_at = format!("@{start}");
+    let halves: Vec<_> = (1..=2)
+        .map(|index| {
+            let (shard, out) = (format!("{index}/2"), format!("s{index}.json"));
+            let args = ["load", "--json", "--manifest", "m.yaml", "--target", url];
+            let more = ["--shard", &shard, "--out", &out, "--start-at", &start_at];
+            let mut command = world.command(&[&args[..], &more[..]].concat());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("orca starts")
+        })
+        .collect();
+    let each = halves.into_iter().map(|half| {
+        let output = half.wait_with_output().expect("orca ends");
+        let result = Run::from(output).expect_code(0).json();
+        assert_eq!(result["verdict"], "not_applicable");
+        assert_eq!(result["started_us"], start * 1_000_000);
+        result["requests"].as_u64().expect("a number")
+    });
+    assert_eq!(each.sum::<u64>(), 60);
+}
+
 /// Two processes send the halves of one run; what they wrote is joined, judged once, and refused
 /// where it is not the whole of one run.
 #[test]
@@ -231,31 +256,11 @@ fn shards_of_one_run_are_merged_exactly_and_judged_once() {
     let world = World::new();
     let (_service, url) = service(&world, &[]);
     world.write("m.yaml", &manifest("errors < 50%", "www.example.com"));
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let start = now.as_secs() + 3;
-    let start_at = format!("@{start}");
-    let mut halves: Vec<_> = (1..=2)
-        .map(|index| {
-            let (shard, out) = (format!("{index}/2"), format!("s{index}.json"));
-            let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
-            let more = ["--shard", &shard, "--out", &out, "--start-at", &start_at];
-            let mut command = world.command(&[&args[..], &more[..]].concat());
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-            command.spawn().unwrap()
-        })
-        .collect();
-    let whole: u64 = halves
-        .drain(..)
-        .map(|half| {
-            let result = Run::from(half.wait_with_output().unwrap()).expect_code(0).json();
-            assert_eq!(result["verdict"], "not_applicable");
-            assert_eq!(result["started_us"], start * 1_000_000);
-            result["requests"].as_u64().unwrap()
-        })
-        .sum();
-    assert_eq!(whole, 60);
-    let merged =
-        world.orca(&["load", "merge", "--json", "s2.json", "s1.json"]).expect_code(0).json();
+    let merged = keeping_up(|| {
+        send_halves(&world, &url);
+        world.orca(&["load", "merge", "--json", "s2.json", "s1.json"])
+    });
+    let merged = merged.expect_code(0).json();
     assert_eq!((&merged["requests"], &merged["verdict"]), (&60.into(), &"pass".into()));
     assert_eq!((&merged["merged_shards"], &merged["rate_per_s"]), (&2.into(), &100.into()));
     let endpoints = merged["endpoints"].as_array().unwrap();
@@ -283,12 +288,13 @@ fn a_run_that_nothing_can_save_ends_early() {
     let of = |secs: &str| manifest("errors < 1%", "www.example.com").replace("600ms", secs);
     world.write("m.yaml", &of("10s"));
     let args = ["load", "--json", "--manifest", "m.yaml", "--target", &url];
-    let result = world.orca(&args).expect_code(1).json();
+    let result = keeping_up(|| world.orca(&args)).expect_code(1).json();
     let early = result["stopped_early"].as_str().unwrap();
     assert!(early.contains(" nothing could save: "), "{early}");
     assert!(result["requests"].as_u64().unwrap() < 1_000);
     world.write("m.yaml", &of("1100ms"));
-    let full = world.orca(&[&args[..], &["--keep-going"]].concat()).expect_code(1).json();
+    let all = [&args[..], &["--keep-going"]].concat();
+    let full = keeping_up(|| world.orca(&all)).expect_code(1).json();
     assert_eq!((&full["requests"], &full["partial"]), (&110.into(), &false.into()));
 }
 
@@ -300,7 +306,8 @@ fn a_result_is_written_in_the_formats_of_others() {
     let files =
         ["--report", "r.html", "--csv", "r.csv", "--junit", "r.xml", "--prometheus", "r.prom"];
     let args = ["load", "--manifest", "m.yaml", "--target", &url, "--stream", "r.jsonl"];
-    world.orca(&[&args[..], &files[..]].concat()).expect_code(1);
+    let all = [&args[..], &files[..]].concat();
+    keeping_up(|| world.orca(&all)).expect_code(1);
     for (file, holds) in [
         ("r.html", "<h1>fail: "),
         ("r.csv", "second,requests,errors,p50_us,p95_us\n0,60,40,"),
@@ -322,7 +329,7 @@ fn capacity_is_the_place_where_an_objective_breaks() {
     let common = ["load", "capacity", "--json", "--manifest", "m.yaml", "--target", &url];
     let short = ["--from", "60/s", "--to", "120/s", "--hold", "600ms", "--peak", "840/s"];
     let args = [&common[..], &short[..]].concat();
-    let found = world.orca(&args).expect_code(0).json();
+    let found = keeping_up(|| world.orca(&args)).expect_code(0).json();
     assert_eq!(found["schema"], "orca.load-capacity/v1");
     assert_eq!(
         (&found["holds_milli_per_s"], &found["breaks_milli_per_s"]),
@@ -331,7 +338,7 @@ fn capacity_is_the_place_where_an_objective_breaks() {
     assert_eq!(found["curve"].as_array().unwrap().len(), 3);
     assert!(found["advice"][1].as_str().unwrap().contains("needs 10 instances"), "{found}");
     world.write("m.yaml", &manifest("throughput > 1000/s", "www.example.com"));
-    let none = world.orca(&args).expect_code(1).json();
+    let none = keeping_up(|| world.orca(&args)).expect_code(1).json();
     assert_eq!(none["holds_milli_per_s"], serde_json::Value::Null);
 }
 
