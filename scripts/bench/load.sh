@@ -92,7 +92,9 @@ median = {n: [statistics.median(c) for c in zip(*rows)] for n, rows in costs.ite
 peers = {"": "orca", "-tls": "orca-tls", "-h2": "orca-h2"}
 print(f"{'tool':10} {'rounds':>6} {'CPU us/request':>15} {'low..high':>15} {'instructions':>13} {'orca is':>9}")
 for name, (cpu, instructions) in median.items():
-    own = median[peers[name[name.index('-'):] if '-' in name else ""]]
+    own = median.get(peers[name[name.index('-'):] if '-' in name else ""])
+    if own is None:
+        continue
     ratio = own[1] / instructions if instructions else own[0] / cpu
     lows = [c for c, _ in costs[name]]
     print(f"{name:10} {len(lows):6} {cpu:15.2f} {min(lows):7.2f}..{max(lows):.2f} {instructions or 0:13.0f} {ratio:8.2f}x")
