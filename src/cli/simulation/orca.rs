@@ -129,6 +129,8 @@ impl Orca {
             entropy,
             environment: Self::environment(),
             tell: Arc::new(move |text: &str| story.lock().tell(&story.name, text)),
+            trust: Arc::new(super::repository::NoTrust),
+            signer: None,
         };
         Fleet { ship, platform: self.platform() }
     }

@@ -75,6 +75,7 @@ pub(super) fn seen(router: &RouterState) -> PlatformState {
         canary: router.canary.as_ref().map(known),
         previous: router.previous.as_ref().map(known),
         went_back: router.suspended,
+        lowered_by: router.lowered_by.clone(),
         weight: router.weight,
         generation: router.generation,
         epoch: router.epoch,

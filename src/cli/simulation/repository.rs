@@ -1,13 +1,38 @@
 //! Just enough of a repository to tag a release: tags here and on the remote.
 
+use async_trait::async_trait;
+
 use super::orca::Orca;
 use crate::base::ids::CommitId;
+use crate::ledger::sign::Trust;
 use crate::release::ports::{
-    Commit, Head, Pushed, Repository, RepositoryError, Signing, Tag, Upstream,
+    Commit, Head, Pushed, Repository, RepositoryError, Signing, Tag, TrustSource, TrustUnknown,
+    Upstream,
 };
+use crate::release::trust_change::TrustSeen;
+use crate::verbs::trusted::{Root, TrustRoot};
 
 pub(super) struct SimRepository {
     pub(super) orca: Orca,
+}
+
+/// No key is trusted here, and no candidate changes that.
+pub(super) struct NoTrust;
+
+#[async_trait]
+impl TrustSource for NoTrust {
+    async fn look(&self, candidate: &CommitId) -> std::result::Result<TrustSeen, TrustUnknown> {
+        self.root(candidate).await.map(|root| root.seen)
+    }
+}
+
+#[async_trait]
+impl TrustRoot for NoTrust {
+    async fn root(&self, _: &CommitId) -> std::result::Result<Root, TrustUnknown> {
+        let seen =
+            TrustSeen { tag: None, keys: Vec::new(), required: false, differences: Vec::new() };
+        Ok(Root { trust: Trust::default(), seen })
+    }
 }
 
 type Result<T> = std::result::Result<T, RepositoryError>;
@@ -89,8 +114,16 @@ impl Repository for SimRepository {
         Ok(None)
     }
 
+    fn file_at(&self, _: &CommitId, _: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
     fn read(&self, _: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
+    }
+
+    fn tracks(&self, _: &str) -> Result<bool> {
+        Ok(false)
     }
 
     fn write(&self, path: &str, _: &[u8]) -> Result<()> {
