@@ -2,6 +2,7 @@
 
 pub(crate) mod back;
 pub(crate) mod chain;
+mod draft;
 pub(crate) mod entry;
 pub(crate) mod environment;
 pub(crate) mod fold;

@@ -14,19 +14,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::chain::{self, Corrupted, Link, Record};
+pub(crate) use super::draft::{Draft, Writer};
 use super::entry::{Actor, Body, Entry, ExhibitRef, SCHEMA, Stored as Place};
 use super::fold::State;
 use super::lease::LeaseError;
 use super::ports::{Pending, Storage, StorageError, Stored, Swap, Tip, ToStore};
 use super::sign;
 use super::validate::{Proposal, Refused};
-use crate::base::clock::{Clock, Entropy};
 use crate::base::crash_point::{self, CrashPoint};
 use crate::base::digest::{Digest, canonical_json};
-use crate::base::dsse::SigningKey;
-use crate::base::ids::{Environment, OrcaId};
+use crate::base::ids::OrcaId;
 use crate::base::limits;
-use crate::base::redact::Redactor;
 
 /// What the ledger could not do. Every case of bad luck has its own name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,36 +49,6 @@ pub(crate) enum LedgerError {
     TooLarge { kind: &'static str, bytes: usize, max: usize },
     #[error("redacting changed a {kind} entry so that it cannot be read: {detail}")]
     Redaction { kind: &'static str, detail: String },
-}
-
-/// Who writes, with what.
-#[derive(Debug, Clone)]
-pub(crate) struct Writer {
-    pub(crate) clock: Clock,
-    pub(crate) entropy: Entropy,
-    pub(crate) actor: Actor,
-    /// Who holds a lease: one name a process, so that two runs of one person are two.
-    pub(crate) holder: String,
-    pub(crate) redactor: Redactor,
-    pub(crate) key: Option<SigningKey>,
-    /// This orca's version.
-    pub(crate) orca: String,
-}
-
-/// What is to be written.
-#[derive(Debug, Clone)]
-pub(crate) struct Draft {
-    pub(crate) environment: Option<Environment>,
-    pub(crate) epoch: Option<u64>,
-    pub(crate) body: Body,
-    /// Bytes of exhibits, redacted when they were made.
-    pub(crate) exhibits: Vec<Vec<u8>>,
-}
-
-impl Draft {
-    pub(crate) fn new(environment: Option<Environment>, body: Body) -> Self {
-        Self { environment, epoch: None, body, exhibits: Vec::new() }
-    }
 }
 
 /// Where a rollback's entry went.
