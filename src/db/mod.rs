@@ -2,4 +2,5 @@
 //! judgement only; databases are met through ports.
 
 pub(crate) mod lint;
+pub(crate) mod shadow;
 pub(crate) mod sql;

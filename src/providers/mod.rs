@@ -3,4 +3,5 @@
 pub(crate) mod git;
 pub(crate) mod http;
 pub(crate) mod prometheus;
+pub(crate) mod postgres;
 pub(crate) mod router_admin;
