@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::db_lint::{applied, is_applied};
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
 use crate::cli::context::Context;
@@ -13,13 +14,18 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::{self, Annotation, Report};
-use crate::cli::wire_db::{self, Asked};
+use crate::cli::wire_db::{self, Asked, broken};
 use crate::db::lint::finding::Level;
+use crate::db::shadow::doors::Doors;
 use crate::db::shadow::finding::ShadowFinding;
+use crate::db::shadow::guard::Guard;
+use crate::db::shadow::mention::Mentions;
 use crate::db::shadow::migrations::{self, Migrations};
+use crate::db::shadow::ports::{Database, SqlError};
 use crate::db::shadow::replay::{FileStatus, Replay, ReplayedFile};
 use crate::db::shadow::schema_hash::schema_hash;
 use crate::db::shadow::supabase;
+use crate::db::sql::source::Source;
 use crate::gate::verdict::Verdict;
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +51,10 @@ pub(crate) struct Args {
     /// Accept the stand-in for this extension; may be given several times
     #[arg(long, value_name = "EXTENSION")]
     allow_substitute: Vec<String>,
+
+    /// Files that this commit, tag or branch has are old: only what the others change is reported
+    #[arg(long, value_name = "REF")]
+    base: Option<String>,
 
     /// Findings that are known: a JSON document {"keys": [...]}
     #[arg(long, value_name = "FILE")]
@@ -88,9 +98,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         major: args.major.or(project.major),
         statement_timeout: args.statement_timeout,
     };
+    let old = args.old_files(&project, context)?;
     let shadow = wire_db::shadow(asked, context).await?;
     let version = shadow.version.clone();
-    let mut replayed = replay(args, &shadow.session, &project).await;
+    let mut replayed = replay(args, &shadow.session, project.files.split_at(old)).await;
     if let Ok((replay, _)) = &mut replayed
         && project.major.is_some_and(|major| major != shadow.major)
     {
@@ -105,25 +116,44 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     Ok(args.report(replay, &project, version, schema_hash, &baseline))
 }
 
+/// Old files as they are; then what the new ones change.
 async fn replay(
     args: &Args,
-    session: &dyn crate::db::shadow::ports::Database,
-    project: &Migrations,
+    session: &dyn Database,
+    (old, new): (&[Source], &[Source]),
 ) -> Result<(Replay, Option<String>), Failure> {
-    supabase::bootstrap(session)
-        .await
-        .map_err(|e| wire_db::broken("make a Supabase project", &e))?;
-    let mut replay =
-        Replay::begin(session).await.map_err(|e| wire_db::broken("list extensions", &e))?;
-    replay.apply(session, &project.files, args.statement_timeout.duration()).await;
+    supabase::bootstrap(session).await.map_err(|e| broken("make a Supabase project", &e))?;
+    let read = |e: SqlError| broken("read the catalogs", &e);
+    let timeout = args.statement_timeout.duration();
+    let mut replay = Replay::begin(session).await.map_err(read)?;
+    replay.apply(session, old, timeout).await;
+    let mut before = None;
+    if replay.holds() {
+        replay.guard = Guard::begin(session).await.map_err(read)?;
+        before = Some(Doors::look(session).await.map_err(read)?);
+    }
+    replay.apply(session, new, timeout).await;
     if !replay.holds() {
         return Ok((replay, None));
     }
-    let hash = schema_hash(session).await.map_err(|e| wire_db::broken("read the catalogs", &e))?;
+    let after = Doors::look(session).await.map_err(read)?;
+    let mentions = Mentions::of(new);
+    replay.findings.extend(replay.guard.findings());
+    replay.findings.extend(before.unwrap_or_default().opened(after, &mentions));
+    let hash = schema_hash(session).await.map_err(read)?;
     Ok((replay, Some(hash.to_string())))
 }
 
 impl Args {
+    /// How many files of the project the base has; new ones must come after them.
+    fn old_files(&self, project: &Migrations, context: &Context) -> Result<usize, Failure> {
+        let Some(base) = &self.base else { return Ok(0) };
+        let paths: Vec<String> = project.files.iter().map(|f| f.path.clone()).collect();
+        let applied = applied(base, &paths, context)?;
+        let new = paths.iter().position(|path| !is_applied(&applied, path));
+        Ok(new.unwrap_or(paths.len()))
+    }
+
     fn baseline(&self, context: &Context) -> Result<Baseline, Failure> {
         let Some(file) = &self.baseline else { return Ok(Baseline::default()) };
         let wrong = |why: String| {
@@ -145,7 +175,7 @@ impl Args {
         schema_hash: Option<String>,
         baseline: &Baseline,
     ) -> Report {
-        let Replay { mut files, mut findings, extensions } = replay;
+        let Replay { mut files, mut findings, extensions, .. } = replay;
         files.extend(project.skipped.iter().map(|name| ReplayedFile {
             file: format!("{}/{name}", migrations::FOLDER),
             status: FileStatus::Skipped,

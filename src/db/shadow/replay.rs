@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::extension::{Extensions, Treatment};
 use super::finding::ShadowFinding;
+use super::guard::Guard;
 use super::ports::{Database, SqlError};
 use super::supabase::SETTINGS;
 use crate::base::clock;
@@ -49,6 +50,7 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<ReplayedFile>,
     pub(crate) findings: Vec<ShadowFinding>,
     pub(crate) extensions: Extensions,
+    pub(crate) guard: Guard,
 }
 
 impl Replay {
@@ -57,7 +59,8 @@ impl Replay {
         let rows = database.run("select name from pg_catalog.pg_available_extensions").await?;
         let available = rows.into_iter().filter_map(|row| row.into_iter().next()?).collect();
         let extensions = Extensions { available, ..Extensions::default() };
-        Ok(Self { extensions, ..Self::default() })
+        let guard = Guard::begin(database).await?;
+        Ok(Self { extensions, guard, ..Self::default() })
     }
 
     /// Whether every file so far applied.
@@ -106,6 +109,10 @@ impl Replay {
             Ok(()) => file.statements(self).await,
         };
         let ran = file.ran;
+        let ended = match ended {
+            Ok(()) => self.guard.look(database, source).await.map_err(|error| (0, error)),
+            Err(error) => Err(error),
+        };
         match ended {
             Ok(()) => (ran, FileStatus::Applied),
             Err((at, error)) => {
