@@ -19,6 +19,12 @@ need openssl openssl
 need unzip unzip
 # Objectives are asked of a real one.
 need prometheus prometheus
+# Servers live in a folder for each version, which is not on PATH.
+if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    need postgres postgresql postgresql-contrib
+fi
+need ps procps
+need psql postgresql-client
 # macOS calls it shasum.
 command -v shasum >/dev/null 2>&1 || need sha256sum coreutils
 

@@ -8,6 +8,10 @@ pub(crate) const INPUT_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const SAMPLES_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Largest SQL file read, in bytes.
 pub(crate) const SQL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Time for a throwaway Postgres to be made, and again to start.
+pub(crate) const SHADOW_START: Duration = Duration::from_mins(1);
+/// Time for it to stop before it is killed.
+pub(crate) const SHADOW_STOP: Duration = Duration::from_secs(5);
 /// Largest exhibit kept as a blob inside a ledger commit, in bytes; larger ones stand beside it.
 pub(crate) const EXHIBIT_BLOB_BYTES_MAX: usize = 64 * 1024;
 /// Largest exhibit at all, in bytes.

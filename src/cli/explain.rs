@@ -123,6 +123,14 @@ codes! {
     SloImport => "ORCA-1742",
     /// A SQL file that cannot be read.
     SqlFile => "ORCA-2001",
+    /// No Postgres to replay on.
+    NoShadow => "ORCA-2002",
+    /// A Postgres that cannot be used.
+    ShadowUnusable => "ORCA-2003",
+    /// The shadow is the target.
+    ShadowIsTarget => "ORCA-2004",
+    /// No migrations.
+    NoMigrations => "ORCA-2005",
     /// A bug.
     Bug => "ORCA-1900",
 }

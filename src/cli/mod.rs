@@ -21,6 +21,7 @@ pub(crate) mod schema;
 mod simulation;
 pub(crate) mod wire;
 pub(crate) mod wire_canary;
+pub(crate) mod wire_db;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
 pub(crate) mod wire_slo;

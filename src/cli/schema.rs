@@ -48,6 +48,8 @@ documents! {
     "router.lower" => crate::router::api::LowerRequest,
     "router.promote" => crate::router::api::PromoteRequest,
     "router.previous" => crate::router::api::PreviousRequest,
+    "orca.db-shadow/v1" => super::args::db_shadow::ShadowDocument,
+    "orca.db-baseline/v1" => super::args::db_shadow::Baseline,
     "orca.evidence/v1" => crate::evidence::manifest::EvidenceManifest,
     "orca.pack/v1" => crate::evidence::pack::PackManifest,
     "orca.evidence-verify/v1" => crate::evidence::verify::Verification,

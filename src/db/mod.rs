@@ -2,4 +2,7 @@
 //! judgement only; databases are met through ports.
 
 pub(crate) mod lint;
+pub(crate) mod protection;
+pub(crate) mod rpc;
+pub(crate) mod shadow;
 pub(crate) mod sql;

@@ -2,5 +2,6 @@
 
 pub(crate) mod git;
 pub(crate) mod http;
+pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod router_admin;

@@ -8,6 +8,8 @@ mod support;
 mod bad_luck;
 mod command_line;
 mod db_lint;
+mod db_protection;
+mod db_shadow;
 mod evidence;
 mod freeze;
 mod hostile_files;

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::db_lint;
+use super::{db_lint, db_shadow};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -17,10 +17,13 @@ pub(crate) struct Args {
 enum Verb {
     /// Find unsafe statements in SQL files, and say the safe rewrite
     Lint(db_lint::Args),
+    /// Replay every migration of a Supabase project on a throwaway Postgres
+    Shadow(db_shadow::Args),
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     match &args.verb {
         Verb::Lint(args) => db_lint::run(args, context).await,
+        Verb::Shadow(args) => db_shadow::run(args, context).await,
     }
 }

@@ -173,7 +173,7 @@ fn sql_files(folder: &Path) -> std::io::Result<BTreeSet<String>> {
 }
 
 /// What `base` has in the folders of the files.
-fn applied(
+pub(super) fn applied(
     base: &str,
     files: &[String],
     context: &Context,
@@ -193,7 +193,7 @@ fn applied(
     Ok(found)
 }
 
-fn is_applied(applied: &BTreeMap<String, BTreeSet<String>>, file: &str) -> bool {
+pub(super) fn is_applied(applied: &BTreeMap<String, BTreeSet<String>>, file: &str) -> bool {
     let (folder, name) = file.rsplit_once('/').unwrap_or((".", file));
     applied.get(folder).is_some_and(|names| names.contains(name))
 }

@@ -8,6 +8,7 @@ pub(crate) mod canary_start;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod db_lint;
+pub(crate) mod db_shadow;
 pub(crate) mod demo;
 pub(crate) mod evidence;
 pub(crate) mod evidence_generate;

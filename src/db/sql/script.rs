@@ -43,7 +43,7 @@ impl<'a> Script<'a> {
             rows: Vec::new(),
             broken: Vec::new(),
         };
-        Cutter { script: empty, first: 0, depth: 0, atomic: 0, at: 0 }.cut()
+        Cutter { script: empty, first: 0, depth: 0, signs: 0, atomic: 0, at: 0 }.cut()
     }
 
     pub(crate) fn statements(&self) -> impl ExactSizeIterator<Item = Statement<'_>> {
@@ -77,6 +77,8 @@ struct Cutter<'a> {
     /// The first token of the statement at hand.
     first: usize,
     depth: u32,
+    /// Signs and `NOT` in a row: parsers recurse into those too.
+    signs: u32,
     /// Open `BEGIN ATOMIC` and `CASE` of the statement at hand.
     atomic: u32,
     at: usize,
@@ -89,6 +91,7 @@ impl<'a> Cutter<'a> {
             if token.open {
                 self.broken(token, "is never closed");
             }
+            self.count_signs(token);
             match token.kind {
                 Kind::Comment => self.script.comments.push(token),
                 Kind::Symbol => self.symbol(token),
@@ -101,6 +104,15 @@ impl<'a> Cutter<'a> {
         }
         self.end_statement();
         self.script
+    }
+
+    fn count_signs(&mut self, token: Token) {
+        let text = token.text(self.script.source);
+        let recurses = matches!(text, "-" | "+" | "~" | "@") || text.eq_ignore_ascii_case("not");
+        self.signs = if recurses { self.signs + 1 } else { 0 };
+        if self.signs == DEPTH_MAX {
+            self.broken(token, "is nested too deeply");
+        }
     }
 
     fn broken(&mut self, token: Token, why: &'static str) {

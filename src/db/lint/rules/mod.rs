@@ -22,3 +22,4 @@ mod truncate;
 mod update_without_where;
 
 pub(crate) use all::{Release, hits, spanning};
+pub(crate) use must_be_alone::refuses_transaction;

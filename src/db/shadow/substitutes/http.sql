@@ -1,0 +1,15 @@
+create type @schema@.http_method as enum ('GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD');
+create type @schema@.http_header as (field varchar, value varchar);
+create type @schema@.http_response as (status integer, content_type varchar, headers @schema@.http_header[], content varchar);
+create type @schema@.http_request as (method @schema@.http_method, uri varchar, headers @schema@.http_header[], content_type varchar, content varchar);
+create function @schema@.http_header(field varchar, value varchar) returns @schema@.http_header language sql as $$ select $1, $2 $$;
+create function @schema@.http(request @schema@.http_request) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_get(uri varchar) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_get(uri varchar, data jsonb) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_post(uri varchar, content varchar, content_type varchar) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_post(uri varchar, data jsonb) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_put(uri varchar, content varchar, content_type varchar) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_delete(uri varchar) returns @schema@.http_response language sql as $$ select null::integer, null::varchar, null::@schema@.http_header[], null::varchar $$;
+create function @schema@.http_set_curlopt(curlopt varchar, value varchar) returns boolean language sql as $$ select true $$;
+create function @schema@.urlencode(string varchar) returns text language sql as $$ select $1::text $$;
+create function @schema@.urlencode(data jsonb) returns text language sql as $$ select $1::text $$;

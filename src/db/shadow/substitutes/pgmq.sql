@@ -1,0 +1,14 @@
+create schema if not exists pgmq;
+create table pgmq.meta (queue_name varchar unique not null, is_partitioned boolean not null default false, is_unlogged boolean not null default false, created_at timestamptz not null default now());
+create type pgmq.message_record as (msg_id bigint, read_ct integer, enqueued_at timestamptz, vt timestamptz, message jsonb);
+create function pgmq.create(queue_name text) returns void language plpgsql as $$ begin insert into pgmq.meta (queue_name) values ($1) on conflict do nothing; execute format('create table if not exists pgmq.%I (msg_id bigint generated always as identity primary key, read_ct int not null default 0, enqueued_at timestamptz not null default now(), vt timestamptz not null default now(), message jsonb)', 'q_' || $1); execute format('create table if not exists pgmq.%I (msg_id bigint primary key, read_ct int not null default 0, enqueued_at timestamptz not null default now(), archived_at timestamptz not null default now(), vt timestamptz not null default now(), message jsonb)', 'a_' || $1); end $$;
+create function pgmq.drop_queue(queue_name text) returns boolean language sql as $$ select true $$;
+create function pgmq.send(queue_name text, msg jsonb, delay integer default 0) returns setof bigint language sql as $$ select 1::bigint $$;
+create function pgmq.send_batch(queue_name text, msgs jsonb[], delay integer default 0) returns setof bigint language sql as $$ select 1::bigint $$;
+create function pgmq.read(queue_name text, vt integer, qty integer, conditional jsonb default '{}') returns setof pgmq.message_record language sql as $$ select null::bigint, 0, now(), now(), null::jsonb where false $$;
+create function pgmq.pop(queue_name text) returns setof pgmq.message_record language sql as $$ select null::bigint, 0, now(), now(), null::jsonb where false $$;
+create function pgmq.delete(queue_name text, msg_id bigint) returns boolean language sql as $$ select true $$;
+create function pgmq.archive(queue_name text, msg_id bigint) returns boolean language sql as $$ select true $$;
+create function pgmq.set_vt(queue_name text, msg_id bigint, vt integer) returns setof pgmq.message_record language sql as $$ select null::bigint, 0, now(), now(), null::jsonb where false $$;
+create function pgmq.purge_queue(queue_name text) returns bigint language sql as $$ select 0::bigint $$;
+create function pgmq.list_queues() returns setof pgmq.meta language sql as $$ select * from pgmq.meta $$;

@@ -1,0 +1,17 @@
+create type @schema@.vector;
+create function @schema@.vector_in(cstring) returns @schema@.vector language internal immutable strict parallel safe as 'textin';
+create function @schema@.vector_out(@schema@.vector) returns cstring language internal immutable strict parallel safe as 'textout';
+create function @schema@.vector_typmod_in(cstring[]) returns integer language internal immutable strict parallel safe as 'varchartypmodin';
+create type @schema@.vector (input = @schema@.vector_in, output = @schema@.vector_out, typmod_in = @schema@.vector_typmod_in, typmod_out = varchartypmodout, like = text, storage = extended);
+create type @schema@.halfvec;
+create function @schema@.halfvec_in(cstring) returns @schema@.halfvec language internal immutable strict parallel safe as 'textin';
+create function @schema@.halfvec_out(@schema@.halfvec) returns cstring language internal immutable strict parallel safe as 'textout';
+create type @schema@.halfvec (input = @schema@.halfvec_in, output = @schema@.halfvec_out, typmod_in = @schema@.vector_typmod_in, typmod_out = varchartypmodout, like = text, storage = extended);
+create cast (@schema@.vector as text) with inout as assignment;
+create cast (text as @schema@.vector) with inout as assignment;
+create function @schema@.cosine_distance(@schema@.vector, @schema@.vector) returns double precision language sql immutable as $$ select 0::double precision $$;
+create function @schema@.l2_distance(@schema@.vector, @schema@.vector) returns double precision language sql immutable as $$ select 0::double precision $$;
+create function @schema@.inner_product(@schema@.vector, @schema@.vector) returns double precision language sql immutable as $$ select 0::double precision $$;
+create operator @schema@.<=> (leftarg = @schema@.vector, rightarg = @schema@.vector, function = @schema@.cosine_distance, commutator = operator(@schema@.<=>));
+create operator @schema@.<-> (leftarg = @schema@.vector, rightarg = @schema@.vector, function = @schema@.l2_distance, commutator = operator(@schema@.<->));
+create operator @schema@.<#> (leftarg = @schema@.vector, rightarg = @schema@.vector, function = @schema@.inner_product, commutator = operator(@schema@.<#>));
