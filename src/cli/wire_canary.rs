@@ -16,12 +16,12 @@ use crate::load::from_manifest::{self, Around};
 use crate::load::paired::{Arms, Pace, run_paired};
 use crate::load::plan::Endpoint;
 use crate::providers::http::{Call, HttpClient};
-use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
 use crate::slo::raw::OnInconclusive;
-use crate::verbs::canary::watch::Judging;
+use crate::verbs::canary::judging::Judging;
 use crate::verbs::ports::PairedLoad;
 
 /// The plan as the machine runs it.
@@ -34,7 +34,6 @@ fn plan_of(config: &CanaryConfig, on_inconclusive: OnInconclusive) -> RolloutPla
     let stages = config.stages.iter().map(|stage| Stage {
         weight: stage.weight,
         bake: stage.bake,
-        min_samples: 0,
         on_fail: if stage.hold_on_fail { OnFail::Hold } else { OnFail::Rollback },
         decide_by: if stage.paired.is_some() { DecideBy::Paired } else { DecideBy::Users },
         paired_rate: stage.paired,
@@ -44,7 +43,6 @@ fn plan_of(config: &CanaryConfig, on_inconclusive: OnInconclusive) -> RolloutPla
         stages: stages.collect(),
         grant: config.grant,
         renewal: Micros(config.grant.0 / limits::GRANT_RENEWALS),
-        hard_limits: HardLimits::default(),
         on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
     }
 }
@@ -79,7 +77,7 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
     let paired = config.platform.url.value.as_ref().map(|front| {
         Arc::new(FrontLoad { front: front.clone(), endpoints }) as Arc<dyn PairedLoad>
     });
-    Ok(Judging { objectives, comparison, paired })
+    Ok(Judging { objectives, comparison, looks: manifest.looks, paired })
 }
 
 /// Paired load through the front door of the router, by the testers' header.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ports::{Capabilities, Weights};
-use crate::base::units::{BasisPoints, Micros, Rate, Weight};
+use crate::base::units::{Micros, Rate, Weight};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,7 +15,6 @@ pub(crate) struct RolloutPlan {
     pub(crate) grant: Micros,
     /// How often a grant is renewed, and an undecided stage judged again.
     pub(crate) renewal: Micros,
-    pub(crate) hard_limits: HardLimits,
     pub(crate) on_interrupt: OnInterrupt,
 }
 
@@ -24,8 +23,6 @@ pub(crate) struct RolloutPlan {
 pub(crate) struct Stage {
     pub(crate) weight: Weight,
     pub(crate) bake: Micros,
-    /// Fewest user requests on the canary before it is judged.
-    pub(crate) min_samples: u64,
     pub(crate) on_fail: OnFail,
     pub(crate) decide_by: DecideBy,
     /// Rate of paired load on each version, where paired load decides.
@@ -33,14 +30,6 @@ pub(crate) struct Stage {
     pub(crate) paired_rate: Option<Rate>,
     /// How long an undecided stage may wait before users go back to base.
     pub(crate) max_hold: Micros,
-}
-
-/// What acts at once, without waiting for the end of a bake.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct HardLimits {
-    pub(crate) errors: Option<BasisPoints>,
-    pub(crate) p95: Option<Micros>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -140,7 +129,6 @@ pub(super) mod tests {
         let stage = |bp| Stage {
             weight: Weight::from_basis_points(bp).unwrap(),
             bake: Micros::from_secs(60),
-            min_samples: 100,
             on_fail: OnFail::Rollback,
             decide_by: DecideBy::Users,
             paired_rate: None,
@@ -150,7 +138,6 @@ pub(super) mod tests {
             stages: [100, 500, 2_500, 10_000].map(stage).to_vec(),
             grant: a_minute(),
             renewal: Micros::from_secs(15),
-            hard_limits: HardLimits::default(),
             on_interrupt: OnInterrupt::Abort,
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Manifest {
     pub(crate) confidence: BasisPoints,
     pub(crate) min_samples: u64,
     pub(crate) on_inconclusive: OnInconclusive,
+    /// How often an undecided stage may be judged; each look takes its share of the confidence.
+    pub(crate) looks: Option<u32>,
     pub(crate) errors: BTreeSet<ErrorKind>,
     pub(crate) defaults: Vec<Objective>,
     /// Never empty; names are unique.
@@ -195,6 +197,7 @@ fn resolve(raw: &RawManifest, origin: &Origin<'_>) -> Result<Manifest, InputErro
         confidence: given.unwrap_or(CONFIDENCE),
         min_samples: least.unwrap_or(MIN_SAMPLES),
         on_inconclusive: defaults.on_inconclusive.unwrap_or_default(),
+        looks: defaults.looks.as_ref().map(|given| looks(given, origin)).transpose()?,
         errors: error_kinds(defaults, origin)?,
         defaults: objectives(&defaults.objectives, origin)?,
         profiles: profile::resolve(&raw.profiles, rate_max, origin)?,
@@ -227,6 +230,14 @@ pub(super) fn confidence(
     }
     let message = format!("a confidence of {value} decides nothing");
     Err(origin.error(text, message).suggest("write one from 50% to 99.99%, such as 95%"))
+}
+
+fn looks(given: &Spanned<u32>, origin: &Origin<'_>) -> Result<u32, InputError> {
+    if (1..=100).contains(&given.value) {
+        return Ok(given.value);
+    }
+    let message = format!("{} looks are out of range", given.value);
+    Err(origin.error(given, message).suggest("write 1 to 100, such as 4"))
 }
 
 pub(super) fn min_samples(given: &Spanned<u64>, origin: &Origin<'_>) -> Result<u64, InputError> {

@@ -128,6 +128,10 @@ pub(crate) struct RawDefaults {
     #[schemars(with = "Option<u64>")]
     pub(crate) min_samples: Option<Spanned<u64>>,
     pub(crate) on_inconclusive: Option<OnInconclusive>,
+    /// How often an undecided canary stage may be judged, sharing one chance of a wrong alarm;
+    /// when absent every look takes the whole confidence.
+    #[schemars(with = "Option<u32>")]
+    pub(crate) looks: Option<Spanned<u32>>,
     /// The source that `orca slo` asks.
     #[schemars(with = "Option<String>")]
     pub(crate) source: Option<Spanned<String>>,

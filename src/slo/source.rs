@@ -28,7 +28,7 @@ pub(crate) struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     Prometheus(Prometheus),
-    /// A document that `orca slo check --out` wrote, or a result of `orca load`.
+    /// A document that `orca slo check --out` wrote.
     File {
         path: String,
     },

@@ -114,8 +114,12 @@ fn human(explained: &Explained, columns: usize) -> String {
         })
         .collect();
     let head = ["scope", "objective", "samples", "phases", "what has to hold"];
+    let sources = match explained.sources.join(", ") {
+        none if none.is_empty() => String::new(),
+        names => format!("sources: {names}\n"),
+    };
     format!(
-        "{}\nsamples: how many decide, at {} confidence, when nothing is wrong\n",
+        "{}\nsamples: how many decide, at {} confidence, when nothing is wrong\n{sources}",
         table(&head, &rows, columns),
         crate::base::units::BasisPoints(explained.confidence_bp)
     )

@@ -17,8 +17,8 @@ use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::verbs::book::Book;
 use crate::verbs::canary::abort::Abort;
 use crate::verbs::canary::again::{self, AgainError};
+use crate::verbs::canary::judging::Judging;
 use crate::verbs::canary::start::{Canary, Candidate};
-use crate::verbs::canary::watch::Judging;
 use crate::verbs::promote::{self, PromoteError, Promotion};
 use crate::verbs::rollback::Rollback;
 use crate::verbs::ship::Fleet;
@@ -36,6 +36,7 @@ pub(super) fn judging() -> Judging {
             p95_ratio_max_pct: 300,
             ..ComparisonPolicy::default()
         },
+        looks: None,
         paired: None,
     }
 }

@@ -15,7 +15,7 @@ use super::world::{Luck, Shared, World, upstream};
 use crate::base::units::{Micros, Weight};
 use crate::cli::exit::Exit;
 use crate::ledger::entry::{Body, Promoted, RcTagged};
-use crate::rollout::plan::{DecideBy, HardLimits, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -67,7 +67,6 @@ fn plan(dice: &Dice) -> RolloutPlan {
     let stage = |bp: u32| Stage {
         weight: Weight::from_basis_points(bp).expect("a constant weight"),
         bake: Micros::from_secs(2 + dice.below(&format!("plan.bake.{bp}"), 3)),
-        min_samples: 0,
         on_fail,
         decide_by: DecideBy::Users,
         paired_rate: None,
@@ -80,7 +79,6 @@ fn plan(dice: &Dice) -> RolloutPlan {
         stages: weights.iter().map(|bp| stage(*bp)).collect(),
         grant: Micros::from_secs(60),
         renewal: Micros::from_secs(15),
-        hard_limits: HardLimits::default(),
         on_interrupt: if hold { OnInterrupt::Hold } else { OnInterrupt::Abort },
     }
 }

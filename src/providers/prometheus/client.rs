@@ -183,4 +183,55 @@ mod tests {
         assert_eq!(seconds(1_500_000), "1.500000");
         assert_eq!(seconds(50), "0.000050");
     }
+
+    /// Answers every request with `answer` and keeps its head.
+    async fn server(
+        answer: &'static str,
+    ) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (send, heads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let length = stream.read(&mut head).await.unwrap_or(0);
+                let _ = send.send(String::from_utf8_lossy(&head[..length]).into_owned());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        (url, heads)
+    }
+
+    async fn asked(url: &str) -> Result<Observed, Unseen> {
+        let queries = Queries { total: Some("sum(x[{window}])".into()), ..Queries::default() };
+        let prometheus = Prometheus {
+            url: crate::slo::source::Address::Url(url.to_owned()),
+            token_env: None,
+            queries: [("all".to_owned(), queries)].into(),
+        };
+        let token = Some(Secret::new("the-bearer-token"));
+        let (clock, entropy) = (Clock::default(), Entropy::seeded(1));
+        let of =
+            PrometheusTelemetry::new("prom".into(), prometheus, (url, token), (clock, entropy));
+        let wanted = Wanted { scope: "all".into(), window: Micros(9_000_000), latency: false };
+        of.unwrap().observe(&[wanted]).await
+    }
+
+    #[tokio::test]
+    async fn the_token_is_sent_and_never_shown() {
+        let denied = "HTTP/1.1 401 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let (url, mut heads) = server(denied).await;
+        let unseen = asked(&url).await.unwrap_err();
+        assert_eq!(unseen.cause, Cause::Denied);
+        assert!(!format!("{unseen:?}").contains("the-bearer-token"), "{unseen:?}");
+        let head = heads.recv().await.unwrap().to_lowercase();
+        assert!(head.starts_with("get /api/v1/query?query=1 "), "{head}");
+        assert!(head.contains("authorization: bearer the-bearer-token"), "{head}");
+        // Nobody there, and somebody else there.
+        assert_eq!(asked("http://127.0.0.1:1").await.unwrap_err().cause, Cause::Unobserved);
+        let other = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi";
+        let (url, _heads) = server(other).await;
+        assert_eq!(asked(&url).await.unwrap_err().cause, Cause::Unobserved);
+    }
 }

@@ -4,3 +4,4 @@ pub(crate) mod binomial;
 pub(crate) mod fisher;
 pub(crate) mod mann_whitney;
 pub(crate) mod quantile;
+pub(crate) mod spending;

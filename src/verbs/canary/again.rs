@@ -3,8 +3,9 @@
 
 use super::acts::Acts;
 use super::drive::{Ending, drive};
+use super::judging::Judging;
 use super::start::{Candidate, Started};
-use super::watch::{Judging, Watch};
+use super::watch::Watch;
 use crate::ledger::entry::{RolledBack, RolloutEnd, TrafficProof};
 use crate::ledger::environment::Rollout;
 use crate::rollout::machine::{Event, ExitKind};

@@ -7,6 +7,7 @@ pub(crate) mod again;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
+pub(crate) mod judging;
 mod refusals;
 pub(crate) mod start;
 pub(crate) mod watch;

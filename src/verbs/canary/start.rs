@@ -3,7 +3,8 @@
 
 use super::acts::Acts;
 use super::drive::{Ending, drive};
-use super::watch::{Judging, Watch};
+use super::judging::Judging;
+use super::watch::Watch;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
 use crate::gate::ruling::Subject;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::judging::Judging;
 use crate::base::clock;
 use crate::base::ids::{DeploymentId, OrcaId};
 use crate::base::units::{Micros, Rate, Weight};
@@ -15,7 +16,7 @@ use crate::gate::phase::Phase;
 use crate::gate::ruling::{Mode, RulingRecord};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::ledger::entry::StageDecided;
-use crate::rollout::arms::{self, ArmsPolicy};
+use crate::rollout::arms;
 use crate::rollout::decision::StageJudgement;
 use crate::rollout::machine::{At, Event, Found, StageNext, State};
 use crate::rollout::plan::{DecideBy, RolloutPlan};
@@ -23,11 +24,7 @@ use crate::rollout::ports::{PlatformError, PlatformState, Samples};
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::samples::{Source, StageSeen};
 use crate::rollout::users::UsersCheck;
-use crate::slo::compare::ComparisonPolicy;
-use crate::slo::judge_objectives::ObjectivesPolicy;
-use crate::slo::samples_needed::{clean_samples_needed, time_needed, weight_needed};
 use crate::verbs::gates;
-use crate::verbs::ports::PairedLoad;
 use crate::verbs::ship::{Fleet, PhaseGate};
 
 /// How often the platform is looked at while the canary has traffic.
@@ -36,77 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SAY_EVERY: Duration = Duration::from_mins(1);
 /// How long a decided stage counts, in a promotion that comes later.
 const STAGE_MAX_AGE: Micros = Micros::from_secs(24 * 3_600);
-
-/// By what stages are judged.
-#[derive(Clone)]
-pub(crate) struct Judging {
-    pub(crate) objectives: ObjectivesPolicy,
-    pub(crate) comparison: ComparisonPolicy,
-    /// Absent where paired load cannot be sent.
-    pub(crate) paired: Option<Arc<dyn PairedLoad>>,
-}
-
-impl Judging {
-    fn policy(&self, plan: &RolloutPlan, stage: usize, source: Source) -> ArmsPolicy {
-        let at = &plan.stages[stage];
-        let decides = match (at.decide_by, source) {
-            (DecideBy::Users, Source::Users) | (DecideBy::Paired, Source::Probes) => true,
-            (DecideBy::Users, Source::Probes) | (DecideBy::Paired, Source::Users) => false,
-        };
-        ArmsPolicy {
-            objectives: self.objectives.clone(),
-            comparison: self.comparison.clone(),
-            weight: at.weight,
-            decides,
-        }
-    }
-
-    /// Why a stage that users decide would not get enough of them, and what would be enough.
-    pub(crate) fn undecidable(&self, plan: &RolloutPlan, traffic: Rate) -> Option<String> {
-        let confidence = self.objectives.confidence_bp;
-        let clean = self.objectives.objectives.iter();
-        let needed = clean
-            .filter_map(|objective| clean_samples_needed(objective, confidence))
-            .chain([self.objectives.min_samples, self.comparison.min_samples])
-            .max()?;
-        (1..).zip(&plan.stages).filter(|(_, at)| at.decide_by == DecideBy::Users).find_map(
-            |(number, at)| {
-                let expected = expected_requests(traffic, at.weight, at.bake);
-                if expected >= needed {
-                    return None;
-                }
-                let time = time_needed(needed, traffic, at.weight)
-                    .map(|time| format!("a bake time of {}", rounded_up(time)));
-                let weight = weight_needed(needed, traffic, at.bake)
-                    .map(|weight| format!("a weight of {weight}"));
-                let enough: Vec<String> = weight.into_iter().chain(time).collect();
-                let enough = match enough.join(" or ") {
-                    none if none.is_empty() => "no weight and no time".to_owned(),
-                    some => some,
-                };
-                Some(format!(
-                    "stage {number} cannot be decided: at {traffic} and {} it gets about {expected} \
-                     requests in {}, and {needed} clean ones are needed; {enough} would do",
-                    at.weight, at.bake
-                ))
-            },
-        )
-    }
-}
-
-/// Whole minutes, so that people can write it down.
-fn rounded_up(time: Micros) -> Micros {
-    const MINUTE: u64 = 60_000_000;
-    Micros(time.0.div_ceil(MINUTE).saturating_mul(MINUTE))
-}
-
-fn expected_requests(traffic: Rate, weight: Weight, span: Micros) -> u64 {
-    let exact =
-        u128::from(traffic.milli_per_s) * u128::from(weight.basis_points()) * u128::from(span.0)
-            / 10_000_000
-            / 1_000_000;
-    u64::try_from(exact).unwrap_or(u64::MAX)
-}
 
 /// A stage under way.
 struct Began {
@@ -120,6 +46,8 @@ struct Began {
 pub(crate) struct Watch {
     judging: Judging,
     began: Option<Began>,
+    /// The stage that was judged last, and how often.
+    judged: (usize, u32),
     /// Users during the stage, as they were judged.
     users: Option<StageSeen>,
     looked: Option<Instant>,
@@ -128,7 +56,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(judging: Judging) -> Self {
-        Self { judging, began: None, users: None, looked: None, said: None }
+        Self { judging, began: None, judged: (0, 0), users: None, looked: None, said: None }
     }
 
     /// Takes the snapshot that the stage is measured from, and starts its paired load.
@@ -163,8 +91,16 @@ impl Watch {
         Some(cancel.drop_guard())
     }
 
-    /// The gate that decides a stage.
-    pub(crate) fn stage_gate(&self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) -> PhaseGate {
+    /// The gate that decides a stage, at the next look.
+    pub(crate) fn stage_gate(
+        &mut self,
+        fleet: &Fleet,
+        stage: usize,
+        plan: &RolloutPlan,
+    ) -> PhaseGate {
+        let before = if self.judged.0 == stage { self.judged.1 } else { 0 };
+        self.judged = (stage, before + 1);
+        let judging = self.judging.at_look(self.judged.1);
         let began = self
             .began
             .as_ref()
@@ -174,12 +110,12 @@ impl Watch {
         let users: Arc<dyn ErasedCheck> = Arc::new(UsersCheck {
             platform: Arc::clone(&fleet.platform),
             began: began.clone(),
-            policy: self.judging.policy(plan, stage, Source::Users),
+            policy: judging.policy(plan, stage, Source::Users),
         });
         let probes: Arc<dyn ErasedCheck> = Arc::new(ProbesCheck {
             platform: Arc::clone(&fleet.platform),
             began,
-            policy: self.judging.policy(plan, stage, Source::Probes),
+            policy: judging.policy(plan, stage, Source::Probes),
         });
         let name = format!("stage-{}", stage + 1);
         let mut gate =
@@ -377,56 +313,4 @@ pub(crate) async fn traffic_rate(fleet: &Fleet) -> Result<Rate, PlatformError> {
     let seen = StageSeen::between(&earlier, &later, Source::Users);
     let requests = seen.base.requests.saturating_add(seen.canary.requests);
     Ok(Rate::of(requests, Micros(seen.duration_us.max(1))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rollout::plan::{HardLimits, OnFail, OnInterrupt, Stage};
-
-    fn plan(stages: &[(u32, u64, DecideBy)]) -> RolloutPlan {
-        let stages = stages
-            .iter()
-            .map(|(weight, secs, decide_by)| Stage {
-                weight: Weight::from_basis_points(*weight).unwrap(),
-                bake: Micros::from_secs(*secs),
-                min_samples: 0,
-                on_fail: OnFail::Rollback,
-                decide_by: *decide_by,
-                paired_rate: None,
-                max_hold: Micros::from_secs(secs * 4),
-            })
-            .collect();
-        RolloutPlan {
-            stages,
-            grant: Micros::from_secs(60),
-            renewal: Micros::from_secs(15),
-            hard_limits: HardLimits::default(),
-            on_interrupt: OnInterrupt::Abort,
-        }
-    }
-
-    fn judging() -> Judging {
-        Judging {
-            objectives: ObjectivesPolicy {
-                objectives: vec!["errors < 1%".parse().unwrap()],
-                confidence_bp: 9_500,
-                min_samples: 100,
-            },
-            comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
-            paired: None,
-        }
-    }
-
-    /// Story D: 3 requests a second at 5 % for half an hour are 270, and 368 are needed.
-    #[test]
-    fn a_stage_that_traffic_cannot_decide_is_named_with_what_would() {
-        let users = plan(&[(500, 1_800, DecideBy::Users), (10_000, 60, DecideBy::Users)]);
-        let said = judging().undecidable(&users, Rate::per_second(3)).unwrap();
-        assert!(said.contains("about 270 requests") && said.contains("368"), "{said}");
-        assert!(said.contains("a weight of") && said.contains("a bake time of"), "{said}");
-        assert_eq!(judging().undecidable(&users, Rate::per_second(300)), None);
-        let paired = plan(&[(500, 1_800, DecideBy::Paired)]);
-        assert_eq!(judging().undecidable(&paired, Rate::per_second(3)), None);
-    }
 }
