@@ -80,7 +80,7 @@ impl Response {
 
     /// Takes bytes from the front of `bytes` and says how many. What it leaves must come again,
     /// with more behind it.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, ResponseError> {
         self.feed_into(bytes, &mut None)
     }
