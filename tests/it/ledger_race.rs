@@ -44,7 +44,10 @@ fn eight_writers_end_in_one_chain_with_every_fact() {
     };
     let one = log(&folders[0]);
     let rulings: Vec<_> = one.iter().filter(|entry| entry["kind"] == "ruled").collect();
-    assert_eq!(rulings.len(), WRITERS * ENTRIES_EACH, "every fact, and none twice");
+    // A preflight rules twice: on the commits, and on trust.
+    assert_eq!(rulings.len(), 2 * WRITERS * ENTRIES_EACH, "every fact, and none twice");
+    let ids: BTreeSet<&str> = one.iter().filter_map(|entry| entry["id"].as_str()).collect();
+    assert_eq!(ids.len(), one.len(), "no entry stands twice");
     let writers: BTreeSet<&str> =
         rulings.iter().filter_map(|entry| entry["who"].as_str()).collect();
     assert_eq!(writers.len(), WRITERS, "{writers:?}");

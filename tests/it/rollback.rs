@@ -34,8 +34,9 @@ fn a_promoted_release_goes_back_from_anywhere() {
     assert_eq!(fleet.platform(), promoted);
 
     let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
-    // Without a repository there is nothing to write: the rest is the plan that was printed.
-    assert_eq!(made["steps"].as_array().unwrap()[..], planned["steps"].as_array().unwrap()[..2]);
+    // What moves users and proves it is the plan that was printed, repository or not.
+    let moving = |document: &serde_json::Value| document["steps"].as_array().unwrap()[..2].to_vec();
+    assert_eq!(moving(&made), moving(&planned));
     assert!(made["moved_us"].as_u64() <= made["verified_us"].as_u64(), "{made}");
     assert_eq!((&made["to"], &made["traffic"]), (&fleet.base.clone().into(), &"verified".into()));
     assert_eq!(fleet.platform()["base"], fleet.base.as_str());
