@@ -19,6 +19,8 @@ impl From<BookError> for Failure {
         match error {
             BookError::Refused(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
                 .hint("orca release status shows who did what"),
+            BookError::Expired(_) => Self::new(Code::NotCleared, Exit::Inconclusive, text)
+                .hint("orca preflight and orca load run the gates again"),
             BookError::Unsound(unsound) => match unsound {
                 Unsound::Rewound(_) => Self::new(Code::LedgerRewound, Exit::Closed, text)
                     .hint("orca ledger restore heals it; with --from CLONE from any clone"),

@@ -19,6 +19,9 @@ pub(crate) enum BookError {
     /// A ledger rule says no; the text names who did what.
     #[error("{0}")]
     Refused(String),
+    /// A proof ran out before it was written down: running it again helps.
+    #[error("{0}")]
+    Expired(String),
     /// The head does not descend from what was seen before, or an entry is damaged or newer than
     /// this orca: nothing may be raised on it.
     #[error("{0}")]
@@ -48,6 +51,7 @@ impl BookError {
         let with = |text: String| format!("{text}; {more}");
         match self {
             Self::Refused(text) => Self::Refused(with(text)),
+            Self::Expired(text) => Self::Expired(with(text)),
             Self::Unsynced(text) => Self::Unsynced(with(text)),
             Self::Unsound(Unsound::Rewound(text)) => Self::Unsound(Unsound::Rewound(with(text))),
             Self::Unsound(Unsound::Corrupt(text)) => Self::Unsound(Unsound::Corrupt(with(text))),

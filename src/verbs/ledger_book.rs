@@ -105,6 +105,9 @@ pub(crate) fn named(error: &LedgerError) -> BookError {
         LedgerError::Refused(crate::ledger::validate::Refused::NewerOrca { .. }) => {
             BookError::Unsound(Unsound::Newer(text))
         }
+        LedgerError::Refused(crate::ledger::validate::Refused::ClearanceExpired { .. }) => {
+            BookError::Expired(text)
+        }
         LedgerError::Refused(_) | LedgerError::Lost(_) | LedgerError::Lease(_) => {
             BookError::Refused(text)
         }

@@ -16,6 +16,9 @@ use crate::rollout::ports::{PromoteTerms, RaiseTerms};
 
 type Chain = [Arc<Value>];
 
+/// A gate that somebody judges again while the intent is being written may come too late.
+const JUST_NOW_US: i64 = 15_000_000;
+
 fn at_of(value: &Value) -> Timestamp {
     Timestamp::from_us(value.as_i64().unwrap_or(0))
 }
@@ -114,6 +117,7 @@ impl World {
                     ruling["gate"] == gate && text(&ruling["subject"]["commit"]) == commit
                 })
                 .map(|ruling| at_of(&ruling["checks"][0]["observed_at"]))
+                .filter(|seen| *seen < at.plus_us(-JUST_NOW_US))
                 .max();
             let holds = newest.is_some_and(|seen| {
                 self.audit.gate_was_well(gate, seen) && at < seen.plus_us(max_age)

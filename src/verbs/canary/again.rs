@@ -66,7 +66,13 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
         unwritten: Vec::new(),
         recorded: None,
     };
-    Ok(drive(&plan, &mut acts, first).await)
+    let ending = drive(&plan, &mut acts, first).await;
+    // An intent that waited in a file came in with the first entry that was written here.
+    let settled = settle::rollbacks(&*ship.book, &*fleet.platform, &ship.environment).await;
+    if let Err(error) = settled {
+        ship.say(format!("ledger: {error}"));
+    }
+    Ok(ending)
 }
 
 /// A rollback was under way when its process died: there is nothing to resume but the writing.

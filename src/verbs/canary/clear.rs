@@ -40,13 +40,17 @@ impl Proof<'_> {
     /// Asks for a clearance now. `Denied` says whether running something again would help.
     pub(crate) async fn ask(&self) -> Result<Granted, Denied> {
         let ship = &self.fleet.ship;
-        let state = ship.book.synced().await.map_err(|error| denied_by_book(&error))?;
         let subject = self.candidate.subject(&ship.environment);
+        let ready =
+            ship.judge_at_hand(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
+        let seen = self.fleet.platform.look().await.map_err(|error| Denied::Expired {
+            detail: format!("{error}; the canary waits for it"),
+        })?;
+        // The ledger last: what others judged meanwhile counts.
+        let state = ship.book.synced().await.map_err(|error| denied_by_book(&error))?;
         if let Some(detail) = standing::condemned(&state, &ship.environment, &subject.commit) {
             return Err(Denied::Closed { detail });
         }
-        let ready =
-            ship.judge_at_hand(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
         let recalled = ship.recall(&state, &subject).await;
         let mut rulings = recalled.map_err(|error| denied_by_book(&error))?;
         rulings.extend(ready.into_iter().map(|r| r.ruling));
@@ -54,9 +58,6 @@ impl Proof<'_> {
         let mut requirements: Vec<GateRequirement> =
             self.gates.iter().chain(self.ready).map(PhaseGate::requirement).collect();
         requirements.extend_from_slice(self.stages);
-        let seen = self.fleet.platform.look().await.map_err(|error| Denied::Expired {
-            detail: format!("{error}; the canary waits for it"),
-        })?;
         let at_hand = RaiseSubject {
             subject: subject.clone(),
             gate_set: gate_set_digest(&requirements),
@@ -105,6 +106,8 @@ pub(crate) fn denied_by_book(error: &BookError) -> Denied {
     let detail = error.to_string();
     match error {
         BookError::Refused(_) | BookError::Unsound(_) => Denied::Closed { detail },
-        BookError::Unsynced(_) | BookError::Unwritten(_) => Denied::Expired { detail },
+        BookError::Expired(_) | BookError::Unsynced(_) | BookError::Unwritten(_) => {
+            Denied::Expired { detail }
+        }
     }
 }

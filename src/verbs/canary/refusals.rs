@@ -8,9 +8,10 @@ use crate::verbs::book::BookError;
 pub(super) fn refusal_of_book(error: &BookError) -> RaiseRefused {
     match error {
         BookError::Refused(by) => RaiseRefused::Preempted { by: by.clone() },
-        BookError::Unsound(_) | BookError::Unsynced(_) | BookError::Unwritten(_) => {
-            RaiseRefused::Expired { detail: error.to_string() }
-        }
+        BookError::Expired(_)
+        | BookError::Unsound(_)
+        | BookError::Unsynced(_)
+        | BookError::Unwritten(_) => RaiseRefused::Expired { detail: error.to_string() },
     }
 }
 
