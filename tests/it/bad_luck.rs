@@ -32,8 +32,8 @@ fn a_wrong_file_is_named_with_its_line() {
     let load = ["load", "--target", "http://127.0.0.1:1", "--manifest", "m.yaml"];
     let bomb = "version: 1\ndefaults:\n  objectives: [".to_owned() + &"[".repeat(200);
     for (text, place) in [
-        (String::new(), "m.yaml: is empty"),
-        ("a".repeat(10 << 20), "m.yaml: cannot be read: larger than 1048576 bytes"),
+        (String::new(), "m.yaml:1:1: is empty"),
+        ("a".repeat(10 << 20), "m.yaml: larger than 1048576 bytes"),
         (bomb, "m.yaml:3:"),
     ] {
         world.write("m.yaml", &text);
