@@ -105,11 +105,12 @@ impl World {
         Permit { serving: text(&clearance["subject"]["serving"]).to_owned() }
     }
 
-    /// Every gate was really seen to pass, recently enough.
+    /// Every gate was really seen to pass, recently enough: by its newest ruling, or by the one before
+    /// where somebody judged it again just now.
     fn gates_fresh(&mut self, who: &str, chain: &Chain, commit: &str, at: Timestamp) {
         let max_age = i64::try_from(self.gate_max_age_secs).unwrap_or(0) * 1_000_000;
         for (gate, _) in GATES {
-            let newest = chain
+            let mut seen: Vec<Timestamp> = chain
                 .iter()
                 .filter(|entry| kind(entry) == "ruled")
                 .map(|entry| &says(entry)["ruling"])
@@ -117,11 +118,13 @@ impl World {
                     ruling["gate"] == gate && text(&ruling["subject"]["commit"]) == commit
                 })
                 .map(|ruling| at_of(&ruling["checks"][0]["observed_at"]))
-                .filter(|seen| *seen < at.plus_us(-JUST_NOW_US))
-                .max();
-            let holds = newest.is_some_and(|seen| {
-                self.audit.gate_was_well(gate, seen) && at < seen.plus_us(max_age)
-            });
+                .collect();
+            seen.sort_unstable();
+            let just_now = seen.partition_point(|seen| *seen < at.plus_us(-JUST_NOW_US));
+            let holds = seen
+                .iter()
+                .skip(just_now.saturating_sub(1))
+                .any(|seen| self.audit.gate_was_well(gate, *seen) && at < seen.plus_us(max_age));
             if !holds {
                 self.audit.breaks(who, &format!("a raise although gate {gate} does not hold"));
             }
