@@ -131,6 +131,10 @@ codes! {
     ShadowIsTarget => "ORCA-2004",
     /// No migrations.
     NoMigrations => "ORCA-2005",
+    /// A weight that the platform cannot hold.
+    PlatformWeight => "ORCA-1840",
+    /// A stage of which nothing would be seen.
+    Unmeasured => "ORCA-1841",
     /// A bug.
     Bug => "ORCA-1900",
 }

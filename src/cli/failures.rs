@@ -5,6 +5,7 @@ use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
 use crate::rollout::machine::Denied;
+use crate::rollout::plan::PlanError;
 use crate::rollout::ports::{PlatformError, Refused};
 use crate::verbs::book::{BookError, Unsound, Unwritten};
 use crate::verbs::canary::start::StartError;
@@ -73,6 +74,13 @@ impl From<StartError> for Failure {
         match error {
             StartError::Book(error) => error.into(),
             StartError::Platform(error) => error.into(),
+            StartError::Plan(PlanError::WeightNotOffered { .. }) => {
+                Self::new(Code::PlatformWeight, Exit::Unavailable, text)
+                    .hint("give canary.stages in orca.yaml weights that the platform can hold")
+            }
+            StartError::Unmeasured(_) => Self::new(Code::Unmeasured, Exit::Inconclusive, text)
+                .hint("give every stage in orca.yaml decide_by: paired, and mark endpoints safe")
+                .hint("orca explain ORCA-1841"),
             StartError::Plan(_) => {
                 Self::new(Code::Input, Exit::Usage, text).hint("correct canary.stages in orca.yaml")
             }

@@ -24,5 +24,6 @@ pub(crate) mod wire_canary;
 pub(crate) mod wire_db;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
+pub(crate) mod wire_platform;
 pub(crate) mod wire_slo;
 pub(crate) mod wire_trust;

@@ -1,22 +1,28 @@
 //! What a canary needs from configuration and manifest: its plan, and how its stages are judged.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::config::resolve::{CanaryConfig, Config, StageConfig};
 use super::context::Context;
 use super::failure::Failure;
 use crate::base::digest::Digest;
+use crate::base::histogram::Histogram;
 use crate::base::limits;
 use crate::base::units::{Micros, Rate};
 use crate::gate::phase::Phase;
+use crate::load::collector::{Progress, Watch};
 use crate::load::from_manifest::{self, Around};
-use crate::load::paired::{Arms, Pace, run_paired};
+use crate::load::paired::{ArmDoor, Arms, Pace, run_paired};
 use crate::load::plan::Endpoint;
 use crate::providers::http::{Call, HttpClient};
 use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::rollout::ports::{Arm, Door, Platform, PlatformError, SourceSamples};
+use crate::rollout::tally::Tally;
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
@@ -74,31 +80,63 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
     let env = |name: &str| context.env.get(name).map(str::to_owned);
     let folder = file.parent().unwrap_or(&context.folder);
     let endpoints = from_manifest::endpoints(&manifest, "", Around { folder, env: &env })?;
-    let paired = config.platform.url.value.as_ref().map(|front| {
-        Arc::new(FrontLoad { front: front.clone(), endpoints }) as Arc<dyn PairedLoad>
-    });
-    Ok(Judging { objectives, comparison, looks: manifest.looks, paired })
+    let paired: Arc<dyn PairedLoad> = Arc::new(DoorLoad { endpoints });
+    Ok(Judging { objectives, comparison, looks: manifest.looks, paired: Some(paired) })
 }
 
-/// Paired load through the front door of the router, by the testers' header.
-struct FrontLoad {
-    front: String,
+/// Paired load through the platform's doors.
+struct DoorLoad {
     endpoints: Vec<Endpoint>,
 }
 
 #[async_trait]
-impl PairedLoad for FrontLoad {
+impl PairedLoad for DoorLoad {
+    fn lacks(&self) -> Option<String> {
+        let safe = self.endpoints.iter().any(|endpoint| endpoint.safe);
+        (!safe).then(|| "no endpoint of the manifest is marked safe: true".to_owned())
+    }
+
     async fn run(
         &self,
-        rate: Rate,
-        duration: Micros,
+        platform: &dyn Platform,
+        (rate, duration): (Rate, Micros),
+        tally: &Tally,
         cancel: CancellationToken,
     ) -> Result<(), String> {
+        let said = |error: PlatformError| error.to_string();
+        let arm = |door: Door, counted| {
+            let (sender, inbox) = tokio::sync::mpsc::unbounded_channel();
+            let watch = Watch { progress: Some(sender), ..Watch::default() };
+            let counting = count(inbox, tally, counted);
+            ((ArmDoor { url: door.url, headers: door.headers }, watch), counting)
+        };
+        let (base, base_counting) = arm(platform.door(Arm::Base).await.map_err(said)?, Arm::Base);
+        let (canary, canary_counting) =
+            arm(platform.door(Arm::Canary).await.map_err(said)?, Arm::Canary);
         let pace = Pace { rate, duration };
-        run_paired(&self.front, &self.endpoints, pace, &Arms::default(), &cancel)
-            .await
-            .map(|_| ())
-            .map_err(|error| error.to_string())
+        let running = run_paired(Arms { base, canary }, &self.endpoints, pace, &cancel);
+        let (pair, (), ()) = tokio::join!(running, base_counting, canary_counting);
+        pair.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Counts one arm second by second, until its load ends.
+async fn count(mut inbox: UnboundedReceiver<Progress>, tally: &Tally, arm: Arm) {
+    let mut before = BTreeMap::new();
+    while let Some(progress) = inbox.recv().await {
+        let kinds = progress.errors_by_kind.iter().map(|(kind, count)| {
+            let known = before.get(kind).copied().unwrap_or(0_u64);
+            (kind.clone(), count.saturating_sub(known))
+        });
+        let latency = progress.second.histogram.as_ref();
+        let more = SourceSamples {
+            requests: progress.second.requests,
+            errors_by_kind: kinds.filter(|(_, count)| *count > 0).collect(),
+            latency: latency.and_then(|own| Histogram::try_from(own).ok()).unwrap_or_default(),
+            sticky_keys: 0,
+        };
+        tally.add(arm, &more, (progress.second.t + 1).saturating_mul(1_000_000));
+        before = progress.errors_by_kind;
     }
 }
 

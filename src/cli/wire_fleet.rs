@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::config::raw::RawPlatformKind;
 use super::config::resolve::Config;
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
 use super::wire_trust::TaggedTrust;
-use super::{rules, wire};
+use super::{rules, wire, wire_platform};
 use crate::base::dsse::SigningKey;
 use crate::base::ids::OrcaId;
 use crate::base::redact::Secret;
@@ -20,8 +19,6 @@ use crate::ledger::ports::{Storage, StorageError};
 use crate::ledger::store::{Ledger, Writer};
 use crate::providers::git::objects::GitStorage;
 use crate::providers::git::state_folder::{NoRepository, StateFolder};
-use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
-use crate::rollout::ports::Platform;
 use crate::verbs::book::Book;
 use crate::verbs::ledger_book::LedgerBook;
 use crate::verbs::ship::{Fleet, Ship, Tell};
@@ -179,35 +176,6 @@ pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> 
     })
 }
 
-/// The platform that serves the environment.
-pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
-    let RawPlatformKind::Router = config.platform.kind;
-    let needed = |value: &Option<String>, key: &str, variable: &str| {
-        value.clone().ok_or_else(|| {
-            let text = format!("platform.{key} is not set");
-            Failure::new(Code::Input, Exit::Usage, text)
-                .hint(format!("set platform.{key} in orca.yaml, or {variable}"))
-        })
-    };
-    let admin_url = needed(&config.platform.admin.value, "admin", "ORCA_ROUTER_ADMIN")?;
-    let url = needed(&config.platform.url.value, "url", "ORCA_ROUTER_URL")?;
-    let token: Secret = context.env.secret(&config.platform.token_env).ok_or_else(|| {
-        let name = &config.platform.token_env;
-        Failure::new(Code::AdminToken, Exit::Usage, format!("the variable {name} is not set"))
-            .hint(format!("export {name}=... with the token the router was started with"))
-    })?;
-    let client = |error: &dyn std::fmt::Display| {
-        Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
-    };
-    let entropy = context.entropy.clone();
-    let admin =
-        RouterAdmin::new(&admin_url, token, entropy.clone()).map_err(|error| client(&error))?;
-    let admin = admin.acting_as(&context.env.actor());
-    let platform =
-        RouterPlatform::new(&admin_url, &url, admin, entropy).map_err(|error| client(&error))?;
-    Ok(Arc::new(platform))
-}
-
 pub(crate) fn fleet(context: &Context, config: &Config) -> Result<Fleet, Failure> {
-    Ok(Fleet { ship: ship(context, config)?, platform: platform(context, config)? })
+    Ok(Fleet { ship: ship(context, config)?, platform: wire_platform::platform(context, config)? })
 }

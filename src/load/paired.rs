@@ -1,5 +1,5 @@
-//! Paired load: the same requests at the same times to both arms behind one front, so that the two
-//! results differ by the version alone. Only endpoints marked safe are asked: users are beside.
+//! Paired load: the same requests at the same times to both arms, so that the two results differ by
+//! the version alone. Only endpoints marked safe are asked: users are beside.
 
 use tokio_util::sync::CancellationToken;
 
@@ -11,8 +11,6 @@ use super::result::LoadResult;
 use super::shard::Shard;
 use crate::base::units::{Micros, Rate};
 
-/// The request header by which an arm is chosen; the front counts what carries it as probes.
-pub(crate) const ARM_HEADER: &str = "x-orca-arm";
 /// Fewest and most connections of one arm.
 const CONNECTIONS: (u64, u64) = (4, 64);
 
@@ -25,18 +23,18 @@ pub(crate) enum PairedError {
     Load(#[from] LoadError),
 }
 
-/// The header that leads to each arm: name and value.
+/// Where an arm is asked: its URL, and the headers that lead to it and to no other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Arms {
-    pub(crate) base: (String, String),
-    pub(crate) canary: (String, String),
+pub(crate) struct ArmDoor {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
-impl Default for Arms {
-    fn default() -> Self {
-        let arm = |name: &str| (ARM_HEADER.to_owned(), name.to_owned());
-        Self { base: arm("base"), canary: arm("canary") }
-    }
+/// Where each arm is asked, and who looks on.
+#[derive(Debug)]
+pub(crate) struct Arms {
+    pub(crate) base: (ArmDoor, Watch),
+    pub(crate) canary: (ArmDoor, Watch),
 }
 
 /// How fast each arm is asked, and for how long.
@@ -54,34 +52,30 @@ pub(crate) struct Pair {
     pub(crate) canary: LoadResult,
 }
 
-/// Asks both arms behind `front`, a URL, side by side. Endpoints that are not safe are left out.
+/// Asks both arms side by side. Endpoints that are not safe are left out.
 pub(crate) async fn run_paired(
-    front: &str,
+    arms: Arms,
     endpoints: &[Endpoint],
     pace: Pace,
-    arms: &Arms,
     cancel: &CancellationToken,
 ) -> Result<Pair, PairedError> {
-    let base = plan(front, endpoints, pace, &arms.base)?;
-    let canary = plan(front, endpoints, pace, &arms.canary)?;
+    let base = plan(endpoints, pace, &arms.base.0)?;
+    let canary = plan(endpoints, pace, &arms.canary.0)?;
     let (base, canary) = tokio::try_join!(
-        driver::run(&base, Watch::default(), cancel),
-        driver::run(&canary, Watch::default(), cancel)
+        driver::run(&base, arms.base.1, cancel),
+        driver::run(&canary, arms.canary.1, cancel)
     )?;
     Ok(Pair { base, canary })
 }
 
-fn plan(
-    front: &str,
-    endpoints: &[Endpoint],
-    pace: Pace,
-    (name, value): &(String, String),
-) -> Result<LoadPlan, PlanError> {
-    let (target, _) = Target::parse(front)?;
+fn plan(endpoints: &[Endpoint], pace: Pace, door: &ArmDoor) -> Result<LoadPlan, PlanError> {
+    let (target, _) = Target::parse(&door.url)?;
     let safe = endpoints.iter().filter(|endpoint| endpoint.safe).cloned();
     let tagged = safe.map(|mut endpoint| {
-        endpoint.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
-        endpoint.headers.push((name.clone(), value.clone()));
+        for (name, value) in &door.headers {
+            endpoint.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+            endpoint.headers.push((name.clone(), value.clone()));
+        }
         endpoint
     });
     let connections = (pace.rate.milli_per_s / 1_000).clamp(CONNECTIONS.0, CONNECTIONS.1);
@@ -95,7 +89,8 @@ fn plan(
         insecure: false,
         http2: false,
         phases: false,
-        detailed: false,
+        // Each second is told with its latencies: who looks on judges by them.
+        detailed: true,
         shard: Shard::default(),
         start_at: None,
     };
@@ -134,6 +129,14 @@ mod tests {
         (port, heads)
     }
 
+    fn arms(url: &str) -> Arms {
+        let door = |arm: &str| ArmDoor {
+            url: url.to_owned(),
+            headers: vec![("x-orca-arm".to_owned(), arm.to_owned())],
+        };
+        Arms { base: (door("base"), Watch::default()), canary: (door("canary"), Watch::default()) }
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn both_arms_get_the_same_safe_requests() {
         let (port, heads) = front().await;
@@ -141,7 +144,7 @@ mod tests {
         let endpoints = [Endpoint::get("/read"), Endpoint { safe: false, ..Endpoint::get("/buy") }];
         let pace = Pace { rate: Rate::per_second(50), duration: Micros::from_millis(200) };
         let cancel = CancellationToken::new();
-        let pair = run_paired(&url, &endpoints, pace, &Arms::default(), &cancel).await.unwrap();
+        let pair = run_paired(arms(&url), &endpoints, pace, &cancel).await.unwrap();
         assert_eq!((pair.base.requests, pair.canary.requests), (10, 10));
         assert_eq!((pair.base.errors, pair.canary.errors), (0, 0));
         let heads = heads.lock().unwrap();
@@ -157,8 +160,7 @@ mod tests {
         let endpoints = [Endpoint { safe: false, ..Endpoint::get("/buy") }];
         let pace = Pace { rate: Rate::per_second(50), duration: Micros::from_secs(1) };
         let cancel = CancellationToken::new();
-        let refused =
-            run_paired("http://127.0.0.1:1", &endpoints, pace, &Arms::default(), &cancel).await;
+        let refused = run_paired(arms("http://127.0.0.1:1"), &endpoints, pace, &cancel).await;
         assert!(matches!(refused, Err(PairedError::Plan(PlanError::NoEndpoints))));
     }
 }

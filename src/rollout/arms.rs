@@ -177,7 +177,7 @@ mod tests {
         base: super::super::samples::ArmSeen,
         canary: super::super::samples::ArmSeen,
     ) -> StageSeen {
-        StageSeen { base, canary, duration_us: 60_000_000 }
+        StageSeen { base, canary, duration_us: 60_000_000, uncounted: false }
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Run {
             base: of(self.counted.base),
             canary: of(self.counted.canary),
             duration_us: 60_000_000,
+            uncounted: false,
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) enum Event {
     /// A new process found this rollout unfinished.
     Resumed {
         weight: Weight,
+        /// Whether a weight of zero means that a grant ended.
+        granted: bool,
     },
     Tick,
     ClearanceGranted {

@@ -12,4 +12,5 @@ pub(crate) mod probes;
 pub(crate) mod ready;
 pub(crate) mod samples;
 pub(crate) mod step;
+pub(crate) mod tally;
 pub(crate) mod users;

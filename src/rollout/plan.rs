@@ -71,8 +71,8 @@ pub(crate) enum PlanError {
     NoBake { stage: usize },
     #[error("grants are renewed every {renewal}, and last {grant}")]
     RenewsTooLate { renewal: Micros, grant: Micros },
-    #[error("stage {stage} at {weight} needs a finer split than the platform has")]
-    WeightNotOffered { stage: usize, weight: Weight },
+    #[error("stage {stage} at {weight} needs a finer split than the platform has: {offered}")]
+    WeightNotOffered { stage: usize, weight: Weight, offered: &'static str },
 }
 
 const fn a_minute() -> Micros {
@@ -108,13 +108,17 @@ impl RolloutPlan {
 
     /// Checks what this platform can hold.
     pub(crate) fn fits(&self, platform: &Capabilities) -> Result<(), PlanError> {
-        let offered = |weight: Weight| match platform.weights {
-            Weights::Any => true,
-            Weights::WholePercent => weight.basis_points().is_multiple_of(100),
-            Weights::AllOrNothing => weight == Weight::FULL,
+        let (is_offered, offered): (fn(Weight) -> bool, _) = match platform.weights {
+            Weights::Any => return Ok(()),
+            Weights::WholePercent => {
+                (|weight| weight.basis_points().is_multiple_of(100), "whole percents")
+            }
+            Weights::AllOrNothing => (|weight| weight == Weight::FULL, "all users or none"),
         };
-        match (1..).zip(&self.stages).find(|(_, at)| !offered(at.weight)) {
-            Some((stage, at)) => Err(PlanError::WeightNotOffered { stage, weight: at.weight }),
+        match (1..).zip(&self.stages).find(|(_, at)| !is_offered(at.weight)) {
+            Some((stage, at)) => {
+                Err(PlanError::WeightNotOffered { stage, weight: at.weight, offered })
+            }
             None => Ok(()),
         }
     }
@@ -176,6 +180,7 @@ pub(super) mod tests {
             let capabilities = Capabilities {
                 weights,
                 holds_grant: true,
+                measures: true,
                 stickiness: String::new(),
                 state_holder: String::new(),
                 abort_cost: String::new(),

@@ -12,7 +12,7 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, Warrant};
 
 /// Something that splits traffic between a base and a canary.
@@ -42,8 +42,12 @@ pub(crate) trait Platform: Send + Sync {
     /// All traffic to the warrant's deployment: one call, whatever the state.
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError>;
 
-    /// What each arm has answered since the canary was staged.
+    /// What each arm has answered since the canary was staged. Asked only where
+    /// [`Capabilities::measures`] says so.
     async fn samples(&self) -> Result<Samples, PlatformError>;
+
+    /// How a request reaches this arm and no other, for load that compares both.
+    async fn door(&self, arm: Arm) -> Result<Door, PlatformError>;
 
     /// What an arm says it runs (`/version`), or what the platform says of it; nothing when
     /// neither knows.
@@ -74,12 +78,36 @@ pub(crate) struct Capabilities {
     pub(crate) weights: Weights,
     /// Whether a weight falls back to base by itself unless it is renewed.
     pub(crate) holds_grant: bool,
+    /// Whether it counts what each arm answers to users. Without that paired load must decide.
+    pub(crate) measures: bool,
     /// What keeps a user on one version, in words: `cookie or x-user-id`.
     pub(crate) stickiness: String,
     /// Where the split is kept, in words: `router at 127.0.0.1:9000`.
     pub(crate) state_holder: String,
     /// What going back costs, in words: `one call, under a second`.
     pub(crate) abort_cost: String,
+}
+
+impl Capabilities {
+    /// What protects users should the process that watches a canary die.
+    pub(crate) fn when_orca_dies(&self, grant: Micros) -> String {
+        if self.holds_grant {
+            return format!("users are back on base within {grant}, by the platform itself");
+        }
+        format!(
+            "nothing moves by itself: {} keeps the weight until `orca canary resume` or \
+             `orca canary abort` runs, so run one in a scheduled job or a step that always runs",
+            self.state_holder
+        )
+    }
+}
+
+/// Where one arm is asked, and what makes it that arm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Door {
+    pub(crate) url: String,
+    /// Sent with every request.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// Which weights a platform can hold.

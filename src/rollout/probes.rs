@@ -5,16 +5,24 @@ use std::sync::Arc;
 use super::arms::{self, ArmsPolicy};
 use super::ports::{Platform, Samples};
 use super::samples::{Source, StageSeen};
+use super::tally::Tally;
 use crate::base::ids::CheckId;
 use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
 use crate::gate::verdict::{Cause, Judgement};
 
 /// Takes what came since the stage began.
 pub(crate) struct ProbesCheck {
-    pub(crate) platform: Arc<dyn Platform>,
-    /// The snapshot at the beginning of the stage; without one nothing can be said of it.
-    pub(crate) began: Option<Samples>,
+    pub(crate) counted: Counted,
     pub(crate) policy: ArmsPolicy,
+}
+
+/// Who counted the probes.
+pub(crate) enum Counted {
+    /// The platform, since this snapshot at the beginning of the stage; without one nothing can be
+    /// said of it.
+    ByPlatform(Arc<dyn Platform>, Option<Box<Samples>>),
+    /// The load itself, where the platform counts nothing; nothing where none runs.
+    ByLoad(Option<Tally>),
 }
 
 impl Check for ProbesCheck {
@@ -31,11 +39,18 @@ impl Check for ProbesCheck {
     }
 
     async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
-        let began = self.began.as_ref().ok_or_else(|| {
+        let unmeasured = || {
             let text = "the beginning of the stage was not measured";
             Unseen::new(Cause::NoData, text, "the stage holds until it can be measured")
-        })?;
-        let now = self.platform.samples().await.map_err(|error| {
+        };
+        let (platform, began) = match &self.counted {
+            Counted::ByLoad(tally) => {
+                return tally.as_ref().map(Tally::seen).ok_or_else(unmeasured);
+            }
+            Counted::ByPlatform(platform, began) => (platform, began),
+        };
+        let began = began.as_ref().ok_or_else(unmeasured)?;
+        let now = platform.samples().await.map_err(|error| {
             let next = "see whether the platform answers";
             Unseen::new(Cause::Unobserved, error.to_string(), next)
         })?;

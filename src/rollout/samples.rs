@@ -24,6 +24,9 @@ pub(crate) struct StageSeen {
     pub(crate) base: ArmSeen,
     pub(crate) canary: ArmSeen,
     pub(crate) duration_us: u64,
+    /// Set where the platform does not count this source at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) uncounted: bool,
 }
 
 /// One source on one arm.
@@ -50,13 +53,21 @@ impl StageSeen {
             base: ArmSeen::between(&of(&earlier.base), &of(&later.base)),
             canary: ArmSeen::between(&of(&earlier.canary), &of(&later.canary)),
             duration_us: u64::try_from(span).unwrap_or(0),
+            uncounted: false,
         }
+    }
+
+    /// Nothing, because nobody counts it.
+    pub(crate) fn uncounted() -> Self {
+        let nothing = SourceSamples::default();
+        let arm = || ArmSeen::between(&nothing, &nothing);
+        Self { base: arm(), canary: arm(), duration_us: 0, uncounted: true }
     }
 }
 
 impl ArmSeen {
     /// Counters that went backwards began anew: then the later ones are all there is.
-    fn between(earlier: &SourceSamples, later: &SourceSamples) -> Self {
+    pub(super) fn between(earlier: &SourceSamples, later: &SourceSamples) -> Self {
         let restarted = later.requests < earlier.requests;
         let nothing = SourceSamples::default();
         let earlier = if restarted { &nothing } else { earlier };

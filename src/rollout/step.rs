@@ -34,7 +34,7 @@ fn begin(state: State, event: Event) -> Next {
     match event {
         Event::Started => clear(state),
         // Both ways lower: a raise of the dead process may still be on its way, and is stale then.
-        Event::Resumed { weight } if weight > Weight::ZERO => {
+        Event::Resumed { weight, granted } if weight > Weight::ZERO || !granted => {
             let text = "the process that watched this canary is gone".to_owned();
             back(state, RolloutEnd::Aborted, ExitKind::BackOnBase, text)
         }
@@ -408,8 +408,9 @@ mod tests {
         let doubt = RaiseRefused::InDoubt { detail: text() };
         let cases: Vec<(State, Event, &[&str])> = vec![
             (State::new(NOW), Event::Started, &["clearance"]),
-            (State::new(NOW), Event::Resumed { weight: Weight::FULL }, &["lower"]),
-            (State::new(NOW), Event::Resumed { weight: Weight::ZERO }, &["lower"]),
+            (State::new(NOW), Event::Resumed { weight: Weight::FULL, granted: true }, &["lower"]),
+            (State::new(NOW), Event::Resumed { weight: Weight::ZERO, granted: true }, &["lower"]),
+            (State::new(NOW), Event::Resumed { weight: Weight::ZERO, granted: false }, &["lower"]),
             (clearing.clone(), Event::ClearanceGranted { stage: 0 }, &["raise"]),
             (clearing.clone(), Event::ClearanceGranted { stage: 1 }, &[]),
             (clearing.clone(), Event::ClearanceDenied { stage: 0, denied: expired }, &["say"]),
@@ -431,6 +432,17 @@ mod tests {
             let said = format!("{:?} {event:?}", state.at);
             let (_, actions) = step(&plan(), state, NOW, event);
             assert_eq!(kinds(&actions), expected, "{said}");
+        }
+    }
+
+    /// Only where there are grants may one have ended.
+    #[test]
+    fn a_found_weight_of_zero_is_named_for_what_it_is() {
+        for (granted, expected) in [(true, RolloutEnd::GrantEnded), (false, RolloutEnd::Aborted)] {
+            let found = Event::Resumed { weight: Weight::ZERO, granted };
+            let (state, _) = step(&plan(), State::new(NOW), NOW, found);
+            let At::Lowering { end, .. } = state.at else { panic!("{:?}", state.at) };
+            assert_eq!(end, expected);
         }
     }
 

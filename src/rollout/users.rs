@@ -31,6 +31,9 @@ impl Check for UsersCheck {
     }
 
     async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
+        if !self.platform.capabilities().measures {
+            return Ok(StageSeen::uncounted());
+        }
         let began = self.began.as_ref().ok_or_else(|| {
             let text = "the beginning of the stage was not measured";
             Unseen::new(Cause::NoData, text, "the stage holds until it can be measured")
@@ -43,6 +46,10 @@ impl Check for UsersCheck {
     }
 
     fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {
+        if seen.uncounted {
+            let text = "the platform does not count users per version; paired load decides";
+            return Judgement::not_applicable(text, "canary.users v1");
+        }
         let none = seen.canary.requests == 0;
         // Watched for breach alone: nobody came, so nobody was hurt, unless they should have come.
         if none && !policy.decides {

@@ -4,16 +4,23 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::units::{Micros, Rate};
+use crate::rollout::ports::Platform;
+use crate::rollout::tally::Tally;
 
 /// Sends the same load to both versions at once: equal arrival schedules, tagged as probes, safe
 /// endpoints only.
 #[async_trait]
 pub(crate) trait PairedLoad: Send + Sync {
-    /// Runs for `duration` or until cancelled. The answer is why it could not run.
+    /// Why it could not run at all, where that is known before.
+    fn lacks(&self) -> Option<String>;
+
+    /// Runs for `duration` or until cancelled, through the platform's doors, and counts in `tally`
+    /// as it goes. The answer is why it could not run.
     async fn run(
         &self,
-        rate: Rate,
-        duration: Micros,
+        platform: &dyn Platform,
+        pace: (Rate, Micros),
+        tally: &Tally,
         cancel: CancellationToken,
     ) -> Result<(), String>;
 }

@@ -9,7 +9,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{render, wire, wire_canary, wire_fleet};
+use crate::cli::{render, wire, wire_canary, wire_fleet, wire_platform};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::canary::abort::Abort;
 use crate::verbs::canary::again::{self, AgainError};
@@ -46,7 +46,7 @@ pub(crate) async fn resume(_args: &ResumeArgs, context: &Context) -> Result<Repo
 pub(crate) async fn abort(args: &AbortArgs, context: &Context) -> Result<Report, Failure> {
     let config = wire::load_config_or_default(context)?;
     let abort = Abort {
-        platform: wire_fleet::platform(context, &config)?,
+        platform: wire_platform::platform(context, &config)?,
         book: wire_fleet::book_if_any(context, &config),
         environment: config.environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),

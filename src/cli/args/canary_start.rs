@@ -16,8 +16,9 @@ use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
 use crate::rollout::plan::RolloutPlan;
+use crate::rollout::ports::Capabilities;
 use crate::verbs::canary::drive::Ending;
-use crate::verbs::canary::start::{Canary, Candidate};
+use crate::verbs::canary::start::{Canary, Candidate, refuse_unfit};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -52,6 +53,9 @@ pub(crate) struct CanaryDocument {
     end: Option<String>,
     reason: String,
     stages: Vec<StageDocument>,
+    /// What protects users should orca die; on a dry run only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when_orca_dies: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -76,10 +80,14 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         deployment: args.deployment_url.clone(),
     };
     let plan = wire_canary::plan(context, &config)?;
+    let judging = wire_canary::judging(context, &config)?;
     let stages = stages(&config.canary);
+    let platform = fleet.platform.capabilities();
     if args.dry_run {
-        return Ok(planned(&candidate, &plan, stages));
+        refuse_unfit(&plan, &platform, &judging)?;
+        return Ok(planned(&candidate, (&plan, &platform), stages));
     }
+    context.say(format!("if orca dies: {}", platform.when_orca_dies(plan.grant)));
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
     wire_trust::refuse_change(&fleet.ship, &candidate.commit).await?;
     let gates =
@@ -89,7 +97,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         plan: &plan,
         candidate: candidate.clone(),
         gates: &gates,
-        judging: wire_canary::judging(context, &config)?,
+        judging,
         force_undecidable: args.allow_undecidable,
     };
     let ending = canary.run().await?;
@@ -131,15 +139,23 @@ fn stages(config: &CanaryConfig) -> Vec<StageDocument> {
         .collect()
 }
 
-fn planned(candidate: &Candidate, plan: &RolloutPlan, stages: Vec<StageDocument>) -> Report {
+fn planned(
+    candidate: &Candidate,
+    (plan, platform): (&RolloutPlan, &Capabilities),
+    stages: Vec<StageDocument>,
+) -> Report {
     let mut human = format!("would ship {} to {}\n\n", candidate.release, candidate.deployment);
     for (number, stage) in (1..).zip(&plan.stages) {
         human.push_str(&format!(
-            "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: at once, \
-             by one call\n",
-            stage.weight, stage.bake, stage.max_hold
+            "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: {}\n",
+            stage.weight, stage.bake, stage.max_hold, platform.abort_cost
         ));
     }
+    let when_orca_dies = platform.when_orca_dies(plan.grant);
+    human.push_str(&format!(
+        "\nthe split is kept by {}; users stay on one version by {}\nif orca dies: {}\n",
+        platform.state_holder, platform.stickiness, when_orca_dies
+    ));
     let document = CanaryDocument {
         dry_run: true,
         release: candidate.release.to_string(),
@@ -148,6 +164,7 @@ fn planned(candidate: &Candidate, plan: &RolloutPlan, stages: Vec<StageDocument>
         end: None,
         reason: "dry run".to_owned(),
         stages,
+        when_orca_dies: Some(when_orca_dies),
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
 }
@@ -191,6 +208,7 @@ fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) ->
         end: end.clone(),
         reason: ending.reason.clone(),
         stages,
+        when_orca_dies: None,
     };
     let report = Report::new(exit, "orca.canary/v1", &document, human)
         .output("end", end.unwrap_or_default());

@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::wire_trust::TaggedTrust;
-use crate::cli::{wire, wire_fleet};
+use crate::cli::{wire, wire_fleet, wire_platform};
 use crate::ledger::environment::EnvironmentState;
 use crate::ledger::fold::State;
 use crate::rollout::ports::PlatformState;
@@ -77,9 +77,9 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     let config = wire::load_config_or_default(context)?;
     let book = wire_fleet::book(context, &config)?;
     let state = book.state().await?;
-    let live = match wire_fleet::platform(context, &config) {
+    let live = match wire_platform::platform(context, &config) {
         Ok(platform) => match platform.look().await {
-            Ok(live) => Some(live),
+            Ok(live) => Some((live, platform.capabilities().holds_grant)),
             Err(error) => {
                 context.warn(error.to_string());
                 None
@@ -92,9 +92,11 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
     let mut status = of_ledger(&state, &known, context);
     status.environment = environment.to_string();
     status.trust = trust(&state, context, (&config, &book)).await;
-    status.drift = live.as_ref().map(|l| drift(&known, l)).unwrap_or_default();
-    status.unattended.extend(live.as_ref().and_then(|l| ungranted(&known, l)));
-    status.platform = live.as_ref().map(of_platform);
+    if let Some((live, granted)) = &live {
+        status.drift = drift(&known, live, *granted);
+        status.unattended.extend(ungranted(&known, live).filter(|_| *granted));
+        status.platform = Some(of_platform(live));
+    }
     let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at);
     let is_spent = newest.is_some_and(|tagged| {
         let promoted = state.finals.values().any(|done| done.commit == tagged.commit);
@@ -181,7 +183,7 @@ fn ungranted(known: &EnvironmentState, live: &PlatformState) -> Option<String> {
     })
 }
 
-fn drift(known: &EnvironmentState, live: &PlatformState) -> Vec<String> {
+fn drift(known: &EnvironmentState, live: &PlatformState, granted: bool) -> Vec<String> {
     let mut drift = Vec::new();
     if let Some(base) = known.base.as_ref().filter(|base| base.deployment != live.base) {
         drift.push(format!("the ledger's base is {}, {} serves", base.deployment, live.base));
@@ -189,7 +191,8 @@ fn drift(known: &EnvironmentState, live: &PlatformState) -> Vec<String> {
     let expected = known.rollout.as_ref().map_or(0, |rollout| rollout.weight.basis_points());
     let actual = live.weight.basis_points();
     if expected != actual {
-        let unattended = if actual < expected { ": nobody renews the grant" } else { "" };
+        let unattended =
+            if granted && actual < expected { ": nobody renews the grant" } else { "" };
         drift.push(format!(
             "the ledger gives the canary {} %, the platform {} %{unattended}",
             f64::from(expected) / 100.0,

@@ -13,7 +13,7 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::plan::PlanStep;
 use crate::cli::report::Report;
-use crate::cli::{render, wire, wire_fleet};
+use crate::cli::{render, wire, wire_fleet, wire_platform};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::rollback::{Back, Rollback, Target, planned};
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let mut config = wire::load_config_or_default(context)?;
     set_platform(&mut config, args);
     let rollback = Rollback {
-        platform: wire_fleet::platform(context, &config)?,
+        platform: wire_platform::platform(context, &config)?,
         book: wire_fleet::book_if_any(context, &config),
         environment: config.environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),

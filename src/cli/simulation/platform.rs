@@ -11,7 +11,7 @@ use super::world::{World, commit_of, deployment, upstream};
 use crate::base::clock::Timestamp;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
-    Arm, Capabilities, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
+    Arm, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
     PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
 };
 use crate::router::state::{Audience, Expected, Refusal, RouterState, Staging, Upstream};
@@ -258,6 +258,7 @@ impl Platform for SimPlatform {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
+            measures: true,
             stickiness: "user".to_owned(),
             state_holder: NAME.to_owned(),
             abort_cost: "one call".to_owned(),
@@ -322,6 +323,12 @@ impl Platform for SimPlatform {
 
     async fn samples(&self) -> Result<Samples, PlatformError> {
         self.ask("samples", |world| world.users.samples(world.router.weight)).await
+    }
+
+    async fn door(&self, _: Arm) -> Result<Door, PlatformError> {
+        // No load is sent in this world.
+        let text = "no doors here".to_owned();
+        Err(PlatformError::Refused { platform: NAME.into(), refused: Refused::Unsupported(text) })
     }
 
     async fn identity(&self, arm: Arm) -> Result<Option<Identity>, PlatformError> {

@@ -13,7 +13,7 @@ use crate::base::limits;
 use crate::gate::clearance::Warrant;
 use crate::providers::http::{Call, HttpClient, HttpError};
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Identity, Known, Platform, PlatformError, PlatformState,
+    Arm, ArmSamples, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState,
     ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder, Weights,
 };
 use crate::router::api::{StageRequest, StateAnswer};
@@ -21,6 +21,8 @@ use crate::router::metrics::{ArmMetrics, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
 
+/// By which the router tells testers' requests: the arm that must answer.
+const ARM_HEADER: &str = "x-orca-arm";
 /// How many probes of the front door are under way at once.
 const PROBES_AT_ONCE: usize = 16;
 
@@ -165,6 +167,7 @@ impl Platform for RouterPlatform {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
+            measures: true,
             stickiness: "user, tenant, session, else the router's own cookie".to_owned(),
             state_holder: self.name.clone(),
             abort_cost: "one call, at once for new requests".to_owned(),
@@ -234,6 +237,16 @@ impl Platform for RouterPlatform {
             Ok(ArmSamples { users: source(Source::Users)?, probes: source(Source::Probes)? })
         };
         Ok(Samples { at: metrics.at, base: arm(RouterArm::Base)?, canary: arm(RouterArm::Canary)? })
+    }
+
+    /// The front door, by the testers' header: what carries it counts as a probe.
+    async fn door(&self, arm: Arm) -> Result<Door, PlatformError> {
+        let name = match arm {
+            Arm::Base => "base",
+            Arm::Canary => "canary",
+        };
+        let headers = vec![(ARM_HEADER.to_owned(), name.to_owned())];
+        Ok(Door { url: self.front.clone(), headers })
     }
 
     /// Asks the deployment itself, not through the front door.

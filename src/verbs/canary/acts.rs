@@ -16,7 +16,7 @@ use crate::base::units::Weight;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::Ruling;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
-use crate::rollout::machine::{Action, At, Event, RaiseRefused, StageNext, State};
+use crate::rollout::machine::{Action, At, Event, Found, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
 use crate::verbs::book::{BookError, Held};
@@ -220,6 +220,9 @@ impl Acts<'_> {
 
     async fn renew(&mut self) -> Vec<Event> {
         self.renew_lease_aside();
+        if !self.fleet.platform.capabilities().holds_grant {
+            return Vec::new();
+        }
         let until = self.now().plus_us(self.plan.grant.as_i64());
         match self.fleet.platform.renew(until, self.held.epoch).await {
             Ok(_) => Vec::new(),
@@ -239,6 +242,12 @@ impl Acts<'_> {
                 let landed = state.weight == self.plan.stages[stage].weight;
                 if landed && !self.watch.measures(stage) {
                     self.watch.begin_stage(self.fleet, stage, self.plan).await;
+                }
+                let had_weight = stage > 0 || self.watch.measures(stage);
+                let granted = self.fleet.platform.capabilities().holds_grant;
+                if !granted && had_weight && state.weight == Weight::ZERO {
+                    let who = state.lowered_by.unwrap_or_else(|| "somebody".to_owned());
+                    return vec![Event::ForeignChange { who, found: Found::Base }];
                 }
                 vec![Event::Looked { weight: state.weight }]
             }
@@ -273,13 +282,13 @@ impl Acts<'_> {
         let place = (stage, self.plan);
         let rollout = self.started.rollout.clone();
         let decided = self.watch.stage_decided(self.fleet, &rollout, place, next, judged).await;
-        self.fleet.ship.say(format!(
-            "stage {}: {} ({} user requests on the new version, {} failed)",
-            stage + 1,
-            judged.headline,
-            decided.canary_requests,
-            decided.canary_errors
-        ));
+        let users = if self.fleet.platform.capabilities().measures {
+            let (requests, failed) = (decided.canary_requests, decided.canary_errors);
+            format!("{requests} user requests on the new version, {failed} failed")
+        } else {
+            "users are not counted here".to_owned()
+        };
+        self.fleet.ship.say(format!("stage {}: {} ({users})", stage + 1, judged.headline));
         self.keep(Body::StageDecided(decided)).await;
         self.recorded = Some(stage);
     }
@@ -337,6 +346,7 @@ impl Acts<'_> {
             canary: &self.candidate.deployment,
             base: &self.started.base,
             epoch: self.held.epoch,
+            granted: self.fleet.platform.capabilities().holds_grant,
         };
         self.watch.look(self.fleet, state, self.plan, at).await
     }

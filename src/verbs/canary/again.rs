@@ -47,7 +47,8 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
     let held = ship.book.take_lease(&ship.environment).await?;
     settle::steps(&*ship.book, &ship.environment).await?;
     let seen = fleet.platform.look().await?;
-    let first = Event::Resumed { weight: seen.weight };
+    let granted = fleet.platform.capabilities().holds_grant;
+    let first = Event::Resumed { weight: seen.weight, granted };
     let (candidate, started) = of_ledger(&running);
     let mut acts = Acts {
         fleet,

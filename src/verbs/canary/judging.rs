@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::units::{Micros, Rate, Weight};
 use crate::rollout::arms::ArmsPolicy;
 use crate::rollout::plan::{DecideBy, RolloutPlan};
+use crate::rollout::ports::Capabilities;
 use crate::rollout::samples::Source;
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
@@ -48,6 +49,25 @@ impl Judging {
             weight: at.weight,
             decides,
         }
+    }
+
+    /// Why nothing would be seen of a stage on this platform, by whatever decides it.
+    pub(super) fn unmeasured(&self, plan: &RolloutPlan, platform: &Capabilities) -> Option<String> {
+        let lacks = match &self.paired {
+            None => Some("it cannot be sent here".to_owned()),
+            Some(load) => load.lacks(),
+        };
+        (1..).zip(&plan.stages).find_map(|(number, at)| match (at.decide_by, &lacks) {
+            (DecideBy::Users, _) if !platform.measures => Some(format!(
+                "stage {number} at {} is decided by users, and {} does not count what each \
+                 version answers",
+                at.weight, platform.state_holder
+            )),
+            (DecideBy::Paired, Some(why)) => {
+                Some(format!("stage {number} at {} is decided by paired load: {why}", at.weight))
+            }
+            _ => None,
+        })
     }
 
     /// Why a stage that users decide would not get enough of them, and what would be enough.
@@ -132,6 +152,54 @@ mod tests {
             comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
             looks: None,
             paired: None,
+        }
+    }
+
+    struct Sends(Option<&'static str>);
+
+    #[async_trait::async_trait]
+    impl PairedLoad for Sends {
+        fn lacks(&self) -> Option<String> {
+            self.0.map(str::to_owned)
+        }
+
+        async fn run(
+            &self,
+            _: &dyn crate::rollout::ports::Platform,
+            _: (Rate, Micros),
+            _: &crate::rollout::tally::Tally,
+            _: tokio_util::sync::CancellationToken,
+        ) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_stage_of_which_nothing_would_be_seen_is_named() {
+        let by_users = plan(&[(500, 60, DecideBy::Paired), (10_000, 60, DecideBy::Users)]);
+        let paired = plan(&[(500, 60, DecideBy::Paired), (10_000, 60, DecideBy::Paired)]);
+        let sends = |lacks| Some(Arc::new(Sends(lacks)) as Arc<dyn PairedLoad>);
+        for (plan, measures, load, expected) in [
+            (&by_users, true, sends(None), None),
+            (&by_users, false, sends(None), Some("stage 2 at 100 % is decided by users")),
+            (&paired, false, sends(None), None),
+            (&paired, false, None, Some("stage 1 at 5 % is decided by paired load: it cannot")),
+            (&paired, true, sends(Some("nothing is safe")), Some("paired load: nothing is safe")),
+        ] {
+            let platform = Capabilities {
+                weights: crate::rollout::ports::Weights::Any,
+                holds_grant: false,
+                measures,
+                stickiness: String::new(),
+                state_holder: "it".to_owned(),
+                abort_cost: String::new(),
+            };
+            let judging = Judging { paired: load, ..judging() };
+            let said = judging.unmeasured(plan, &platform);
+            match expected {
+                None => assert_eq!(said, None),
+                Some(part) => assert!(said.clone().unwrap().contains(part), "{said:?}"),
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::ledger::entry::{Body, Outcome, RolloutEnd, RolloutStarted};
 use crate::ledger::fold::State;
 use crate::rollout::machine::Event;
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
-use crate::rollout::ports::{PlatformError, PlatformState, StageOrder};
+use crate::rollout::ports::{Capabilities, PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
 use crate::verbs::settle;
@@ -63,9 +63,22 @@ pub(crate) enum StartError {
     AlreadyBase(DeploymentId),
     #[error("{0}")]
     Undecidable(String),
+    /// Nothing would be seen of a stage, however long it lasts.
+    #[error("{0}")]
+    Unmeasured(String),
     /// What this orca signs would not count when its stages are recalled.
     #[error("{0}, so no ruling about a stage would count")]
     Untrusted(String),
+}
+
+/// A plan that this platform cannot hold, or that nobody could judge on it.
+pub(crate) fn refuse_unfit(
+    plan: &RolloutPlan,
+    platform: &Capabilities,
+    judging: &Judging,
+) -> Result<(), StartError> {
+    plan.fits(platform)?;
+    judging.unmeasured(plan, platform).map_or(Ok(()), |text| Err(StartError::Unmeasured(text)))
 }
 
 /// A canary that may begin.
@@ -84,7 +97,7 @@ impl Canary<'_> {
     pub(crate) async fn run(mut self) -> Result<Ending, StartError> {
         let ship = &self.fleet.ship;
         self.plan.validate()?;
-        self.plan.fits(&self.fleet.platform.capabilities())?;
+        refuse_unfit(self.plan, &self.fleet.platform.capabilities(), &self.judging)?;
         let state = ship.book.synced().await?;
         standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;

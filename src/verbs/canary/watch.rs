@@ -21,8 +21,9 @@ use crate::rollout::decision::StageJudgement;
 use crate::rollout::machine::{At, Event, Found, StageNext, State};
 use crate::rollout::plan::{DecideBy, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState, Samples};
-use crate::rollout::probes::ProbesCheck;
+use crate::rollout::probes::{Counted, ProbesCheck};
 use crate::rollout::samples::{Source, StageSeen};
+use crate::rollout::tally::Tally;
 use crate::rollout::users::UsersCheck;
 use crate::verbs::gates;
 use crate::verbs::ship::{Fleet, PhaseGate};
@@ -37,9 +38,16 @@ const STAGE_MAX_AGE: Micros = Micros::from_secs(24 * 3_600);
 /// A stage under way.
 struct Began {
     stage: usize,
-    snapshot: Samples,
-    /// Ends the stage's paired load when the stage ends.
-    _paired: Option<DropGuard>,
+    /// Absent where the platform counts nothing.
+    snapshot: Option<Samples>,
+    paired: Option<Paired>,
+}
+
+/// The stage's paired load.
+struct Paired {
+    tally: Tally,
+    /// Ends the load when the stage ends.
+    _running: DropGuard,
 }
 
 /// What is known of the stage at hand.
@@ -63,13 +71,19 @@ impl Watch {
     pub(crate) async fn begin_stage(&mut self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) {
         self.began = None;
         self.users = None;
-        match fleet.platform.samples().await {
-            Ok(snapshot) => {
-                let paired = self.start_paired(fleet, stage, plan);
-                self.began = Some(Began { stage, snapshot, _paired: paired });
+        let snapshot = if fleet.platform.capabilities().measures {
+            match fleet.platform.samples().await {
+                Ok(snapshot) => Some(snapshot),
+                Err(error) => {
+                    fleet.ship.say(format!("the stage cannot be measured: {error}"));
+                    return;
+                }
             }
-            Err(error) => fleet.ship.say(format!("the stage cannot be measured: {error}")),
-        }
+        } else {
+            None
+        };
+        let paired = self.start_paired(fleet, stage, plan);
+        self.began = Some(Began { stage, snapshot, paired });
     }
 
     /// Whether the stage at hand has its beginning.
@@ -77,18 +91,25 @@ impl Watch {
         self.began.as_ref().is_some_and(|began| began.stage == stage)
     }
 
-    fn start_paired(&self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) -> Option<DropGuard> {
+    fn start_paired(&self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) -> Option<Paired> {
         let at = &plan.stages[stage];
         let rate = at.paired_rate.filter(|_| at.decide_by == DecideBy::Paired)?;
         let load = Arc::clone(self.judging.paired.as_ref()?);
-        let cancel = CancellationToken::new();
-        let (own, tell, bake) = (cancel.clone(), Arc::clone(&fleet.ship.tell), at.bake);
+        let platform = Arc::clone(&fleet.platform);
+        // Where nobody else looks at users, a stage that holds must not be left alone.
+        let span = if platform.capabilities().measures {
+            at.bake
+        } else {
+            Micros(at.bake.0.saturating_add(at.max_hold.0))
+        };
+        let (cancel, tally) = (CancellationToken::new(), Tally::default());
+        let (own, tell, counted) = (cancel.clone(), Arc::clone(&fleet.ship.tell), tally.clone());
         tokio::spawn(async move {
-            if let Err(why) = load.run(rate, bake, own).await {
+            if let Err(why) = load.run(&*platform, (rate, span), &counted, own).await {
                 tell(&format!("paired load: {why}"));
             }
         });
-        Some(cancel.drop_guard())
+        Some(Paired { tally, _running: cancel.drop_guard() })
     }
 
     /// The gate that decides a stage, at the next look.
@@ -101,22 +122,23 @@ impl Watch {
         let before = if self.judged.0 == stage { self.judged.1 } else { 0 };
         self.judged = (stage, before + 1);
         let judging = self.judging.at_look(self.judged.1);
-        let began = self
-            .began
-            .as_ref()
-            .filter(|began| began.stage == stage)
-            .map(|began| began.snapshot.clone());
+        let began = self.began.as_ref().filter(|began| began.stage == stage);
+        let tally =
+            began.and_then(|began| began.paired.as_ref()).map(|paired| paired.tally.clone());
+        let began = began.and_then(|began| began.snapshot.clone());
         let paired = plan.stages[stage].decide_by == DecideBy::Paired;
         let users: Arc<dyn ErasedCheck> = Arc::new(UsersCheck {
             platform: Arc::clone(&fleet.platform),
             began: began.clone(),
             policy: judging.policy(plan, stage, Source::Users),
         });
-        let probes: Arc<dyn ErasedCheck> = Arc::new(ProbesCheck {
-            platform: Arc::clone(&fleet.platform),
-            began,
-            policy: judging.policy(plan, stage, Source::Probes),
-        });
+        let counted = if fleet.platform.capabilities().measures {
+            Counted::ByPlatform(Arc::clone(&fleet.platform), began.map(Box::new))
+        } else {
+            Counted::ByLoad(tally)
+        };
+        let probes: Arc<dyn ErasedCheck> =
+            Arc::new(ProbesCheck { counted, policy: judging.policy(plan, stage, Source::Probes) });
         let name = format!("stage-{}", stage + 1);
         let mut gate =
             gates::gate(Phase::Canary, (&name, Mode::Enforce), STAGE_MAX_AGE, vec![users]);
@@ -191,9 +213,9 @@ impl Watch {
 
     /// Users since the stage began.
     async fn users_now(&mut self, fleet: &Fleet) -> Option<StageSeen> {
-        let began = self.began.as_ref()?;
+        let snapshot = self.began.as_ref()?.snapshot.as_ref()?;
         if let Ok(now) = fleet.platform.samples().await {
-            self.users = Some(StageSeen::between(&began.snapshot, &now, Source::Users));
+            self.users = Some(StageSeen::between(snapshot, &now, Source::Users));
         }
         self.users.clone()
     }
@@ -222,26 +244,45 @@ impl Watch {
             }
             Err(error) => return self.uncertain(&error),
         }
-        let Some(users) = self.users_now(fleet).await else { return Vec::new() };
+        let Some((seen, source)) = self.live(fleet).await else { return Vec::new() };
         // A breach that is known already is not told again: it would only prolong the hold.
         if state.breached {
             return Vec::new();
         }
-        let breach = self.breach(&users, state.stage, plan);
+        let breach = self.breach(&seen, source, state.stage, plan);
         let holding = matches!(state.at, At::Holding { .. });
         let shared =
             |event: &Event| matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
         breach.into_iter().filter(|event| !(holding && shared(event))).collect()
     }
 
-    fn breach(&self, users: &StageSeen, stage: usize, plan: &RolloutPlan) -> Option<Event> {
-        let policy = self.judging.policy(plan, stage, Source::Users);
-        let breach = arms::live_breach(&policy, users, "users")?;
+    /// Users while the stage bakes; where nobody counts them, what paired load gets.
+    async fn live(&mut self, fleet: &Fleet) -> Option<(StageSeen, Source)> {
+        let began = self.began.as_ref()?;
+        if began.snapshot.is_none() {
+            return Some((began.paired.as_ref()?.tally.seen(), Source::Probes));
+        }
+        Some((self.users_now(fleet).await?, Source::Users))
+    }
+
+    fn breach(
+        &self,
+        seen: &StageSeen,
+        source: Source,
+        stage: usize,
+        plan: &RolloutPlan,
+    ) -> Option<Event> {
+        let policy = self.judging.policy(plan, stage, source);
+        let who = match source {
+            Source::Users => "users",
+            Source::Probes => "probes",
+        };
+        let breach = arms::live_breach(&policy, seen, who)?;
         let finding = breach.findings.first().map(|f| f.fingerprint.as_str());
         if finding.is_some_and(|f| f.starts_with("canary.unreachable")) {
             return Some(Event::Unreachable { headline: breach.headline });
         }
-        let both_arms_breach = arms::both_arms_breach(&policy, users);
+        let both_arms_breach = arms::both_arms_breach(&policy, seen);
         Some(Event::HardLimit { headline: breach.headline, both_arms_breach })
     }
 
@@ -272,6 +313,8 @@ pub(crate) struct Ours<'a> {
     pub(crate) canary: &'a DeploymentId,
     pub(crate) base: &'a DeploymentId,
     pub(crate) epoch: u64,
+    /// Whether the platform goes back by itself.
+    pub(crate) granted: bool,
 }
 
 /// What somebody or something else did to the traffic.
@@ -288,9 +331,9 @@ fn changed(
     }
     let found = match (staged, seen.weight) {
         (true, _) if seen.base != *ours.base => Found::Split,
-        (true, Weight::ZERO) => return Some(Event::GrantLost),
+        (true, Weight::ZERO) if ours.granted => return Some(Event::GrantLost),
         (false, _) if seen.base == *ours.canary => Found::Canary,
-        (false, Weight::ZERO) => Found::Base,
+        (_, Weight::ZERO) => Found::Base,
         (false, _) => Found::Split,
         (true, weight) => {
             // While a stage is measured it has its own weight, and none of those before.

@@ -18,7 +18,7 @@ use crate::ledger::fixture::{
 };
 use crate::ledger::fold::State;
 use crate::rollout::ports::{
-    Arm, Capabilities, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
+    Arm, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
     PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
 use crate::verbs::book::{Book, BookError, Held, Note, Sync};
@@ -137,6 +137,7 @@ impl Platform for Scripted {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
+            measures: true,
             stickiness: String::new(),
             state_holder: "it".to_owned(),
             abort_cost: String::new(),
@@ -174,6 +175,10 @@ impl Platform for Scripted {
     async fn samples(&self) -> Result<Samples, PlatformError> {
         let (base, canary) = Default::default();
         Ok(Samples { at: Timestamp::from_us(0), base, canary })
+    }
+
+    async fn door(&self, _: Arm) -> Result<Door, PlatformError> {
+        Ok(Door { url: String::new(), headers: Vec::new() })
     }
 
     async fn identity(&self, _: Arm) -> Result<Option<Identity>, PlatformError> {
