@@ -138,7 +138,7 @@ pub(super) fn percent_encoded(text: &str) -> String {
     text.bytes().map(one).collect()
 }
 
-pub(super) fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -15,7 +15,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 pub(crate) enum Trust {
     /// Those that a known root vouches for.
     Roots,
-    /// Any. Only where somebody asked for it by `--insecure`.
+    /// Any. Only where somebody asked for it, by `--insecure` or by `sslmode=require`.
     Anyone,
 }
 
@@ -39,6 +39,15 @@ pub(crate) fn client_config_for(protocols: &[&[u8]], trust: Trust) -> ClientConf
     };
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config
+}
+
+/// A client configuration that takes what these roots vouch for, and nothing else.
+pub(crate) fn client_config_of(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// Takes every certificate, but still checks that the server holds its key.

@@ -135,6 +135,20 @@ codes! {
     PlatformWeight => "ORCA-1840",
     /// A stage of which nothing would be seen.
     Unmeasured => "ORCA-1841",
+    /// No database was named.
+    NoTarget => "ORCA-2030",
+    /// The target database cannot be reached or read.
+    TargetUnreadable => "ORCA-2031",
+    /// No program of the server's version.
+    NoClient => "ORCA-2032",
+    /// The dump broke off.
+    BackupBroken => "ORCA-2033",
+    /// The backup could not be written.
+    BackupUnwritten => "ORCA-2034",
+    /// A file that is no backup, or no longer the one that was written.
+    BackupUnusable => "ORCA-2035",
+    /// A restore that could not be tried.
+    RestoreUntried => "ORCA-2036",
     /// A bug.
     Bug => "ORCA-1900",
 }

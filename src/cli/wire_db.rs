@@ -22,19 +22,24 @@ pub(crate) struct Asked {
     pub(crate) statement_timeout: Micros,
 }
 
-/// An empty database that goes again.
-pub(crate) async fn shadow(asked: Asked, context: &Context) -> Result<Shadow, Failure> {
+/// Where programs of Postgres are looked for.
+pub(crate) fn places(context: &Context) -> Places {
     let env = &context.env;
     let path = env.get("PATH").unwrap_or_default().split(':');
-    let places = Places {
+    Places {
         chosen: env.get("ORCA_PG_BIN").map(|folder| context.folder.join(folder)),
         path: path.filter(|folder| !folder.is_empty()).map(PathBuf::from).collect(),
         project: context.folder.clone(),
-    };
+    }
+}
+
+/// An empty database that goes again.
+pub(crate) async fn shadow(asked: Asked, context: &Context) -> Result<Shadow, Failure> {
+    let env = &context.env;
     let wanted = Wanted {
         url: asked.shadow_url.or_else(|| env.secret("ORCA_SHADOW_URL")),
         target: asked.target_url.or_else(|| env.secret("ORCA_TARGET_URL")),
-        places,
+        places: places(context),
         major: asked.major,
         statement_timeout: asked.statement_timeout.duration(),
     };

@@ -1,6 +1,8 @@
 //! What a migration does before production does it: SQL is read, linted and replayed. Knows text and
 //! judgement only; databases are met through ports.
 
+pub(crate) mod backup;
+pub(crate) mod catalog;
 pub(crate) mod lint;
 pub(crate) mod protection;
 pub(crate) mod rpc;

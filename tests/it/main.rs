@@ -7,6 +7,7 @@ mod support;
 
 mod bad_luck;
 mod command_line;
+mod db_backup;
 mod db_lint;
 mod db_protection;
 mod db_shadow;

@@ -3,6 +3,7 @@
 
 mod fault_server;
 pub(crate) mod fleet;
+pub(crate) mod postgres;
 mod quiet;
 mod run;
 pub(crate) mod trouble;
@@ -11,6 +12,7 @@ mod world;
 
 pub(crate) use fault_server::{Fault, FaultServer};
 pub(crate) use fleet::Fleet;
+pub(crate) use postgres::Postgres;
 pub(crate) use quiet::quiet;
 pub(crate) use run::{Run, Running, keeping_up};
 pub(crate) use waiting::wait_until;

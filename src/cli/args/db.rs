@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{db_lint, db_shadow};
+use super::{db_backup, db_lint, db_restore_check, db_shadow};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -19,11 +19,17 @@ enum Verb {
     Lint(db_lint::Args),
     /// Replay every migration of a Supabase project on a throwaway Postgres
     Shadow(db_shadow::Args),
+    /// Dump a database with what a restore must bring back, from one snapshot
+    Backup(db_backup::Args),
+    /// Restore a backup into a throwaway Postgres and compare every table
+    RestoreCheck(db_restore_check::Args),
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     match &args.verb {
         Verb::Lint(args) => db_lint::run(args, context).await,
         Verb::Shadow(args) => db_shadow::run(args, context).await,
+        Verb::Backup(args) => db_backup::run(args, context).await,
+        Verb::RestoreCheck(args) => db_restore_check::run(args, context).await,
     }
 }

@@ -65,6 +65,32 @@ pub(crate) async fn find(places: &Places, wanted: Option<u32>) -> Result<Binarie
     }
 }
 
+/// The folder whose `program` is of major `wanted`, else of the nearest newer one: an older one cannot
+/// read what a newer server has. The error lists the versions that were seen.
+pub(crate) async fn find_client(
+    places: &Places,
+    program: &str,
+    wanted: u32,
+) -> Result<Binaries, Vec<String>> {
+    let mut seen: Vec<Binaries> = Vec::new();
+    let chosen: Vec<PathBuf> = places.chosen.iter().cloned().collect();
+    for folder in if chosen.is_empty() { candidates(places) } else { chosen } {
+        let Some(found) = look_at(&folder, program, places.chosen.is_some()).await else {
+            continue;
+        };
+        if found.major == wanted {
+            return Ok(found);
+        }
+        if !seen.contains(&found) {
+            seen.push(found);
+        }
+    }
+    let newer = seen.iter().filter(|b| b.major > wanted).min_by_key(|b| b.major).cloned();
+    newer.ok_or_else(|| {
+        seen.iter().map(|b| format!("{} in {}", b.version, b.folder.display())).collect()
+    })
+}
+
 fn candidates(places: &Places) -> Vec<PathBuf> {
     let mut found = places.path.clone();
     for (home, inner) in VERSIONED {
@@ -84,9 +110,15 @@ fn folders_in(home: &Path) -> Vec<PathBuf> {
 
 /// Links in `PATH` lead to the folder with the other programs.
 async fn look(folder: &Path, chosen: bool) -> Option<Binaries> {
-    let program = folder.join("postgres").canonicalize().ok()?;
+    let found = look_at(folder, "postgres", chosen).await?;
+    found.folder.join("initdb").is_file().then_some(found)
+}
+
+/// Debian's `/usr/bin/pg_dump` is a script elsewhere that chooses a version: it is passed over.
+async fn look_at(folder: &Path, name: &str, chosen: bool) -> Option<Binaries> {
+    let program = folder.join(name).canonicalize().ok()?;
     let folder = program.parent()?.to_owned();
-    if !folder.join("initdb").is_file() {
+    if !folder.join(name).is_file() {
         return None;
     }
     let mut command = Command::new(&program);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio_postgres::Config;
 
+use super::address::Address;
 use super::binaries::Binaries;
 use super::{session, sweep};
 use crate::base::clock::{self, Entropy};
@@ -87,16 +88,26 @@ impl Cluster {
     }
 
     /// How to connect to one of its databases.
-    pub(crate) fn config(&self, database: &str) -> Config {
+    pub(crate) fn address(&self, database: &str) -> Address {
         let mut config = Config::new();
         config.host_path(&self.folder).user("postgres").dbname(database);
-        config
+        Address::local(config)
+    }
+
+    /// Where its files are; they go with it.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The folder that clusters are made in.
+    pub(crate) fn home() -> Result<PathBuf, ClusterError> {
+        Ok(home(account()?))
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), ClusterError> {
         let start = clock::monotonic();
         loop {
-            if session::connect(self.config("postgres"), limits::SHADOW_START).await.is_ok() {
+            if session::connect(&self.address("postgres"), limits::SHADOW_START).await.is_ok() {
                 return Ok(());
             }
             let ended = self.server.try_wait().ok().flatten();

@@ -2,42 +2,46 @@
 //! that hangs must not hang orca.
 
 use std::pin::pin;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 use tokio_postgres::error::ErrorPosition;
-use tokio_postgres::{Client, Config, Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::address::{Address, AddressError};
 use crate::base::limits;
+use crate::base::redact::Secret;
 use crate::db::shadow::ports::{Database, Row, SqlError};
 
 /// A connection; it ends when dropped.
 pub(crate) struct Session {
     client: Client,
+    tls: MakeRustlsConnect,
     /// For one call; the server's own `statement_timeout` comes first.
     deadline: Duration,
 }
 
 /// Connects to what `url` names.
-pub(crate) async fn connect_url(url: &str, deadline: Duration) -> Result<Session, SqlError> {
-    let config = Config::from_str(url).map_err(|e| of(&e))?;
-    connect(config, deadline).await
+pub(crate) async fn connect_url(url: &Secret, deadline: Duration) -> Result<Session, SqlError> {
+    connect(&Address::parse(url).map_err(|e| unreadable(&e))?, deadline).await
 }
 
 /// Connects, within the time of a provider call.
-pub(crate) async fn connect(mut config: Config, deadline: Duration) -> Result<Session, SqlError> {
+pub(crate) async fn connect(address: &Address, deadline: Duration) -> Result<Session, SqlError> {
+    let tls = address.tls().map_err(|e| unreadable(&e))?;
+    let mut config = address.config().clone();
     config.application_name("orca").connect_timeout(limits::HTTP_CALL);
-    let connected = tokio::time::timeout(limits::HTTP_CALL, config.connect(NoTls)).await;
+    let connected = tokio::time::timeout(limits::HTTP_CALL, config.connect(tls.clone())).await;
     let (client, connection) =
         connected.map_err(|_| silent(limits::HTTP_CALL))?.map_err(|e| of(&e))?;
     // It ends with the client, or with the server; then every call says so.
     tokio::spawn(async move {
         let _ = connection.await;
     });
-    Ok(Session { client, deadline })
+    Ok(Session { client, tls, deadline })
 }
 
 #[async_trait]
@@ -46,7 +50,8 @@ impl Database for Session {
         let called = tokio::time::timeout(self.deadline, self.client.simple_query(sql)).await;
         let Ok(answered) = called else {
             let token = self.client.cancel_token();
-            let _ = tokio::time::timeout(limits::ADMIN_CALL, token.cancel_query(NoTls)).await;
+            let _ = tokio::time::timeout(limits::ADMIN_CALL, token.cancel_query(self.tls.clone()))
+                .await;
             return Err(silent(self.deadline));
         };
         let messages = answered.map_err(|e| of(&e))?;
@@ -68,6 +73,10 @@ impl Database for Session {
         let copied = tokio::time::timeout(self.deadline, copying).await;
         copied.map_err(|_| silent(self.deadline))?.map_err(|e| of(&e)).map(drop)
     }
+}
+
+fn unreadable(error: &AddressError) -> SqlError {
+    SqlError { code: "08001".to_owned(), message: error.to_string(), hint: None, position: None }
 }
 
 fn silent(deadline: Duration) -> SqlError {

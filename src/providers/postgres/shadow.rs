@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::address::Address;
 use super::binaries::{self, Binaries, Places};
 use super::cluster::{Cluster, ClusterError};
 use super::session::{self, Session};
@@ -85,7 +86,7 @@ async fn throwaway(
     let cluster = Cluster::start(&found, entropy).await?;
     let unreachable = |e| ShadowError::Unreachable("shadow", e);
     let session =
-        session::connect(cluster.config("postgres"), deadline).await.map_err(unreachable)?;
+        session::connect(&cluster.address("postgres"), deadline).await.map_err(unreachable)?;
     Ok(Shadow { session, version, major, home: Home::Throwaway(cluster) })
 }
 
@@ -96,21 +97,20 @@ async fn elsewhere(
     entropy: &Entropy,
 ) -> Result<Shadow, ShadowError> {
     let unreachable = |e| ShadowError::Unreachable("shadow", e);
-    let admin = session::connect_url(url.expose(), deadline).await.map_err(unreachable)?;
+    let admin = session::connect_url(url, deadline).await.map_err(unreachable)?;
     let here = identity(&admin).await.map_err(unreachable)?;
     if let Some(target) = target {
         let unreachable = |e| ShadowError::Unreachable("target", e);
-        let target = session::connect_url(target.expose(), deadline).await.map_err(unreachable)?;
+        let target = session::connect_url(target, deadline).await.map_err(unreachable)?;
         if identity(&target).await.map_err(unreachable)? == here {
             return Err(ShadowError::IsTheTarget);
         }
     }
     let name = format!("orca_shadow_{:012x}", entropy.next_u64() >> 16);
     admin.run(&format!("create database {name}")).await.map_err(unreachable)?;
-    let mut config: tokio_postgres::Config =
-        url.expose().parse().expect("it was connected to by this URL");
-    config.dbname(&name);
-    let session = session::connect(config, deadline).await.map_err(unreachable)?;
+    let address = Address::parse(url).expect("it was connected to by this URL");
+    let session =
+        session::connect(&address.with_database(&name), deadline).await.map_err(unreachable)?;
     let rows = session.run("show server_version").await.map_err(unreachable)?;
     let version = rows.into_iter().flatten().flatten().next().unwrap_or_default();
     let version = version.split_whitespace().next().unwrap_or_default().to_owned();

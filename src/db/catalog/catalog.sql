@@ -1,12 +1,11 @@
 -- The schema as lines: kind, name, definition. Equal schemas give equal lines on every server that
--- prints definitions alike. What Supabase and its extensions own is left out, but for policies and
--- triggers, which migrations put on tables of auth and storage.
+-- prints definitions alike. Extensions own what is left out, and so is what stands in the schemas of
+-- `orca.hidden_schemas`, but for policies and triggers, which migrations put on tables of others.
 with
 home as (
   select oid, nspname as name from pg_catalog.pg_namespace
-  where nspname !~ '^pg_' and nspname <> all (array['information_schema', 'auth', 'storage',
-    'realtime', 'extensions', 'vault', 'graphql', 'graphql_public', 'supabase_functions',
-    'supabase_migrations', 'net', 'cron', 'pgmq', 'pgsodium', 'pgtle', 'pgbouncer'])
+  where nspname !~ '^pg_' and nspname <> all (
+    pg_catalog.string_to_array(pg_catalog.current_setting('orca.hidden_schemas'), ','))
 ),
 owned as (select objid, classid from pg_catalog.pg_depend where deptype = 'e'),
 relation as (
