@@ -3,6 +3,7 @@
 
 pub(crate) mod atomic_file;
 pub(crate) mod bucket;
+pub(crate) mod call_made;
 pub(crate) mod clock;
 pub(crate) mod crash_point;
 pub(crate) mod digest;

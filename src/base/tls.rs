@@ -3,12 +3,45 @@
 //! In a slim container without CA files a client must still come to be, or a rollback would die.
 //! It stands in `base` because both the providers' HTTP client and the load driver speak TLS.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::{atomic_file, limits};
+
+/// Certificates that this run trusts beside the roots: a company's own authority.
+static ALSO: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
+
+/// Trusts the certificates in a PEM file beside the roots, from here on. To be called once, at the
+/// start; the error says what is wrong with the file.
+pub(crate) fn also_trust(file: &Path) -> Result<usize, String> {
+    let pem = atomic_file::read_text(file, limits::INPUT_FILE_BYTES_MAX)
+        .map_err(|error| error.to_string())?;
+    let certificates = authorities(&pem)?;
+    let count = certificates.len();
+    ALSO.set(certificates).map_err(|_| "other certificates are trusted already".to_owned())?;
+    Ok(count)
+}
+
+/// Every certificate in a PEM text, each one that can be an authority.
+fn authorities(pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    let certificates = read.map_err(|error| format!("not PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    for (number, certificate) in (1..).zip(&certificates) {
+        RootCertStore::empty()
+            .add(certificate.clone())
+            .map_err(|error| format!("certificate {number} in it cannot be used: {error}"))?;
+    }
+    Ok(certificates)
+}
 
 /// Whose certificates are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +132,16 @@ fn roots() -> RootCertStore {
         tracing::debug!("no native root certificates, using the built-in ones");
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
+    store.add_parsable_certificates(ALSO.get().into_iter().flatten().cloned());
     store
+}
+
+/// A certificate as PEM.
+#[cfg(test)]
+pub(crate) fn pem_of(certificate: &CertificateDer<'_>) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 #[cfg(test)]
@@ -108,5 +150,23 @@ mod tests {
     fn there_are_always_roots() {
         assert!(!super::roots().is_empty());
         assert_eq!(super::client_config().alpn_protocols.len(), 2);
+    }
+
+    #[test]
+    fn a_file_of_authorities_holds_certificates_and_nothing_broken() {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = super::pem_of(own.cert.der());
+        let count = |text: &str| super::authorities(text).map(|found| found.len());
+        assert_eq!(count(&pem), Ok(1));
+        assert_eq!(count(&format!("a note\n{pem}{pem}")), Ok(2));
+        let broken = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        for (text, said) in [
+            ("", "there is no certificate in it"),
+            ("plain text", "there is no certificate in it"),
+            (broken, "certificate 1 in it cannot be used"),
+        ] {
+            let why = count(text).unwrap_err();
+            assert!(why.contains(said), "{text}: {why}");
+        }
     }
 }

@@ -32,6 +32,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     speak(&env);
     panics(env.redactor());
     let context = context(&cli, env);
+    trust_also(&context);
     let verb = cli.command.name();
     let outcome =
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drive(cli.command, &context)))
@@ -42,6 +43,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                     .hint("report the lines above"))
             });
     finish(&context, verb, &outcome)
+}
+
+/// `ORCA_CA_FILE`: authorities beside the machine's own. A file that cannot be used is said and
+/// stops nothing: a rollback may not need it, and whatever does fails at its own call.
+fn trust_also(context: &Context) {
+    let Some(file) = context.env.get("ORCA_CA_FILE") else { return };
+    if let Err(why) = crate::base::tls::also_trust(&context.folder.join(file)) {
+        context.warn(format!("ORCA_CA_FILE: {file} is not used: {why}"));
+    }
 }
 
 fn drive(command: Command, context: &Context) -> Result<Report, Failure> {

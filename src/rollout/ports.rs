@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use crate::base::call_made::CallMade;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
@@ -56,6 +57,11 @@ pub(crate) trait Platform: Send + Sync {
     /// Sends one request for each of `count` different sticky keys through the front door and
     /// says who answered each.
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError>;
+
+    /// The calls made to the platform's own interface so far, where it keeps a record.
+    fn calls(&self) -> Vec<CallMade> {
+        Vec::new()
+    }
 }
 
 /// A deployment, with its commit where that is known.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::base::call_made::CallMade;
 use crate::base::clock;
 use crate::base::ids::DeploymentId;
 use crate::base::units::Micros;
@@ -66,6 +67,9 @@ pub(crate) struct RollbackDocument {
     stored: bool,
     /// `synced`, `no remote` or `pending: ...`.
     ledger: Option<String>,
+    /// The calls to the platform's own interface, in their order; requests of the front door are
+    /// not among them.
+    calls: Vec<CallMade>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -92,7 +96,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Ok(would(&rollback, &target));
     }
     let back = rollback.run(target).await?;
-    Ok(made(&back))
+    Ok(made(&back, rollback.platform.calls()))
 }
 
 /// Flags come before environment and file.
@@ -117,6 +121,7 @@ fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> Rollback
         verified_us: None,
         stored: true,
         ledger: None,
+        calls: Vec::new(),
     }
 }
 
@@ -128,7 +133,15 @@ fn would(rollback: &Rollback, target: &Target) -> Report {
     Report::new(Exit::Done, "orca.rollback/v1", &document, human).next("orca rollback --reason R")
 }
 
-fn made(back: &Back) -> Report {
+/// How many calls it took, changing ones first.
+fn called(calls: &[CallMade]) -> String {
+    let changes = calls.iter().filter(|call| call.is_change()).count();
+    let reads = calls.len() - changes;
+    let s = |count| if count == 1 { "" } else { "s" };
+    format!("platform calls: {changes} change{}, {reads} read{}\n", s(changes), s(reads))
+}
+
+fn made(back: &Back, calls: Vec<CallMade>) -> Report {
     let (exit, traffic, sentence) = match back.proof {
         TrafficProof::Verified => (Exit::Done, "verified", "verified"),
         TrafficProof::Requested => {
@@ -140,10 +153,11 @@ fn made(back: &Back) -> Report {
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}",
+        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}",
         target.deployment,
         back.headline,
         verified.unwrap_or_default(),
+        called(&calls),
         back.unstored.map(|text| format!("warning: {text}\n")).unwrap_or_default(),
         render::ledger::line(&back.ledger),
     );
@@ -154,6 +168,7 @@ fn made(back: &Back) -> Report {
         verified_us: back.verified_us,
         stored: back.unstored.is_none(),
         ledger: Some(render::ledger::word(&back.ledger)),
+        calls,
         ..document(target, render::plan::steps(&back.plan), back.headline.clone())
     };
     let report = Report::new(exit, "orca.rollback/v1", &document, human);

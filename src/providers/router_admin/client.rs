@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::base::call_made::CallMade;
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::limits;
 use crate::base::redact::Secret;
@@ -62,6 +63,11 @@ impl RouterAdmin {
     /// The same, in the name of `who`.
     pub(crate) fn acting_as(self, who: &str) -> Self {
         Self { actor: Some(who.to_owned()), ..self }
+    }
+
+    /// The calls made so far.
+    pub(crate) fn calls(&self) -> Vec<CallMade> {
+        self.http.calls()
     }
 
     pub(crate) async fn state(&self) -> Result<StateAnswer, RouterAdminError> {

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::client::{RouterAdmin, RouterAdminError};
+use crate::base::call_made::CallMade;
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
@@ -278,6 +279,10 @@ impl Platform for RouterPlatform {
             answers.extend(answer.ok());
         }
         Ok(answers)
+    }
+
+    fn calls(&self) -> Vec<CallMade> {
+        self.admin.calls()
     }
 }
 
