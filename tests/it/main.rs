@@ -8,6 +8,7 @@ mod support;
 mod bad_luck;
 mod command_line;
 mod db_backup;
+mod contract;
 mod db_lint;
 mod db_protection;
 mod db_shadow;
