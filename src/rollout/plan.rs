@@ -180,7 +180,7 @@ pub(super) mod tests {
             let capabilities = Capabilities {
                 weights,
                 holds_grant: true,
-                measures: true,
+                measures: super::super::ports::Measures::UsersAndProbes,
                 stickiness: String::new(),
                 state_holder: String::new(),
                 abort_cost: String::new(),

@@ -44,7 +44,7 @@ pub(crate) trait Platform: Send + Sync {
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError>;
 
     /// What each arm has answered since the canary was staged. Asked only where
-    /// [`Capabilities::measures`] says so.
+    /// [`Capabilities::measures`] is more than nothing.
     async fn samples(&self) -> Result<Samples, PlatformError>;
 
     /// How a request reaches this arm and no other, for load that compares both.
@@ -84,8 +84,8 @@ pub(crate) struct Capabilities {
     pub(crate) weights: Weights,
     /// Whether a weight falls back to base by itself unless it is renewed.
     pub(crate) holds_grant: bool,
-    /// Whether it counts what each arm answers to users. Without that paired load must decide.
-    pub(crate) measures: bool,
+    /// What it counts of each arm's answers.
+    pub(crate) measures: Measures,
     /// What keeps a user on one version, in words: `cookie or x-user-id`.
     pub(crate) stickiness: String,
     /// Where the split is kept, in words: `router at 127.0.0.1:9000`.
@@ -114,6 +114,14 @@ pub(crate) struct Door {
     pub(crate) url: String,
     /// Sent with every request.
     pub(crate) headers: Vec<(String, String)>,
+}
+
+/// What a platform counts of each arm's answers. What it does not count, paired load counts itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Measures {
+    Nothing,
+    Users,
+    UsersAndProbes,
 }
 
 /// Which weights a platform can hold.

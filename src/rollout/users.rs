@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::arms::{self, ArmsPolicy};
-use super::ports::{Platform, Samples};
+use super::ports::{Measures, Platform, Samples};
 use super::samples::{Source, StageSeen};
 use crate::base::ids::CheckId;
 use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
@@ -31,7 +31,7 @@ impl Check for UsersCheck {
     }
 
     async fn observe(&self, _: &Look) -> Result<StageSeen, Unseen> {
-        if !self.platform.capabilities().measures {
+        if self.platform.capabilities().measures == Measures::Nothing {
             return Ok(StageSeen::uncounted());
         }
         let began = self.began.as_ref().ok_or_else(|| {

@@ -11,8 +11,8 @@ use super::world::{World, commit_of, deployment, upstream};
 use crate::base::clock::Timestamp;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
-    Arm, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
-    PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
+    Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
+    ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
 };
 use crate::router::state::{Audience, Expected, Refusal, RouterState, Staging, Upstream};
 
@@ -258,7 +258,7 @@ impl Platform for SimPlatform {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
-            measures: true,
+            measures: Measures::UsersAndProbes,
             stickiness: "user".to_owned(),
             state_holder: NAME.to_owned(),
             abort_cost: "one call".to_owned(),

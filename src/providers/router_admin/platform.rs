@@ -2,20 +2,19 @@
 //! front door is asked who serves.
 
 use async_trait::async_trait;
-use serde::Deserialize;
 
 use super::client::{RouterAdmin, RouterAdminError};
 use crate::base::call_made::CallMade;
 use crate::base::clock::{Entropy, Timestamp};
-use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId};
-use crate::base::limits;
 use crate::gate::clearance::Warrant;
-use crate::providers::http::{Call, HttpClient, HttpError};
+use crate::providers::front::FrontDoor;
+use crate::providers::http::{HttpClient, HttpError};
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState,
-    ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder, Weights,
+    Arm, ArmSamples, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError,
+    PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
+    Weights,
 };
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::metrics::{ArmMetrics, RouterMetrics};
@@ -24,19 +23,13 @@ use crate::router::state::{Audience, Expected, RouterState, Upstream};
 
 /// By which the router tells testers' requests: the arm that must answer.
 const ARM_HEADER: &str = "x-orca-arm";
-/// How many probes of the front door are under way at once.
-const PROBES_AT_ONCE: usize = 16;
 
 /// A router, by its admin interface and its front door.
 #[derive(Debug, Clone)]
 pub(crate) struct RouterPlatform {
     admin: RouterAdmin,
-    /// Where users come in; without a slash at the end.
-    front: String,
-    http: HttpClient,
+    front: FrontDoor,
     name: String,
-    /// Makes the probes' keys differ from run to run.
-    entropy: Entropy,
 }
 
 impl RouterPlatform {
@@ -46,9 +39,8 @@ impl RouterPlatform {
         admin: RouterAdmin,
         entropy: Entropy,
     ) -> Result<Self, HttpError> {
-        let http = HttpClient::direct(entropy.clone())?;
-        let front = front.trim_end_matches('/').to_owned();
-        Ok(Self { admin, front, http, name: format!("the router at {admin_url}"), entropy })
+        let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy);
+        Ok(Self { admin, front, name: format!("the router at {admin_url}") })
     }
 
     fn state_of(&self, answer: Answered) -> Result<PlatformState, PlatformError> {
@@ -137,27 +129,6 @@ impl RouterPlatform {
             other => other,
         }
     }
-
-    async fn version(&self, call: Call) -> Result<Option<Identity>, HttpError> {
-        let answer = self.http.send(&call).await?;
-        Ok((answer.status == 200).then(|| identity_in(&answer.body)).flatten())
-    }
-
-    async fn probe(&self, key: String) -> ProbeAnswer {
-        let mut call = Call::get(format!("{}/version", self.front));
-        call.timeout = limits::ADMIN_CALL;
-        call.headers = vec![("x-user-id", key.clone()), ("x-orca-probe", "read-back".to_owned())];
-        let Ok(answer) = self.http.send(&call).await else {
-            return ProbeAnswer { key, arm: None, commit: None };
-        };
-        let arm = match answer.headers.get("x-orca-served-by").map(String::as_str) {
-            Some("base") => Some(Arm::Base),
-            Some("canary") => Some(Arm::Canary),
-            _ => None,
-        };
-        let commit = identity_in(&answer.body).map(|identity| identity.commit);
-        ProbeAnswer { key, arm, commit }
-    }
 }
 
 type Answered = Result<StateAnswer, RouterAdminError>;
@@ -168,7 +139,7 @@ impl Platform for RouterPlatform {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
-            measures: true,
+            measures: Measures::UsersAndProbes,
             stickiness: "user, tenant, session, else the router's own cookie".to_owned(),
             state_holder: self.name.clone(),
             abort_cost: "one call, at once for new requests".to_owned(),
@@ -247,7 +218,7 @@ impl Platform for RouterPlatform {
             Arm::Canary => "canary",
         };
         let headers = vec![(ARM_HEADER.to_owned(), name.to_owned())];
-        Ok(Door { url: self.front.clone(), headers })
+        Ok(Door { url: self.front.url().to_owned(), headers })
     }
 
     /// Asks the deployment itself, not through the front door.
@@ -258,27 +229,11 @@ impl Platform for RouterPlatform {
             Arm::Canary => answer.state.canary,
         };
         let Some(upstream) = upstream else { return Ok(None) };
-        let mut call = Call::get(format!("{}/version", upstream.url.trim_end_matches('/')));
-        call.timeout = limits::ADMIN_CALL;
-        self.version(call).await.map_err(|error| self.unavailable(&error))
+        self.front.version_at(&upstream.url).await.map_err(|error| self.unavailable(&error))
     }
 
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError> {
-        let run = self.entropy.next_u64();
-        let mut answers = Vec::new();
-        let mut waiting = tokio::task::JoinSet::new();
-        for number in 0..count {
-            let probe = self.clone();
-            let key = format!("orca-probe-{run:x}-{number}");
-            waiting.spawn(async move { probe.probe(key).await });
-            if waiting.len() >= PROBES_AT_ONCE {
-                answers.extend(waiting.join_next().await.and_then(Result::ok));
-            }
-        }
-        while let Some(answer) = waiting.join_next().await {
-            answers.extend(answer.ok());
-        }
-        Ok(answers)
+        Ok(self.front.probe_keys(count).await)
     }
 
     fn calls(&self) -> Vec<CallMade> {
@@ -294,19 +249,6 @@ fn upstream(deployment: &DeploymentId, commit: Option<&CommitId>) -> Upstream {
         commit: commit.map(ToString::to_string),
         digest: None,
     }
-}
-
-#[derive(Deserialize)]
-struct Version {
-    commit: Option<String>,
-    digest: Option<String>,
-}
-
-/// What `/version` says; a digest in another form than `sha256:...` is none.
-fn identity_in(body: &[u8]) -> Option<Identity> {
-    let version: Version = serde_json::from_slice(body).ok()?;
-    let commit = CommitId::new(version.commit?).ok()?;
-    Some(Identity { commit, digest: version.digest.as_deref().and_then(Digest::parse) })
 }
 
 fn source_samples(

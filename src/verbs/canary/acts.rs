@@ -18,7 +18,7 @@ use crate::gate::ruling::Ruling;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
 use crate::rollout::machine::{Action, At, Event, Found, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
-use crate::rollout::ports::{Arm, PlatformError, Raise, RaiseTerms, Refused};
+use crate::rollout::ports::{Arm, Measures, PlatformError, Raise, RaiseTerms, Refused};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::read_back;
 use crate::verbs::ship::{Fleet, PhaseGate};
@@ -282,7 +282,7 @@ impl Acts<'_> {
         let place = (stage, self.plan);
         let rollout = self.started.rollout.clone();
         let decided = self.watch.stage_decided(self.fleet, &rollout, place, next, judged).await;
-        let users = if self.fleet.platform.capabilities().measures {
+        let users = if self.fleet.platform.capabilities().measures >= Measures::Users {
             let (requests, failed) = (decided.canary_requests, decided.canary_errors);
             format!("{requests} user requests on the new version, {failed} failed")
         } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::units::{Micros, Rate, Weight};
 use crate::rollout::arms::ArmsPolicy;
 use crate::rollout::plan::{DecideBy, RolloutPlan};
-use crate::rollout::ports::Capabilities;
+use crate::rollout::ports::{Capabilities, Measures};
 use crate::rollout::samples::Source;
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
@@ -58,7 +58,7 @@ impl Judging {
             Some(load) => load.lacks(),
         };
         (1..).zip(&plan.stages).find_map(|(number, at)| match (at.decide_by, &lacks) {
-            (DecideBy::Users, _) if !platform.measures => Some(format!(
+            (DecideBy::Users, _) if platform.measures == Measures::Nothing => Some(format!(
                 "stage {number} at {} is decided by users, and {} does not count what each \
                  version answers",
                 at.weight, platform.state_holder
@@ -180,11 +180,26 @@ mod tests {
         let paired = plan(&[(500, 60, DecideBy::Paired), (10_000, 60, DecideBy::Paired)]);
         let sends = |lacks| Some(Arc::new(Sends(lacks)) as Arc<dyn PairedLoad>);
         for (plan, measures, load, expected) in [
-            (&by_users, true, sends(None), None),
-            (&by_users, false, sends(None), Some("stage 2 at 100 % is decided by users")),
-            (&paired, false, sends(None), None),
-            (&paired, false, None, Some("stage 1 at 5 % is decided by paired load: it cannot")),
-            (&paired, true, sends(Some("nothing is safe")), Some("paired load: nothing is safe")),
+            (&by_users, Measures::Users, sends(None), None),
+            (
+                &by_users,
+                Measures::Nothing,
+                sends(None),
+                Some("stage 2 at 100 % is decided by users"),
+            ),
+            (&paired, Measures::Nothing, sends(None), None),
+            (
+                &paired,
+                Measures::Nothing,
+                None,
+                Some("stage 1 at 5 % is decided by paired load: it cannot"),
+            ),
+            (
+                &paired,
+                Measures::Users,
+                sends(Some("nothing is safe")),
+                Some("paired load: nothing is safe"),
+            ),
         ] {
             let platform = Capabilities {
                 weights: crate::rollout::ports::Weights::Any,

@@ -12,7 +12,7 @@ use crate::ledger::entry::{Body, Outcome, RolloutEnd, RolloutStarted};
 use crate::ledger::fold::State;
 use crate::rollout::machine::Event;
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
-use crate::rollout::ports::{Capabilities, PlatformError, PlatformState, StageOrder};
+use crate::rollout::ports::{Arm, Capabilities, PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
 use crate::verbs::settle;
@@ -113,6 +113,9 @@ impl Canary<'_> {
         let by_users = self.plan.stages.iter().any(|stage| stage.decide_by == DecideBy::Users);
         if by_users && !self.force_undecidable {
             self.refuse_undecidable().await?;
+        }
+        if self.plan.stages.iter().any(|stage| stage.decide_by == DecideBy::Paired) {
+            self.fleet.platform.door(Arm::Base).await?;
         }
         let held = ship.take_lease_above(seen.epoch).await?;
         let seen = self.end_unattended(&state, seen, &held).await?;

@@ -20,7 +20,7 @@ use crate::rollout::arms;
 use crate::rollout::decision::StageJudgement;
 use crate::rollout::machine::{At, Event, Found, StageNext, State};
 use crate::rollout::plan::{DecideBy, RolloutPlan};
-use crate::rollout::ports::{PlatformError, PlatformState, Samples};
+use crate::rollout::ports::{Measures, PlatformError, PlatformState, Samples};
 use crate::rollout::probes::{Counted, ProbesCheck};
 use crate::rollout::samples::{Source, StageSeen};
 use crate::rollout::tally::Tally;
@@ -71,7 +71,7 @@ impl Watch {
     pub(crate) async fn begin_stage(&mut self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) {
         self.began = None;
         self.users = None;
-        let snapshot = if fleet.platform.capabilities().measures {
+        let snapshot = if fleet.platform.capabilities().measures >= Measures::Users {
             match fleet.platform.samples().await {
                 Ok(snapshot) => Some(snapshot),
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Watch {
         let load = Arc::clone(self.judging.paired.as_ref()?);
         let platform = Arc::clone(&fleet.platform);
         // Where nobody else looks at users, a stage that holds must not be left alone.
-        let span = if platform.capabilities().measures {
+        let span = if platform.capabilities().measures >= Measures::Users {
             at.bake
         } else {
             Micros(at.bake.0.saturating_add(at.max_hold.0))
@@ -132,7 +132,7 @@ impl Watch {
             began: began.clone(),
             policy: judging.policy(plan, stage, Source::Users),
         });
-        let counted = if fleet.platform.capabilities().measures {
+        let counted = if fleet.platform.capabilities().measures == Measures::UsersAndProbes {
             Counted::ByPlatform(Arc::clone(&fleet.platform), began.map(Box::new))
         } else {
             Counted::ByLoad(tally)

@@ -18,8 +18,8 @@ use crate::ledger::fixture::{
 };
 use crate::ledger::fold::State;
 use crate::rollout::ports::{
-    Arm, Capabilities, Door, Identity, Known, Platform, PlatformError, PlatformState, ProbeAnswer,
-    PromoteOrder, Raise, Samples, StageOrder, Weights,
+    Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
+    ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
 use crate::verbs::book::{Book, BookError, Held, Note, Sync};
 use crate::verbs::settle;
@@ -137,7 +137,7 @@ impl Platform for Scripted {
         Capabilities {
             weights: Weights::Any,
             holds_grant: true,
-            measures: true,
+            measures: Measures::UsersAndProbes,
             stickiness: String::new(),
             state_holder: "it".to_owned(),
             abort_cost: String::new(),
