@@ -149,6 +149,8 @@ codes! {
     BackupUnusable => "ORCA-2035",
     /// A restore that could not be tried.
     RestoreUntried => "ORCA-2036",
+    /// Migrations that do not replay.
+    NoReplay => "ORCA-2037",
     /// A bug.
     Bug => "ORCA-1900",
 }

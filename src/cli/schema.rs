@@ -49,6 +49,7 @@ documents! {
     "router.promote" => crate::router::api::PromoteRequest,
     "router.previous" => crate::router::api::PreviousRequest,
     "orca.db-shadow/v1" => super::args::db_shadow::ShadowDocument,
+    "orca.db-drift/v1" => super::args::db_drift::DriftDocument,
     "orca.db-backup/v1" => super::args::db_backup::BackupDocument,
     "orca.db-restore-check/v1" => super::args::db_restore_check::RestoreDocument,
     "orca.backup/v1" => crate::db::backup::manifest::Manifest,

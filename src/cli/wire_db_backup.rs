@@ -8,12 +8,16 @@ use super::explain::Code;
 use super::failure::Failure;
 use super::wire_db::places;
 use super::{wire, wire_fleet};
+use crate::base::limits;
 use crate::base::redact::Secret;
 use crate::db::backup::facts::FactsError;
 use crate::db::backup::manifest::{Manifest, ManifestError};
+use crate::db::shadow::ports::{Database as _, SqlError};
+use crate::providers::postgres::address::Address;
 pub(crate) use crate::providers::postgres::dump::Place;
 use crate::providers::postgres::dump::{self, DumpError, Ready};
 use crate::providers::postgres::restore::{self, RestoreError, Restored};
+use crate::providers::postgres::session::{self, Session};
 use crate::verbs::book::Sync;
 use crate::verbs::database_step::{self, Done};
 
@@ -27,6 +31,24 @@ pub(crate) fn target(flag: Option<&str>, context: &Context) -> Result<Secret, Fa
     })?;
     context.redactor.learn_url(url.expose());
     Ok(url)
+}
+
+/// A connection on which nothing can be changed.
+pub(crate) async fn read_only(url: &Secret, timeout: Duration) -> Result<Session, Failure> {
+    Address::parse(url).map_err(DumpError::Address)?;
+    let session = session::connect_url(url, timeout + limits::HTTP_CALL).await;
+    let session = session.map_err(DumpError::Unreachable)?;
+    let settings = format!(
+        "set default_transaction_read_only = on; set statement_timeout = {}; set lock_timeout = '10s'",
+        timeout.as_millis()
+    );
+    session.run(&settings).await.map_err(DumpError::Unreachable)?;
+    Ok(session)
+}
+
+/// The target answered with an error.
+pub(crate) fn unreadable(error: &SqlError) -> Failure {
+    DumpError::Unreachable(error.clone()).into()
 }
 
 /// Connects, opens a snapshot and finds the program.

@@ -3,6 +3,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod catalog;
+pub(crate) mod drift;
 pub(crate) mod lint;
 pub(crate) mod protection;
 pub(crate) mod rpc;

@@ -9,6 +9,7 @@ mod bad_luck;
 mod command_line;
 mod db_backup;
 mod contract;
+mod db_drift;
 mod db_lint;
 mod db_protection;
 mod db_shadow;

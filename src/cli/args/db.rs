@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{db_backup, db_lint, db_restore_check, db_shadow};
+use super::{db_backup, db_drift, db_lint, db_restore_check, db_shadow};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -19,6 +19,8 @@ enum Verb {
     Lint(db_lint::Args),
     /// Replay every migration of a Supabase project on a throwaway Postgres
     Shadow(db_shadow::Args),
+    /// Say how a database differs from what its migrations make
+    Drift(db_drift::Args),
     /// Dump a database with what a restore must bring back, from one snapshot
     Backup(db_backup::Args),
     /// Restore a backup into a throwaway Postgres and compare every table
@@ -29,6 +31,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     match &args.verb {
         Verb::Lint(args) => db_lint::run(args, context).await,
         Verb::Shadow(args) => db_shadow::run(args, context).await,
+        Verb::Drift(args) => db_drift::run(args, context).await,
         Verb::Backup(args) => db_backup::run(args, context).await,
         Verb::RestoreCheck(args) => db_restore_check::run(args, context).await,
     }

@@ -1,7 +1,7 @@
 //! `orca db shadow`: every migration of the project, replayed on a throwaway Postgres.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -84,6 +84,25 @@ pub(crate) struct Baseline {
     keys: BTreeSet<String>,
 }
 
+impl Baseline {
+    /// Reads the file, where one was named.
+    pub(super) fn read(file: Option<&Path>, context: &Context) -> Result<Self, Failure> {
+        let Some(file) = file else { return Ok(Self::default()) };
+        let wrong = |why: String| {
+            let text = format!("{}: {why}", file.display());
+            Failure::new(Code::Input, Exit::Usage, text)
+                .hint("a baseline is {\"keys\": [\"...\"]}, with keys as --json prints them")
+        };
+        let text = std::fs::read_to_string(context.folder.join(file));
+        let text = text.map_err(|e| wrong(e.to_string()))?;
+        serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))
+    }
+
+    pub(super) fn knows(&self, key: &str) -> bool {
+        self.keys.contains(key)
+    }
+}
+
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let project = migrations::read(&context.folder)?.filter(|found| !found.files.is_empty());
     let project = project.ok_or_else(|| {
@@ -91,7 +110,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         Failure::new(Code::NoMigrations, Exit::Usage, text)
             .hint("orca -C FOLDER db shadow runs it in the folder that holds supabase/")
     })?;
-    let baseline = args.baseline(context)?;
+    let baseline = Baseline::read(args.baseline.as_deref(), context)?;
     let asked = Asked {
         shadow_url: args.shadow_url.as_deref().map(Secret::new),
         target_url: args.target_url.as_deref().map(Secret::new),
@@ -152,19 +171,6 @@ impl Args {
         let applied = applied(base, &paths, context)?;
         let new = paths.iter().position(|path| !is_applied(&applied, path));
         Ok(new.unwrap_or(paths.len()))
-    }
-
-    fn baseline(&self, context: &Context) -> Result<Baseline, Failure> {
-        let Some(file) = &self.baseline else { return Ok(Baseline::default()) };
-        let wrong = |why: String| {
-            let text = format!("{}: {why}", file.display());
-            Failure::new(Code::Input, Exit::Usage, text).hint(
-                "a baseline is {\"keys\": [\"...\"]}, with keys as orca db shadow prints them",
-            )
-        };
-        let text = std::fs::read_to_string(context.folder.join(file));
-        let text = text.map_err(|e| wrong(e.to_string()))?;
-        serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))
     }
 
     fn report(

@@ -8,6 +8,7 @@ pub(crate) mod canary_start;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod db_backup;
+pub(crate) mod db_drift;
 pub(crate) mod db_lint;
 pub(crate) mod db_restore_check;
 pub(crate) mod db_shadow;

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::canonical::canonical;
+use super::canonical::{canonical, canonical_view};
 use crate::base::digest::Digest;
 use crate::db::shadow::ports::{Database, SqlError};
 
@@ -58,7 +58,9 @@ fn line(row: Vec<Option<String>>) -> Line {
     let mut cells = row.into_iter().map(Option::unwrap_or_default);
     let mut next = || cells.next().unwrap_or_default();
     let (kind, name) = (next(), next());
-    Line { kind, name, definition: canonical(&next()) }
+    let text = next();
+    let definition = if kind == "view" { canonical_view(&text) } else { canonical(&text) };
+    Line { kind, name, definition }
 }
 
 /// The hash of all lines. Lengths keep two cells from reading as one.
