@@ -132,6 +132,7 @@ fn describe(body: &Body) -> (String, String, Option<Verdict>) {
         ),
         Body::LowerIntended { to, reason, .. } => plain("Going back", format!("to {to}: {reason}")),
         Body::StepEnded { outcome, detail, .. } => plain(outcome_text(*outcome), detail.clone()),
+        Body::StageBegan(s) => plain("Stage began", format!("{} at {}", s.stage, s.weight)),
         Body::StageDecided(s) => {
             (format!("Stage {} ({})", s.stage, s.weight), s.headline.clone(), Some(s.verdict))
         }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+pub(crate) use super::rollout_entry::{RolloutEnd, RolloutStarted, StageBegan, StageDecided};
 use crate::base::clock::Timestamp;
 use crate::base::digest::{Digest, canonical_json};
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
@@ -135,6 +135,8 @@ pub(crate) enum Body {
         outcome: Outcome,
         detail: String,
     },
+    /// A stage has its weight; what is measured of it counts from here.
+    StageBegan(StageBegan),
     StageDecided(StageDecided),
     RolloutEnded {
         rollout: OrcaId,
@@ -172,55 +174,6 @@ pub(crate) struct RcTagged {
     pub(crate) since: Option<ReleaseName>,
     /// Why this bump.
     pub(crate) reason: String,
-}
-
-/// The beginning of a canary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RolloutStarted {
-    pub(crate) rollout: OrcaId,
-    pub(crate) release: ReleaseName,
-    pub(crate) commit: CommitId,
-    pub(crate) digest: Option<Digest>,
-    pub(crate) canary: DeploymentId,
-    pub(crate) base: DeploymentId,
-    pub(crate) base_commit: Option<CommitId>,
-    /// The stages as they will run: the resolved rollout plan.
-    pub(crate) plan: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct StageDecided {
-    pub(crate) rollout: OrcaId,
-    /// 1-based.
-    pub(crate) stage: u32,
-    pub(crate) weight: Weight,
-    pub(crate) verdict: Verdict,
-    /// What the machine does next: `raise`, `hold`, `abort`, `withdraw`, `done`.
-    pub(crate) next: String,
-    pub(crate) headline: String,
-    /// Requests by users on each arm during the stage, and how many of them failed.
-    pub(crate) base_requests: u64,
-    pub(crate) base_errors: u64,
-    pub(crate) canary_requests: u64,
-    pub(crate) canary_errors: u64,
-}
-
-/// How a rollout ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RolloutEnd {
-    /// All traffic is on the canary, the old base is kept ready.
-    Complete,
-    /// A judged breach: this condemns the commit in this environment.
-    RolledBack,
-    /// Undecided until `max_hold`: not a failed change.
-    Withdrawn,
-    /// Ctrl-C, SIGTERM or `canary abort`: not a failed change.
-    Aborted,
-    /// Nobody renewed the grant; users are back on base.
-    GrantEnded,
 }
 
 /// Traffic went back to an earlier version.
@@ -277,7 +230,7 @@ pub(crate) enum Outcome {
 
 impl Body {
     /// Every kind this orca knows, as `kind` is written.
-    pub(crate) const KINDS: [&str; 20] = [
+    pub(crate) const KINDS: [&str; 21] = [
         "rc_tagged",
         "frozen",
         "unfrozen",
@@ -291,6 +244,7 @@ impl Body {
         "ruled",
         "lower_intended",
         "step_ended",
+        "stage_began",
         "stage_decided",
         "rollout_ended",
         "rolled_back",
@@ -316,6 +270,7 @@ impl Body {
             Self::Ruled { .. } => "ruled",
             Self::LowerIntended { .. } => "lower_intended",
             Self::StepEnded { .. } => "step_ended",
+            Self::StageBegan(_) => "stage_began",
             Self::StageDecided(_) => "stage_decided",
             Self::RolloutEnded { .. } => "rollout_ended",
             Self::RolledBack(_) => "rolled_back",
@@ -347,6 +302,7 @@ impl Body {
                 | Self::RaiseIntended { .. }
                 | Self::PromoteIntended { .. }
                 | Self::LowerIntended { .. }
+                | Self::StageBegan(_)
                 | Self::StageDecided(_)
                 | Self::RolloutEnded { .. }
                 | Self::RolledBack(_)
@@ -371,6 +327,7 @@ impl Body {
             Self::Ruled { .. }
             | Self::LowerIntended { .. }
             | Self::StepEnded { .. }
+            | Self::StageBegan(_)
             | Self::StageDecided(_)
             | Self::RolloutEnded { .. }
             | Self::RolledBack(_)

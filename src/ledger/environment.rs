@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{
-    Body, Entry, Outcome, Promoted, RolledBack, RolloutEnd, RolloutStarted, StageDecided,
-    TrafficProof,
+    Body, Entry, Outcome, Promoted, RolledBack, RolloutEnd, RolloutStarted, StageBegan,
+    StageDecided, TrafficProof,
 };
 use super::fold::{Arrival, Author};
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
 use crate::base::units::Weight;
@@ -35,18 +36,60 @@ pub(crate) struct Base {
     pub(crate) reached: Reached,
 }
 
+/// A stage that has its weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Began {
+    /// 1-based.
+    pub(crate) stage: u32,
+    pub(crate) at: Timestamp,
+    /// What each arm had answered until then.
+    pub(crate) samples: Option<Digest>,
+}
+
 /// A rollout from its start to a promotion, a rollback or another end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rollout {
     pub(crate) started: RolloutStarted,
     pub(crate) by: Author,
-    pub(crate) stages: Vec<StageDecided>,
+    pub(crate) began: Vec<Began>,
+    /// What was decided, and when.
+    pub(crate) stages: Vec<(StageDecided, Timestamp)>,
     /// The weight of the last raise that is not known to have failed.
     pub(crate) weight: Weight,
     /// A raise whose outcome nobody wrote: its step and the weight it wanted.
     pub(crate) open_raise: Option<(OrcaId, Weight)>,
     /// All stages are done; a promotion or a rollback is next.
     pub(crate) complete: bool,
+}
+
+impl Rollout {
+    /// The stage at hand, from 0, with its beginning where it has its weight.
+    pub(crate) fn place(&self) -> (usize, Option<&Began>) {
+        let index = |stage: u32| usize::try_from(stage).unwrap_or(usize::MAX);
+        let passed = self.stages.last().filter(|(said, _)| said.next == "raise");
+        let done = passed.map_or(0, |(said, _)| index(said.stage));
+        match self.began.last() {
+            Some(began) if index(began.stage) > done => (index(began.stage) - 1, Some(began)),
+            _ => (done, None),
+        }
+    }
+
+    /// How often a stage (1-based) was decided.
+    pub(crate) fn looks(&self, stage: usize) -> u32 {
+        let about = self.stages.iter().filter(|(said, _)| usize::try_from(said.stage) == Ok(stage));
+        u32::try_from(about.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Said again of the same stage, it only brings the samples that were missing.
+    fn begin(&mut self, began: &StageBegan, at: Timestamp) {
+        let known = self.began.last_mut().filter(|known| known.stage == began.stage);
+        if let Some(known) = known {
+            known.samples = began.samples.or(known.samples);
+            return;
+        }
+        let (stage, samples) = (began.stage, began.samples);
+        self.began.push(Began { stage, at, samples });
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,9 +137,14 @@ impl EnvironmentState {
                     running.open_raise = Some((step.clone(), *to));
                 }
             }
+            Body::StageBegan(began) => {
+                if let Some(running) = self.running(&began.rollout) {
+                    running.begin(began, by.at);
+                }
+            }
             Body::StageDecided(decided) => {
                 if let Some(running) = self.running(&decided.rollout) {
-                    running.stages.push(decided.clone());
+                    running.stages.push((decided.clone(), by.at));
                 }
             }
             Body::RolloutEnded { rollout, end, reason } => self.end(rollout, *end, reason, by),
@@ -147,6 +195,7 @@ impl EnvironmentState {
         self.rollout = Some(Rollout {
             started: started.clone(),
             by: by.clone(),
+            began: Vec::new(),
             stages: Vec::new(),
             weight: Weight::ZERO,
             open_raise: None,

@@ -205,7 +205,10 @@ impl State {
                 self.void_and_thaw(entry, &by);
                 self.in_environment(entry, &by, arrival);
             }
-            Body::RolloutStarted(_) | Body::StageDecided(_) | Body::Stable { .. } => {
+            Body::RolloutStarted(_)
+            | Body::StageBegan(_)
+            | Body::StageDecided(_)
+            | Body::Stable { .. } => {
                 self.in_environment(entry, &by, arrival);
             }
             // The chain unwraps these before they are folded.

@@ -59,7 +59,8 @@ impl Lease {
         }
     }
 
-    fn is_live(&self, now: Timestamp) -> bool {
+    /// Whether somebody holds it at `now`.
+    pub(crate) fn is_live(&self, now: Timestamp) -> bool {
         self.holder.is_some() && now < self.expires_at
     }
 }

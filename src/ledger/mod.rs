@@ -11,6 +11,7 @@ pub(crate) mod ports;
 pub(crate) mod reconcile;
 pub(crate) mod sign;
 pub(crate) mod restore;
+mod rollout_entry;
 pub(crate) mod sentence;
 pub(crate) mod store;
 pub(crate) mod story;

@@ -269,6 +269,20 @@ impl Ledger {
         })
     }
 
+    /// The newest lease of `environment` that is known here, without asking the remote.
+    pub(crate) fn lease(&self, environment: &Environment) -> Result<Option<Lease>, LedgerError> {
+        let sides = [Side::Here, Side::There];
+        let mut known = Vec::new();
+        for side in sides {
+            let stored = self.storage.lease(environment, side)?;
+            known.extend(stored.map(|s| Lease::parse(&s.bytes)).transpose()?);
+        }
+        // A takeover has the higher epoch; of one epoch, what was renewed or given back last.
+        Ok(known
+            .into_iter()
+            .reduce(|here, there| if there.epoch >= here.epoch { there } else { here }))
+    }
+
     /// Prolongs a lease that is still mine.
     pub(crate) fn renew_lease(
         &mut self,

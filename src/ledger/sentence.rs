@@ -47,6 +47,9 @@ pub(crate) fn sentence(body: &Body) -> String {
         ),
         Body::LowerIntended { to, reason, .. } => format!("goes back to {to}: {reason}"),
         Body::StepEnded { outcome, detail, .. } => format!("{}: {detail}", outcome_word(*outcome)),
+        Body::StageBegan(began) => {
+            format!("stage {} has its weight: {} on the canary", began.stage, began.weight)
+        }
         Body::StageDecided(decided) => stage(decided),
         Body::RolloutEnded { end, reason, .. } => format!("canary {}: {reason}", end_word(*end)),
         Body::RolledBack(back) => went_back(back),

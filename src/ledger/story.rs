@@ -75,6 +75,7 @@ impl Known {
                 }
                 ours
             }
+            Body::StageBegan(began) => self.rollouts.contains(&began.rollout),
             Body::StageDecided(decided) => self.rollouts.contains(&decided.rollout),
             Body::RolloutEnded { rollout, .. } => self.rollouts.contains(rollout),
             Body::RaiseIntended { step, rollout, .. } => {

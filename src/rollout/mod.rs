@@ -11,6 +11,7 @@ pub(crate) mod ports;
 pub(crate) mod probes;
 pub(crate) mod ready;
 pub(crate) mod samples;
+pub(crate) mod snapshot;
 pub(crate) mod step;
 pub(crate) mod tally;
 pub(crate) mod users;

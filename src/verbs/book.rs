@@ -11,6 +11,7 @@ use crate::base::digest::Digest;
 use crate::base::ids::{Environment, OrcaId};
 use crate::ledger::entry::{Body, Entry};
 use crate::ledger::fold::State;
+use crate::ledger::lease::Lease;
 pub(crate) use crate::ledger::unsound::Unsound;
 
 /// Why the ledger did not do what was asked.
@@ -137,6 +138,9 @@ pub(crate) trait Book: Send + std::marker::Sync {
 
     /// Takes the lease whoever holds it, for going back.
     async fn preempt_lease(&self, environment: &Environment) -> Result<Held, BookError>;
+
+    /// Who holds, or held, the lease of an environment, as far as is known here.
+    async fn lease(&self, environment: &Environment) -> Result<Option<Lease>, BookError>;
 
     /// The digest of the newest entry.
     async fn head(&self) -> Result<Option<Digest>, BookError>;

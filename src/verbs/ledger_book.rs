@@ -280,6 +280,11 @@ impl Book for LedgerBook {
         self.on_thread(move |ledger| Ok(held(&ledger.preempt_lease(&environment)?))).await
     }
 
+    async fn lease(&self, environment: &Environment) -> Result<Option<Lease>, BookError> {
+        let environment = environment.clone();
+        self.on_thread(move |ledger| ledger.lease(&environment)).await
+    }
+
     async fn head(&self) -> Result<Option<Digest>, BookError> {
         self.on_thread(|ledger| Ok(ledger.head()?.newest)).await
     }

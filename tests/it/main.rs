@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_luck;
+mod canary_status;
 mod command_line;
 mod db_backup;
 mod contract;

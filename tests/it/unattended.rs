@@ -10,7 +10,7 @@ use crate::support::{Fleet, Running, quiet, wait_until};
 /// Bakes longer than any test: the process is met in the middle of this stage.
 const LONG: &str = "{weight: 25%, bake: 10m, max_hold: 20m}";
 
-fn in_the_middle(canary: &str) -> (Fleet, Candidate, Running) {
+pub(crate) fn in_the_middle(canary: &str) -> (Fleet, Candidate, Running) {
     let mut fleet = Fleet::start_with(canary, &[LONG, ALL]);
     fleet.users("users");
     let candidate = fleet.candidate();

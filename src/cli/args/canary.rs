@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{canary_again, canary_judge, canary_start};
+use super::{canary_again, canary_judge, canary_start, canary_status};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -17,6 +17,8 @@ pub(crate) struct Args {
 enum Verb {
     /// Start a canary and drive it to its end
     Start(canary_start::Args),
+    /// Show the canary under way on one screen; changes nothing
+    Status(canary_status::Args),
     /// Record what became of a canary whose process is gone; never raises
     Resume(canary_again::ResumeArgs),
     /// Judge two results or sample files as a canary would be
@@ -28,6 +30,7 @@ enum Verb {
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     match &args.verb {
         Verb::Start(args) => canary_start::run(args, context).await,
+        Verb::Status(args) => canary_status::run(args, context).await,
         Verb::Resume(args) => canary_again::resume(args, context).await,
         Verb::Judge(args) => canary_judge::run(args, context),
         Verb::Abort(args) => canary_again::abort(args, context).await,

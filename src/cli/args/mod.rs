@@ -5,6 +5,8 @@ pub(crate) mod canary_again;
 pub(crate) mod canary_judge;
 pub(crate) mod canary_judge_kayenta;
 pub(crate) mod canary_start;
+pub(crate) mod canary_status;
+mod canary_status_text;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod db_backup;

@@ -56,7 +56,7 @@ impl Acts<'_> {
 
     /// Does one action and says what came of it.
     pub(crate) async fn act(&mut self, state: &State, action: Action) -> Vec<Event> {
-        match action {
+        let events = match action {
             Action::RequestClearance { stage } => {
                 let cancel = self.cancel();
                 // Nothing was raised yet: a signal ends the asking, not the other way round.
@@ -84,7 +84,9 @@ impl Acts<'_> {
                 debug_assert!(state.is_past(), "the driver ends the run itself");
                 Vec::new()
             }
-        }
+        };
+        self.write_beginning().await;
+        events
     }
 
     async fn request_clearance(&mut self, stage: usize) -> Vec<Event> {
@@ -348,7 +350,9 @@ impl Acts<'_> {
             epoch: self.held.epoch,
             granted: self.fleet.platform.capabilities().holds_grant,
         };
-        self.watch.look(self.fleet, state, self.plan, at).await
+        let events = self.watch.look(self.fleet, state, self.plan, at).await;
+        self.write_beginning().await;
+        events
     }
 
     pub(super) async fn keep(&self, body: Body) -> Option<OrcaId> {

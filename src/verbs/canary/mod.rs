@@ -4,10 +4,12 @@
 pub(crate) mod abort;
 pub(crate) mod acts;
 pub(crate) mod again;
+mod began;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
 pub(crate) mod judging;
 mod refusals;
 pub(crate) mod start;
+pub(crate) mod status;
 pub(crate) mod watch;

@@ -23,6 +23,7 @@ use crate::rollout::plan::{DecideBy, RolloutPlan};
 use crate::rollout::ports::{Measures, PlatformError, PlatformState, Samples};
 use crate::rollout::probes::{Counted, ProbesCheck};
 use crate::rollout::samples::{Source, StageSeen};
+use crate::rollout::snapshot;
 use crate::rollout::tally::Tally;
 use crate::rollout::users::UsersCheck;
 use crate::verbs::gates;
@@ -58,22 +59,40 @@ pub(crate) struct Watch {
     judged: (usize, u32),
     /// Users during the stage, as they were judged.
     users: Option<StageSeen>,
+    /// A stage that began and that the ledger does not know of yet, with what was measured then.
+    unwritten: Option<(usize, Option<Vec<u8>>)>,
+    /// The stage whose beginning was handed over last.
+    written: Option<usize>,
     looked: Option<Instant>,
     said: Option<Instant>,
 }
 
 impl Watch {
     pub(crate) fn new(judging: Judging) -> Self {
-        Self { judging, began: None, judged: (0, 0), users: None, looked: None, said: None }
+        Self {
+            judging,
+            began: None,
+            judged: (0, 0),
+            users: None,
+            unwritten: None,
+            written: None,
+            looked: None,
+            said: None,
+        }
     }
 
     /// Takes the snapshot that the stage is measured from, and starts its paired load.
     pub(crate) async fn begin_stage(&mut self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) {
         self.began = None;
         self.users = None;
+        let first = self.written != Some(stage);
+        self.unwritten = first.then_some((stage, None));
         let snapshot = if fleet.platform.capabilities().measures >= Measures::Users {
             match fleet.platform.samples().await {
-                Ok(snapshot) => Some(snapshot),
+                Ok(snapshot) => {
+                    self.unwritten = Some((stage, Some(snapshot::bytes(&snapshot))));
+                    Some(snapshot)
+                }
                 Err(error) => {
                     fleet.ship.say(format!("the stage cannot be measured: {error}"));
                     return;
@@ -84,6 +103,13 @@ impl Watch {
         };
         let paired = self.start_paired(fleet, stage, plan);
         self.began = Some(Began { stage, snapshot, paired });
+    }
+
+    /// What the ledger is to be told of a stage that began: once, and again when it is measured.
+    pub(super) fn take_beginning(&mut self) -> Option<(usize, Option<Vec<u8>>)> {
+        let beginning = self.unwritten.take()?;
+        self.written = Some(beginning.0);
+        Some(beginning)
     }
 
     /// Whether the stage at hand has its beginning.

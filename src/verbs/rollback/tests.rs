@@ -17,6 +17,7 @@ use crate::ledger::fixture::{
     Told, commit, deployment, environment, id, promoted, rolled_back, rollout, stable,
 };
 use crate::ledger::fold::State;
+use crate::ledger::lease::Lease;
 use crate::rollout::ports::{
     Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
     ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
@@ -73,6 +74,10 @@ impl Book for Memory {
 
     async fn preempt_lease(&self, _: &Environment) -> Result<Held, BookError> {
         Ok(Held { epoch: 9, expires_at: Timestamp::from_us(0) })
+    }
+
+    async fn lease(&self, _: &Environment) -> Result<Option<Lease>, BookError> {
+        Ok(None)
     }
 
     async fn head(&self) -> Result<Option<Digest>, BookError> {

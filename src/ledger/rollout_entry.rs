@@ -1,0 +1,71 @@
+//! What the ledger remembers of a canary: how it began, each stage, and how it ended.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::digest::Digest;
+use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
+use crate::base::units::Weight;
+use crate::gate::verdict::Verdict;
+
+/// The beginning of a canary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RolloutStarted {
+    pub(crate) rollout: OrcaId,
+    pub(crate) release: ReleaseName,
+    pub(crate) commit: CommitId,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) canary: DeploymentId,
+    pub(crate) base: DeploymentId,
+    pub(crate) base_commit: Option<CommitId>,
+    /// The stages as they will run: the resolved rollout plan.
+    pub(crate) plan: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageDecided {
+    pub(crate) rollout: OrcaId,
+    /// 1-based.
+    pub(crate) stage: u32,
+    pub(crate) weight: Weight,
+    pub(crate) verdict: Verdict,
+    /// What the machine does next: `raise`, `hold`, `abort`, `withdraw`, `done`.
+    pub(crate) next: String,
+    pub(crate) headline: String,
+    /// Requests by users on each arm during the stage, and how many of them failed.
+    pub(crate) base_requests: u64,
+    pub(crate) base_errors: u64,
+    pub(crate) canary_requests: u64,
+    pub(crate) canary_errors: u64,
+}
+
+/// A stage has its weight on the platform.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageBegan {
+    pub(crate) rollout: OrcaId,
+    /// 1-based.
+    pub(crate) stage: u32,
+    pub(crate) weight: Weight,
+    /// The exhibit with what each arm had answered until then; absent when the platform did not
+    /// say. A later entry about the same stage brings it.
+    pub(crate) samples: Option<Digest>,
+}
+
+/// How a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RolloutEnd {
+    /// All traffic is on the canary, the old base is kept ready.
+    Complete,
+    /// A judged breach: this condemns the commit in this environment.
+    RolledBack,
+    /// Undecided until `max_hold`: not a failed change.
+    Withdrawn,
+    /// Ctrl-C, SIGTERM or `canary abort`: not a failed change.
+    Aborted,
+    /// Nobody renewed the grant; users are back on base.
+    GrantEnded,
+}
