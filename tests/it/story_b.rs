@@ -11,7 +11,7 @@ use crate::support::{Fleet, Run, quiet, wait_until};
 #[test]
 fn story_b_a_sleeper_is_refused() {
     let _quiet = quiet();
-    let mut fleet = Fleet::start_with("grant: 4s", &[BY_USERS, ALL]);
+    let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000\n  grant: 4s", &[BY_USERS, ALL]);
     fleet.users("users");
     for in_repository in [true, false] {
         let candidate = fleet.candidate();
