@@ -13,7 +13,7 @@ use super::outlook::{Outlook, Standing};
 use super::plan::LoadPlan;
 use super::recorder::Counts;
 use super::result::{Raw, Second, StreamedSecond};
-use super::slo_check::Policy;
+use super::slo_check::{Policy, nothing_but};
 
 /// What a worker says.
 #[derive(Debug)]
@@ -34,6 +34,9 @@ pub(crate) struct Watch {
     /// It does not end early.
     pub(crate) keep_going: bool,
 }
+
+/// A target of which nothing is heard for so long from the start on is not there.
+const SILENCE_SECS: u64 = 3;
 
 /// The microseconds of a run at the end of its second `t`.
 fn after(t: u64) -> u64 {
@@ -166,7 +169,18 @@ impl Collector {
             if let Some(lines) = &self.watch.lines {
                 let _ = lines.send(StreamedSecond::line(t, &self.names, &counts));
             }
+            if !all && t + 1 >= SILENCE_SECS {
+                self.look_for_silence();
+            }
             self.look_for_a_breach(t, all);
+        }
+    }
+
+    /// Ends the run when not one request was answered since it began: there is nothing to measure.
+    fn look_for_silence(&mut self) {
+        let by_kind = Counts::of_all(&self.counts).failures.by_kind();
+        if nothing_but(&by_kind, self.requests).is_some() {
+            self.stop.cancel();
         }
     }
 

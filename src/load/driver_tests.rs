@@ -7,11 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{LoadResult, Watch, run};
 use crate::base::histogram::Histogram;
-use crate::base::units::{BasisPoints, Micros};
+use crate::base::units::{BasisPoints, Micros, Rate};
 use crate::load::expect::Expect;
 use crate::load::plan::tests::draft;
 use crate::load::plan::{Bounds, Draft, Endpoint, LoadPlan, Shape};
+use crate::load::recorder::Failure;
 use crate::load::sample_service::{Faults, SampleService, tests::settings};
+use crate::load::slo_check;
 
 async fn load(draft: Draft) -> LoadResult {
     let plan = LoadPlan::new(draft, &Bounds::default()).unwrap();
@@ -95,6 +97,11 @@ async fn a_target_that_refuses_does_not_stall_the_schedule() {
     let port = listener.local_addr().unwrap().port();
     drop(listener);
     assert!(only(&load(draft(port)).await, "connect"));
+    // Nobody waits an hour to hear that nobody is there.
+    let shape = Shape::constant(Rate::per_second(20), Micros::from_secs(3_600));
+    let result = load(Draft { shape, ..draft(port) }).await;
+    assert!(result.partial && result.duration_us < 60_000_000, "{}", result.duration_us);
+    assert_eq!(slo_check::unreachable(&result).map(|(kind, _)| kind), Some(Failure::Connect));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,6 +61,17 @@ impl Failure {
         Self::NoHttp2,
     ];
 
+    /// Nothing was said that could be measured; if all requests end so, there is nobody to ask.
+    pub(crate) const BEFORE_ANY_ANSWER: [Self; 7] = [
+        Self::Connect,
+        Self::Malformed,
+        Self::TlsExpired,
+        Self::TlsWrongHost,
+        Self::TlsUntrusted,
+        Self::Tls,
+        Self::NoHttp2,
+    ];
+
     /// As it stands in `errors_by_kind`.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

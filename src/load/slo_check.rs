@@ -233,8 +233,7 @@ fn conclude(scopes: &[(String, Judgement)], due: u64) -> Judgement {
 /// Why not one request could be asked: all of them ended in the same way, before any answer.
 pub(crate) fn unreachable(result: &LoadResult) -> Option<(Failure, String)> {
     let target = &result.target;
-    let all = |kind: &Failure| result.errors_by_kind.get(kind.as_str()) == Some(&result.requests);
-    let kind = Failure::ALL.into_iter().find(all).filter(|_| result.requests > 0)?;
+    let kind = nothing_but(&result.errors_by_kind, result.requests - result.cut_off)?;
     let text = match kind {
         Failure::Connect => format!("not one connection to {target} could be made"),
         Failure::Malformed => format!("{target} speaks another protocol than the one asked for"),
@@ -246,6 +245,12 @@ pub(crate) fn unreachable(result: &LoadResult) -> Option<(Failure, String)> {
         _ => return None,
     };
     Some((kind, text))
+}
+
+/// The one way in which all `ended` requests failed before any answer, if there is one.
+pub(super) fn nothing_but(by_kind: &BTreeMap<String, u64>, ended: u64) -> Option<Failure> {
+    let all = |kind: &Failure| by_kind.get(kind.as_str()) == Some(&ended);
+    Failure::BEFORE_ANY_ANSWER.into_iter().find(all).filter(|_| ended > 0)
 }
 
 /// One line for people about the second that just ended.
