@@ -3,6 +3,7 @@
 
 use crate::gate::rules::Rules;
 use crate::load::slo_check::LoadCheck;
+use crate::release::calendar::CalendarCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::release::trust_change::TrustCheck;
 use crate::rollout::identity::IdentityCheck;
@@ -15,6 +16,7 @@ pub(crate) fn all() -> Rules {
     Rules::default()
         .with::<ConventionalCommits>()
         .with::<TrustCheck>()
+        .with::<CalendarCheck>()
         .with::<IdentityCheck>()
         .with::<ReadyCheck>()
         .with::<UsersCheck>()

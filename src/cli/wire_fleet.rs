@@ -167,6 +167,7 @@ pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> 
     let trust = TaggedTrust::new(context, Arc::clone(&book), &config.release.tag_prefix);
     Ok(Ship {
         book,
+        blackouts: config.release.blackouts.clone(),
         trust: Arc::new(trust),
         signer: signing_key(context, config)?.map(|key| key.public()),
         bench: bench(context),

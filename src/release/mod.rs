@@ -1,6 +1,8 @@
 //! Releases: the next version, its changelog and notes, and the plan of its tag.
 //! Knows commits and tags through its port; knows no git, no platform and no ledger.
 
+pub(crate) mod calendar;
+pub(crate) mod calendar_text;
 pub(crate) mod candidate;
 pub(crate) mod changelog;
 mod changelog_section;

@@ -10,6 +10,7 @@ use crate::gate::check::ErasedCheck;
 use crate::gate::engine::{Gate, GateCheck};
 use crate::gate::phase::Phase;
 use crate::gate::ruling::Mode;
+use crate::release::calendar::CalendarCheck;
 use crate::release::ports::TrustSource;
 use crate::release::trust_change::TrustCheck;
 use crate::rollout::identity::{Expected, IdentityCheck};
@@ -43,7 +44,19 @@ fn trust_check(ship: &Ship, candidate: &CommitId) -> Arc<dyn ErasedCheck> {
     Arc::new(TrustCheck { source, candidate: candidate.clone() })
 }
 
-/// `rollback.ready`, `release.identity` and `release.trust`.
+/// `release.calendar`, where blackout windows are configured: seen early, and again before every
+/// raise.
+pub(crate) fn calendar(ship: &Ship) -> Option<PhaseGate> {
+    let check = calendar_check(ship)?;
+    Some(gate(Phase::Preflight, ("calendar", Mode::Enforce), READY_MAX_AGE, vec![check]))
+}
+
+fn calendar_check(ship: &Ship) -> Option<Arc<dyn ErasedCheck>> {
+    let (blackouts, clock) = (ship.blackouts.clone(), ship.bench.clock.clone());
+    (!blackouts.is_empty()).then(|| Arc::new(CalendarCheck { blackouts, clock }) as _)
+}
+
+/// `rollback.ready`, `release.identity`, `release.trust` and the calendar.
 pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -> PhaseGate {
     let platform = &fleet.platform;
     let identity = IdentityCheck {
@@ -52,6 +65,7 @@ pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -
     };
     let way_back = ReadyCheck { platform: Arc::clone(platform), base: base.clone() };
     let trust = trust_check(&fleet.ship, &candidate.commit);
-    let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(identity), Arc::new(way_back), trust];
+    let mut checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(identity), Arc::new(way_back), trust];
+    checks.extend(calendar_check(&fleet.ship));
     gate(Phase::Canary, ("ready", Mode::Enforce), READY_MAX_AGE, checks)
 }

@@ -15,6 +15,7 @@ use crate::gate::ruling::{self, Ruling, Subject};
 use crate::gate::waiver::{Role, Waiver};
 use crate::ledger::entry::Body;
 use crate::ledger::fold::State;
+use crate::release::calendar::Blackout;
 use crate::rollout::ports::Platform;
 
 /// Most rollbacks without a ledger that a lease catches up with.
@@ -46,6 +47,8 @@ pub(crate) struct Ship {
     pub(crate) entropy: Entropy,
     pub(crate) environment: Environment,
     pub(crate) tell: Tell,
+    /// Windows in which nothing is released.
+    pub(crate) blackouts: Vec<Blackout>,
     /// Where trust is read from.
     pub(crate) trust: Arc<dyn TrustRoot>,
     /// With which key this orca signs, where it has one.

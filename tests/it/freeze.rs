@@ -79,3 +79,25 @@ fn a_freeze_never_stops_a_rollback() {
     let frozen = fleet.orca(&["freeze", "status", "--json"]).expect_code(1).json();
     assert_eq!(frozen["reason"], "holidays", "the rollback of another release does not lift it");
 }
+
+/// Nobody gets more of a new version in a blackout window; users go back in it all the same.
+#[test]
+fn a_blackout_stops_raises_and_no_rollback() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
+    fleet.users("users");
+    fleet.promoted();
+    let config = std::fs::read_to_string(fleet.world.folder().join("orca.yaml")).unwrap();
+    let window = "version: 1\nrelease:\n  blackouts:\n    - {reason: holidays, days: \
+                  [mon, tue, wed, thu, fri, sat, sun], zone: Europe/Berlin}\n";
+    fleet.world.write("orca.yaml", &config.replacen("version: 1\n", window, 1));
+    let closed = fleet.orca(&["preflight", "--json"]).expect_code(1).json();
+    let gates = closed["gates"].as_array().unwrap();
+    let calendar = gates.iter().find(|gate| gate["gate"] == "calendar").expect("a ruling");
+    assert_eq!(calendar["verdict"], "fail", "{calendar}");
+    let headline = closed["headline"].as_str().unwrap();
+    assert!(headline.contains("holidays"), "{headline}");
+    let back = fleet.command(&["rollback", "--json", "--reason", "checkout is down"]);
+    let made = Run::of(back).expect_code(0).json();
+    assert_eq!((&made["to"], &made["traffic"]), (&fleet.base.clone().into(), &"verified".into()));
+}

@@ -61,6 +61,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     all.extend(wire_gates::budget(context, &config)?);
     let mut chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
+    chosen.extend(gates_of_verbs::calendar(&ship).filter(|g| args.chooses(&g.gate.name)));
     chosen.push(gates_of_verbs::trust(&ship, &subject.commit));
     let ruled = ship.judge(&chosen, &subject).await?;
     let state = ship.book.state().await?;

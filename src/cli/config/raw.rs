@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::blackout::RawBlackout;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
 use crate::gate::waiver::Role;
@@ -57,6 +58,10 @@ pub(crate) struct RawRelease {
     /// How long an RC freezes staging; `7d` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) freeze: Option<Spanned<String>>,
+    /// Days or hours in which nothing is released; going back never waits for them.
+    #[serde(default)]
+    #[schemars(with = "Vec<RawBlackout>")]
+    pub(crate) blackouts: Vec<Spanned<RawBlackout>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]

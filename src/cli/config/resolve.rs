@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::blackout;
 use super::origin::Setting;
 use super::raw::{
     RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
@@ -14,6 +15,7 @@ use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
 use crate::cli::env::Env;
 use crate::gate::ruling::Mode;
+use crate::release::calendar::Blackout;
 
 pub(crate) const FILE: &str = "orca.yaml";
 
@@ -40,6 +42,7 @@ pub(crate) struct ReleaseConfig {
     pub(crate) remote: Option<String>,
     pub(crate) breaking_below_one: RawBreakingBelowOne,
     pub(crate) freeze: Micros,
+    pub(crate) blackouts: Vec<Blackout>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,6 +163,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             remote: raw.release.remote,
             breaking_below_one: raw.release.breaking_below_one,
             freeze: source.unit_or(raw.release.freeze.as_ref(), Micros(DAY.0 * 7))?,
+            blackouts: blackout::resolve_all(&raw.release.blackouts, source)?,
         },
         platform: PlatformConfig {
             kind: raw.platform.kind,

@@ -129,6 +129,7 @@ impl Orca {
             entropy,
             environment: Self::environment(),
             tell: Arc::new(move |text: &str| story.lock().tell(&story.name, text)),
+            blackouts: Vec::new(),
             trust: Arc::new(super::repository::NoTrust),
             signer: None,
         };
