@@ -115,6 +115,14 @@ codes! {
     LoadShards => "ORCA-1712",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
+    /// Vercel does not let orca at the project.
+    VercelAccess => "ORCA-1810",
+    /// The Vercel plan does not allow it.
+    VercelPlan => "ORCA-1811",
+    /// Another rolling release is under way.
+    VercelBusy => "ORCA-1812",
+    /// A deployment that cannot be released.
+    VercelDeployment => "ORCA-1813",
     /// No source of measurements, or an environment that does not exist.
     SloSource => "ORCA-1740",
     /// A source of measurements that cannot be asked.

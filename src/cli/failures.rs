@@ -57,6 +57,25 @@ impl From<PlatformError> for Failure {
                 Self::new(Code::AdminToken, Exit::Unavailable, text)
                     .hint("export ORCA_ROUTER_TOKEN with the token the router was started with")
             }
+            PlatformError::Refused { refused: Refused::NoAccess(_), .. } => {
+                Self::new(Code::VercelAccess, Exit::Unavailable, text)
+                    .hint("make a token for the team and export VERCEL_TOKEN")
+                    .hint("see that VERCEL_ORG_ID and VERCEL_PROJECT_ID name team and project")
+            }
+            PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => {
+                Self::new(Code::VercelPlan, Exit::Closed, text)
+                    .hint("ship by blue/green: orca deploy blue-green")
+                    .hint("or by the percentage of a flag, with both behaviours in one deployment")
+            }
+            PlatformError::Refused { refused: Refused::Busy(_), .. } => {
+                Self::new(Code::VercelBusy, Exit::Closed, text)
+                    .hint("let it end, or bring everybody back: orca canary abort")
+            }
+            PlatformError::Refused { refused: Refused::WrongDeployment(_), .. } => {
+                Self::new(Code::VercelDeployment, Exit::Closed, text).hint(
+                    "make one without users from the candidate: vercel deploy --prod --skip-domain",
+                )
+            }
             PlatformError::Refused { .. } => {
                 Self::new(Code::PlatformRefused, Exit::Closed, text).hint("orca release status")
             }

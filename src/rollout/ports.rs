@@ -5,6 +5,7 @@
 //! conditional on state, epoch or lock.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -21,6 +22,26 @@ use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, 
 pub(crate) trait Platform: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
+    /// The deployment that people mean: a platform may know it by an id of its own, and its commit.
+    async fn resolve(&self, named: &DeploymentId) -> Result<Known, PlatformError> {
+        Ok(Known { deployment: named.clone(), commit: None })
+    }
+
+    /// Where a deployment is asked directly.
+    async fn address(&self, deployment: &DeploymentId) -> Result<String, PlatformError> {
+        Ok(deployment.to_string())
+    }
+
+    /// How often it may be looked at while a canary has traffic.
+    fn look_every(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// What people must know of the platform once users went back, and how to undo it.
+    fn after_back(&self) -> Option<String> {
+        None
+    }
+
     /// What serves now. Changes nothing.
     async fn look(&self) -> Result<PlatformState, PlatformError>;
 
@@ -35,7 +56,12 @@ pub(crate) trait Platform: Send + Sync {
     async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError>;
 
     /// All traffic to the base: one call, whatever the state, under the platform's next epoch.
-    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError>;
+    /// `base` is the base as the caller knows it, for a platform that keeps none once a canary has
+    /// everything.
+    async fn lower_to_base(
+        &self,
+        base: Option<&DeploymentId>,
+    ) -> Result<PlatformState, PlatformError>;
 
     /// Makes the canary the base.
     async fn promote(&self, order: PromoteOrder) -> Result<PlatformState, PlatformError>;
@@ -178,6 +204,8 @@ pub(crate) struct StageOrder {
     pub(crate) salt: ReleaseName,
     pub(crate) expect_generation: u64,
     pub(crate) epoch: u64,
+    /// Every weight that will be asked for, in order: some platforms are told before.
+    pub(crate) weights: Vec<Weight>,
 }
 
 /// The terms of a raise, before it is cleared.
@@ -323,6 +351,14 @@ pub(crate) enum Refused {
     Denied(String),
     #[error("it cannot do that: {0}")]
     Unsupported(String),
+    #[error("{0}")]
+    NoAccess(String),
+    #[error("{0}")]
+    NotInPlan(String),
+    #[error("{0}")]
+    Busy(String),
+    #[error("{0}")]
+    WrongDeployment(String),
 }
 
 #[cfg(test)]

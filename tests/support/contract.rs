@@ -255,7 +255,7 @@ fn fits(template: &str, path: &str) -> Option<BTreeMap<String, String>> {
     Some(places)
 }
 
-fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

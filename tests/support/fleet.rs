@@ -15,7 +15,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 pub(crate) const TOKEN: &str = "the-token-of-this-router";
 
 /// An Ed25519 key of no value, in PKCS #8.
-const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIDc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3";
+pub(crate) const KEY: &str = "MC4CAQAwBQYDK2VwBCIEIDc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3Nzc3";
 
 /// One stage that is judged by the users themselves, and all of them.
 pub(crate) const BY_USERS: &str = "{weight: 25%, bake: 2s, max_hold: 30s}";
@@ -130,16 +130,7 @@ impl Fleet {
 
     /// The time of a lease passes: it ends now, whoever holds it.
     pub(crate) fn lease_ends(&self) {
-        let name = "refs/orca/lease/production";
-        let origin =
-            |args: &[&str]| self.world.git(&[&["--git-dir", "../origin.git"], args].concat());
-        let text = origin(&["cat-file", "blob", name]);
-        let mut lease: serde_json::Value = serde_json::from_str(&text).expect("a lease is JSON");
-        assert!(lease["expires_at"].is_i64(), "{lease}");
-        lease["expires_at"] = 1.into();
-        std::fs::write(self.world.folder().join("../lease"), lease.to_string()).expect("a file");
-        let blob = origin(&["hash-object", "-w", "../lease"]);
-        origin(&["update-ref", name, &blob]);
+        lease_ends(&self.world);
     }
 
     /// Another clone with the same ledger, for a second person; answers their command.
@@ -300,6 +291,19 @@ impl Fleet {
         };
         (0..count).filter(|number| ask(*number).contains(commit)).count()
     }
+}
+
+/// The time of a lease passes: it ends now, whoever holds it.
+pub(crate) fn lease_ends(world: &World) {
+    let name = "refs/orca/lease/production";
+    let origin = |args: &[&str]| world.git(&[&["--git-dir", "../origin.git"], args].concat());
+    let text = origin(&["cat-file", "blob", name]);
+    let mut lease: serde_json::Value = serde_json::from_str(&text).expect("a lease is JSON");
+    assert!(lease["expires_at"].is_i64(), "{lease}");
+    lease["expires_at"] = 1.into();
+    std::fs::write(world.folder().join("../lease"), lease.to_string()).expect("a file");
+    let blob = origin(&["hash-object", "-w", "../lease"]);
+    origin(&["update-ref", name, &blob]);
 }
 
 /// Changes the faults of a running service.

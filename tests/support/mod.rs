@@ -8,6 +8,7 @@ pub(crate) mod postgres;
 mod quiet;
 mod run;
 pub(crate) mod trouble;
+pub(crate) mod vercel;
 mod waiting;
 mod world;
 

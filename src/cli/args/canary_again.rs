@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::canary_start::{end_word, exit_of};
+use super::canary_start::{end_word, exit_of, went_back};
+use super::rollback::noted;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -38,7 +39,8 @@ pub(crate) async fn resume(_args: &ResumeArgs, context: &Context) -> Result<Repo
     let ending = again::resume(&fleet, judging).await.map_err(failure)?;
     let document = CanaryEnd { end: ending.end.map(end_word), reason: ending.reason.clone() };
     let end = document.end.clone().unwrap_or_else(|| "goes on".to_owned()).replace('_', " ");
-    let human = format!("{end}: {}", ending.reason);
+    let note = fleet.platform.after_back().filter(|_| went_back(&ending));
+    let human = format!("{end}: {}\n{}", ending.reason, noted(note.as_ref()));
     Ok(Report::new(exit_of(ending.exit), "orca.canary-end/v1", &document, human)
         .next("orca release status"))
 }
@@ -52,6 +54,7 @@ pub(crate) async fn abort(args: &AbortArgs, context: &Context) -> Result<Report,
         reason: context.redactor.text(&args.reason).into_owned(),
         tell: wire_fleet::tell(context),
     };
+    let note = abort.platform.after_back();
     let aborted = abort.run().await?;
     let exit = match aborted.seen.proof {
         TrafficProof::Verified => Exit::Done,
@@ -61,8 +64,12 @@ pub(crate) async fn abort(args: &AbortArgs, context: &Context) -> Result<Report,
         end: Some("aborted".to_owned()),
         reason: format!("{}; {}", args.reason, aborted.seen.headline),
     };
-    let human =
-        format!("aborted: {}\n{}", aborted.seen.headline, render::ledger::line(&aborted.ledger));
+    let human = format!(
+        "aborted: {}\n{}{}",
+        aborted.seen.headline,
+        noted(note.as_ref()),
+        render::ledger::line(&aborted.ledger)
+    );
     Ok(Report::new(exit, "orca.canary-end/v1", &document, human).next("orca release status"))
 }
 

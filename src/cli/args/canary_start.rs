@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::force::Force;
+use super::rollback::{noted, set_project};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::cli::config::resolve::CanaryConfig;
 use crate::cli::context::Context;
@@ -29,6 +30,10 @@ pub(crate) struct Args {
     /// The candidate; the newest in the ledger unless given
     #[arg(long, value_name = "RELEASE")]
     rc: Option<ReleaseName>,
+
+    /// The project on Vercel, unless orca.yaml or `VERCEL_PROJECT_ID` names it
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
 
     /// Start although a stage cannot be decided with this traffic: it will hold, and be withdrawn
     #[arg(long)]
@@ -56,6 +61,9 @@ pub(crate) struct CanaryDocument {
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     when_orca_dies: Option<String>,
+    /// What people must know of the platform once users went back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -68,7 +76,8 @@ struct StageDocument {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire::load_config(context)?;
+    let mut config = wire::load_config(context)?;
+    set_project(&mut config, args.project.as_ref());
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let state = fleet.ship.book.synced().await?;
@@ -77,7 +86,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         release,
         commit,
         digest: wire_canary::digest_of(context, args.deployment_url.as_str()).await,
-        deployment: args.deployment_url.clone(),
+        deployment: fleet.platform.resolve(&args.deployment_url).await?.deployment,
     };
     let plan = wire_canary::plan(context, &config)?;
     let judging = wire_canary::judging(context, &config)?;
@@ -101,7 +110,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         force_undecidable: args.allow_undecidable,
     };
     let ending = canary.run().await?;
-    Ok(report(&candidate, &ending, stages))
+    let note = fleet.platform.after_back().filter(|_| went_back(&ending));
+    Ok(report(&candidate, &ending, stages, note))
 }
 
 /// The candidate that was asked for, or the newest one.
@@ -165,6 +175,7 @@ fn planned(
         reason: "dry run".to_owned(),
         stages,
         when_orca_dies: Some(when_orca_dies),
+        note: None,
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
 }
@@ -191,14 +202,25 @@ pub(crate) fn end_word(end: RolloutEnd) -> String {
         .unwrap_or_default()
 }
 
-fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) -> Report {
+/// Whether users were sent away from a canary that they had.
+pub(super) fn went_back(ending: &Ending) -> bool {
+    matches!(ending.exit, ExitKind::BackOnBase | ExitKind::Undecided)
+}
+
+fn report(
+    candidate: &Candidate,
+    ending: &Ending,
+    stages: Vec<StageDocument>,
+    note: Option<String>,
+) -> Report {
     let exit = exit_of(ending.exit);
     let end = ending.end.map(end_word);
     let human = format!(
-        "{}: {}\n{}\n",
+        "{}: {}\n{}\n{}",
         candidate.release,
         end.as_deref().unwrap_or("goes on").replace('_', " "),
-        ending.reason
+        ending.reason,
+        noted(note.as_ref())
     );
     let document = CanaryDocument {
         dry_run: false,
@@ -209,6 +231,7 @@ fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) ->
         reason: ending.reason.clone(),
         stages,
         when_orca_dies: None,
+        note,
     };
     let report = Report::new(exit, "orca.canary/v1", &document, human)
         .output("end", end.unwrap_or_default());

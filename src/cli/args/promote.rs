@@ -68,9 +68,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         (_, Some(text)) => return Err(PromoteError::Condemned(text).into()),
         (candidate, None) => candidate?,
     };
-    let gates =
-        wire_gates::configured(context, &config, &repository, candidate.deployment.as_str())
-            .await?;
+    let address = fleet.platform.address(&candidate.deployment).await?;
+    let gates = wire_gates::configured(context, &config, &repository, &address).await?;
     let promotion = Promotion {
         fleet: &fleet,
         candidate,

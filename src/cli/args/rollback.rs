@@ -7,6 +7,7 @@ use crate::base::call_made::CallMade;
 use crate::base::clock;
 use crate::base::ids::DeploymentId;
 use crate::base::units::Micros;
+use crate::cli::config::raw::RawPlatformKind;
 use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -16,6 +17,7 @@ use crate::cli::render::plan::PlanStep;
 use crate::cli::report::Report;
 use crate::cli::{render, wire, wire_fleet, wire_platform};
 use crate::ledger::entry::TrafficProof;
+use crate::rollout::ports::Platform;
 use crate::verbs::rollback::{Back, Rollback, Target, planned};
 
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,10 @@ pub(crate) struct Args {
     /// Where users come in, where there is no orca.yaml
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+
+    /// The project on Vercel, where there is no orca.yaml
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
 
     /// Move traffic and validate it, and do nothing beside that: the ledger is shared later
     #[arg(long)]
@@ -70,6 +76,8 @@ pub(crate) struct RollbackDocument {
     /// The calls to the platform's own interface, in their order; requests of the front door are
     /// not among them.
     calls: Vec<CallMade>,
+    /// What people must know of the platform once users went back.
+    note: Option<String>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -96,7 +104,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Ok(would(&rollback, &target));
     }
     let back = rollback.run(target).await?;
-    Ok(made(&back, rollback.platform.calls()))
+    Ok(made(&back, rollback.platform.as_ref()))
 }
 
 /// Flags come before environment and file.
@@ -105,6 +113,15 @@ fn set_platform(config: &mut Config, args: &Args) {
     config.platform.admin = admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
     let url = config.platform.url.clone();
     config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
+    set_project(config, args.project.as_ref());
+}
+
+/// `--project` names a project on Vercel, whatever else is configured.
+pub(super) fn set_project(config: &mut Config, project: Option<&String>) {
+    let Some(name) = project else { return };
+    let known = config.platform.project.clone();
+    config.platform.project = known.overridden(("--project", Some(Some(name.clone()))), ("", None));
+    config.platform.kind = RawPlatformKind::Vercel;
 }
 
 fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> RollbackDocument {
@@ -122,6 +139,7 @@ fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> Rollback
         stored: true,
         ledger: None,
         calls: Vec::new(),
+        note: None,
     }
 }
 
@@ -141,7 +159,13 @@ fn called(calls: &[CallMade]) -> String {
     format!("platform calls: {changes} change{}, {reads} read{}\n", s(changes), s(reads))
 }
 
-fn made(back: &Back, calls: Vec<CallMade>) -> Report {
+/// A line about the platform, where there is something to know.
+pub(super) fn noted(note: Option<&String>) -> String {
+    note.map(|text| format!("note: {text}\n")).unwrap_or_default()
+}
+
+fn made(back: &Back, platform: &dyn Platform) -> Report {
+    let (calls, note) = (platform.calls(), platform.after_back());
     let (exit, traffic, sentence) = match back.proof {
         TrafficProof::Verified => (Exit::Done, "verified", "verified"),
         TrafficProof::Requested => {
@@ -153,12 +177,13 @@ fn made(back: &Back, calls: Vec<CallMade>) -> Report {
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}",
+        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}{}",
         target.deployment,
         back.headline,
         verified.unwrap_or_default(),
         called(&calls),
         back.unstored.map(|text| format!("warning: {text}\n")).unwrap_or_default(),
+        noted(note.as_ref()),
         render::ledger::line(&back.ledger),
     );
     let document = RollbackDocument {
@@ -169,6 +194,7 @@ fn made(back: &Back, calls: Vec<CallMade>) -> Report {
         stored: back.unstored.is_none(),
         ledger: Some(render::ledger::word(&back.ledger)),
         calls,
+        note,
         ..document(target, render::plan::steps(&back.plan), back.headline.clone())
     };
     let report = Report::new(exit, "orca.rollback/v1", &document, human);

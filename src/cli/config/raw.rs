@@ -75,9 +75,13 @@ pub(crate) enum RawBreakingBelowOne {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawPlatform {
-    /// `router`: orca's own, the only one so far.
-    #[serde(default)]
-    pub(crate) kind: RawPlatformKind,
+    /// `router` (default): orca's own; or `vercel`.
+    pub(crate) kind: Option<RawPlatformKind>,
+    /// On Vercel: the project, by id or name; `VERCEL_PROJECT_ID` unless said.
+    pub(crate) project: Option<String>,
+    /// On Vercel: how long going back is tried while its API does not answer; `2m` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) back_within: Option<Spanned<String>>,
     /// The router's admin address, such as `http://127.0.0.1:8081`.
     pub(crate) admin: Option<String>,
     /// Where users come in, such as `http://127.0.0.1:8080`; traffic is read back here.
@@ -91,6 +95,7 @@ pub(crate) struct RawPlatform {
 pub(crate) enum RawPlatformKind {
     #[default]
     Router,
+    Vercel,
 }
 
 /// Gates by phase.

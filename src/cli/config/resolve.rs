@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::blackout;
 use super::origin::Setting;
 use super::raw::{
-    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
+    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt, RawPlatform,
     RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
@@ -51,6 +51,10 @@ pub(crate) struct PlatformConfig {
     pub(crate) admin: Setting<Option<String>>,
     pub(crate) url: Setting<Option<String>>,
     pub(crate) token_env: String,
+    /// On Vercel: the project.
+    pub(crate) project: Setting<Option<String>>,
+    /// On Vercel: how long going back is tried while its API does not answer.
+    pub(crate) back_within: Micros,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,6 +133,42 @@ impl Source<'_> {
 
 const DAY: Micros = Micros::from_secs(86_400);
 
+/// A text as the file gives it.
+fn given(value: Option<&String>, source: &Source<'_>) -> Setting<Option<String>> {
+    match value {
+        None => Setting::default(None),
+        Some(text) => Setting::file(Some(text.clone()), source.file, 0),
+    }
+}
+
+/// What serves the environment, and how it is reached.
+fn resolve_platform(
+    raw: RawPlatform,
+    source: &Source<'_>,
+    env: &Env,
+) -> Result<PlatformConfig, InputError> {
+    let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
+    let admin = given(raw.admin.as_ref(), source)
+        .overridden(("--admin", None), ("ORCA_ROUTER_ADMIN", variable("ORCA_ROUTER_ADMIN")));
+    let url = given(raw.url.as_ref(), source)
+        .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
+    let project = given(raw.project.as_ref(), source)
+        .overridden(("--project", None), ("VERCEL_PROJECT_ID", variable("VERCEL_PROJECT_ID")));
+    let by_vercel = ("VERCEL_PROJECT_PRODUCTION_URL", variable("VERCEL_PROJECT_PRODUCTION_URL"));
+    let url = if url.value.is_none() { url.overridden(("--url", None), by_vercel) } else { url };
+    // Where nobody says what serves, the environment of a Vercel project is as good as a file.
+    let is_vercel = admin.value.is_none() && project.value.is_some();
+    let by_environment = if is_vercel { RawPlatformKind::Vercel } else { RawPlatformKind::Router };
+    Ok(PlatformConfig {
+        kind: raw.kind.unwrap_or(by_environment),
+        admin,
+        url,
+        token_env: raw.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
+        project,
+        back_within: source.unit_or(raw.back_within.as_ref(), Micros::from_secs(120))?,
+    })
+}
+
 fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, InputError> {
     if raw.version.value != 1 {
         let text = format!("version {} is unknown", raw.version.value);
@@ -142,15 +182,8 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             Setting::file(value, source.file, text.referenced.line())
         }
     };
-    let given = |value: &Option<String>| match value {
-        None => Setting::default(None),
-        Some(text) => Setting::file(Some(text.clone()), source.file, 0),
-    };
+    let given = |value: &Option<String>| given(value.as_ref(), source);
     let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
-    let admin = given(&raw.platform.admin)
-        .overridden(("--admin", None), ("ORCA_ROUTER_ADMIN", variable("ORCA_ROUTER_ADMIN")));
-    let url = given(&raw.platform.url)
-        .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
     Ok(Config {
@@ -165,12 +198,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             freeze: source.unit_or(raw.release.freeze.as_ref(), Micros(DAY.0 * 7))?,
             blackouts: blackout::resolve_all(&raw.release.blackouts, source)?,
         },
-        platform: PlatformConfig {
-            kind: raw.platform.kind,
-            admin,
-            url,
-            token_env: raw.platform.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
-        },
+        platform: resolve_platform(raw.platform, source, env)?,
         commits: resolve_gate(&raw.gates.preflight.commits, source)?,
         budget: resolve_gate(&raw.gates.preflight.budget, source)?,
         load: LoadConfig {

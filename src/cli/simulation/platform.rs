@@ -9,6 +9,7 @@ use super::audit::Call;
 use super::orca::Orca;
 use super::world::{World, commit_of, deployment, upstream};
 use crate::base::clock::Timestamp;
+use crate::base::ids::DeploymentId;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
     Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
@@ -299,7 +300,10 @@ impl Platform for SimPlatform {
         self.change(Call::Renew { epoch }, Box::new(change)).await
     }
 
-    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError> {
+    async fn lower_to_base(
+        &self,
+        _: Option<&DeploymentId>,
+    ) -> Result<PlatformState, PlatformError> {
         let condemns = self.orca.lock().lowering_called(&self.orca);
         self.change(Call::Lower { condemns }, Box::new(|router, _| Ok(router.revert()))).await
     }

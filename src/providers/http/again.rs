@@ -23,11 +23,18 @@ pub(super) fn wait(
 ) -> Option<Duration> {
     let budget = match repeat {
         Repeat::Never => RetryBudget::NONE,
-        Repeat::Safe(budget) => budget,
+        Repeat::Unsent(budget) | Repeat::Safe(budget) => budget,
     };
+    let is_safe = matches!(repeat, Repeat::Safe(_));
     let again = match outcome {
-        Ok(answer) => matches!(answer.status, 429 | 500 | 502 | 503 | 504),
-        Err(error) => matches!(error, HttpError::Connect { .. } | HttpError::Broken { .. }),
+        Ok(answer) => match answer.status {
+            429 => true,
+            500 | 502 | 503 | 504 => is_safe,
+            _ => false,
+        },
+        Err(HttpError::Connect { .. }) => true,
+        Err(HttpError::Broken { .. }) => is_safe,
+        Err(_) => false,
     };
     let own = budget.wait_after(failed, entropy).filter(|_| again)?;
     let asked = outcome.as_ref().ok().and_then(|answer| asked_wait(answer, now));
@@ -44,7 +51,7 @@ fn jitter(asked: Duration, entropy: &Entropy) -> Duration {
 /// How long the server wants to be left alone: `Retry-After` in seconds or as a date, else
 /// `error.limit.resetMs` of a JSON body. Dates are counted from the answer's own `Date`, so that a
 /// wrong clock here changes nothing; without one, from `now`.
-pub(super) fn asked_wait(answer: &HttpAnswer, now: Timestamp) -> Option<Duration> {
+pub(crate) fn asked_wait(answer: &HttpAnswer, now: Timestamp) -> Option<Duration> {
     if !matches!(answer.status, 429 | 503) {
         return None;
     }
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_declared_safe_is_sent_again() {
+    fn only_what_had_no_effect_or_is_safe_is_sent_again() {
         let budget = RetryBudget {
             tries: 2,
             first_wait: Duration::from_millis(5),
@@ -139,21 +146,22 @@ mod tests {
         let broken = || Err(HttpError::Broken { url: cause().0, cause: cause().1 });
         let open = || Err(HttpError::Open { url: cause().0, failures: 5 });
         let status = |status| Ok(answer(status, &[], ""));
-        for (outcome, safe) in [
-            (connect(), true),
-            (broken(), true),
-            (open(), false),
-            (status(429), true),
-            (status(503), true),
-            (status(500), true),
-            (status(501), false),
-            (status(409), false),
-            (status(200), false),
+        for (outcome, unsent, safe) in [
+            (connect(), true, true),
+            (broken(), false, true),
+            (open(), false, false),
+            (status(429), true, true),
+            (status(503), false, true),
+            (status(500), false, true),
+            (status(501), false, false),
+            (status(409), false, false),
+            (status(200), false, false),
         ] {
             let of = |repeat, failed| {
                 let at = (late(), &Entropy::seeded(1));
                 wait((repeat, failed), &outcome, Duration::from_secs(1), at).is_some()
             };
+            assert_eq!(of(Repeat::Unsent(budget), 1), unsent, "{outcome:?}");
             assert_eq!(of(Repeat::Safe(budget), 1), safe, "{outcome:?}");
             assert!(!of(Repeat::Never, 1) && !of(Repeat::Safe(budget), 2), "{outcome:?}");
         }

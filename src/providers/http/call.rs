@@ -12,6 +12,9 @@ use crate::base::retry::RetryBudget;
 pub(crate) enum Repeat {
     /// It may have happened: never again by itself.
     Never,
+    /// Again only when it certainly had no effect: no connection came about, or the server counted
+    /// it away (429).
+    Unsent(RetryBudget),
     /// Doing it twice is doing it once.
     Safe(RetryBudget),
 }

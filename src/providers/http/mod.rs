@@ -10,5 +10,6 @@ mod circuit;
 mod client;
 mod trace;
 
+pub(crate) use again::asked_wait;
 pub(crate) use call::{Call, HttpAnswer, HttpError, Repeat};
 pub(crate) use client::HttpClient;

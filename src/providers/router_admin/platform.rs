@@ -184,7 +184,10 @@ impl Platform for RouterPlatform {
             .map_err(|error| Self::expected(error, 0, epoch))
     }
 
-    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError> {
+    async fn lower_to_base(
+        &self,
+        _: Option<&DeploymentId>,
+    ) -> Result<PlatformState, PlatformError> {
         self.state_of(self.admin.revert().await)
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::base::ids::{Environment, OrcaId};
+use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::limits;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
 use crate::rollout::ports::{Arm, Platform, PlatformError};
@@ -31,8 +31,8 @@ pub(crate) struct Aborted {
 impl Abort {
     /// Lowers, reads back, and only then writes down what became of it.
     pub(crate) async fn run(&self) -> Result<Aborted, PlatformError> {
-        let step = self.intend().await;
-        let state = match self.platform.lower_to_base().await {
+        let (step, base) = self.intend().await.unzip();
+        let state = match self.platform.lower_to_base(base.as_ref()).await {
             Ok(state) => state,
             Err(error) => {
                 let is_uncertain = matches!(error, PlatformError::Uncertain { .. });
@@ -53,8 +53,8 @@ impl Abort {
         Ok(Aborted { seen, ledger })
     }
 
-    /// The intent, where the ledger here knows at once what is under way.
-    async fn intend(&self) -> Option<OrcaId> {
+    /// The intent and the base, where the ledger here knows at once what is under way.
+    async fn intend(&self) -> Option<(OrcaId, DeploymentId)> {
         let book = self.book.as_ref()?;
         let known = tokio::time::timeout(limits::LEDGER_LOCK_ROLLBACK, book.state()).await;
         let Ok(Ok(state)) = known else {
@@ -73,7 +73,7 @@ impl Abort {
         if let Err(error) = book.keep_at_once(Note::of(&self.environment, intent)).await {
             (self.tell)(&format!("ledger: {error}; going back all the same"));
         }
-        Some(step)
+        Some((step, running.started.base.clone()))
     }
 
     async fn ended(&self, step: Option<OrcaId>, outcome: Outcome, detail: &str) {

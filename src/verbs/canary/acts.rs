@@ -312,7 +312,7 @@ impl Acts<'_> {
             self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
         }
         hit(CrashPoint::StepAfterIntent);
-        let lowered = self.fleet.platform.lower_to_base().await;
+        let lowered = self.fleet.platform.lower_to_base(Some(&self.started.base)).await;
         hit(CrashPoint::StepAfterApply);
         let outcome = if lowered.is_ok() { Outcome::Done } else { Outcome::Unknown };
         self.unwritten.push((step, outcome));

@@ -48,11 +48,16 @@ pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event)
         };
         let (next, actions) = step(plan, state, acts.now(), event);
         state = next;
+        let mut answers = VecDeque::new();
         for action in actions {
             if let Action::End { end, exit, reason } = action {
                 return acts.end(&state, Ending { end, exit, reason }).await;
             }
-            events.extend(acts.act(&state, action).await);
+            answers.extend(acts.act(&state, action).await);
         }
+        // What was done is answered before time goes on: a lowering that was accepted is not
+        // called again because a moment passed.
+        answers.append(&mut events);
+        events = answers;
     }
 }

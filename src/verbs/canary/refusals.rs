@@ -25,8 +25,12 @@ pub(super) fn refusal_of(error: PlatformError) -> RaiseRefused {
             Refused::StaleEpoch { who, found, .. } => {
                 RaiseRefused::Preempted { by: format!("{who} (epoch {found})") }
             }
-            Refused::StaleGeneration { .. } => RaiseRefused::InDoubt { detail },
-            Refused::Denied(_) | Refused::Unsupported(_) => RaiseRefused::Refused { detail },
+            Refused::StaleGeneration { .. } | Refused::Busy(_) => RaiseRefused::InDoubt { detail },
+            Refused::Denied(_)
+            | Refused::Unsupported(_)
+            | Refused::NoAccess(_)
+            | Refused::NotInPlan(_)
+            | Refused::WrongDeployment(_) => RaiseRefused::Refused { detail },
         },
     }
 }

@@ -154,7 +154,8 @@ impl Canary<'_> {
         if let Err(error) = ship.book.keep_at_once(ship.note(intent)).await {
             ship.say(format!("ledger: {error}; going back all the same"));
         }
-        let lowered = self.fleet.platform.lower_to_base().await?;
+        let base = Some(&running.started.base);
+        let lowered = self.fleet.platform.lower_to_base(base).await?;
         let (outcome, detail) = (Outcome::Done, reason.clone());
         ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await?;
         let mut note = ship.note(Body::RolloutEnded { rollout, end: RolloutEnd::Aborted, reason });
@@ -209,6 +210,7 @@ impl Canary<'_> {
             salt: self.candidate.release.clone(),
             expect_generation: seen.generation,
             epoch: held.epoch,
+            weights: self.plan.stages.iter().map(|stage| stage.weight).collect(),
         };
         let staged = self.fleet.platform.stage(&order).await;
         if let Err(error) = staged {

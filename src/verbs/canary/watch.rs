@@ -29,8 +29,8 @@ use crate::rollout::users::UsersCheck;
 use crate::verbs::gates;
 use crate::verbs::ship::{Fleet, PhaseGate};
 
-/// How often the platform is looked at while the canary has traffic.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long traffic is counted to know its rate.
+const RATE_WITHIN: Duration = Duration::from_secs(1);
 /// How often an unreachable platform is mentioned.
 const SAY_EVERY: Duration = Duration::from_mins(1);
 /// How long a decided stage counts, in a promotion that comes later.
@@ -246,7 +246,7 @@ impl Watch {
         self.users.clone()
     }
 
-    /// Looks at most once a second while the canary has traffic.
+    /// Looks as often as the platform bears it while the canary has traffic.
     pub(crate) async fn look(
         &mut self,
         fleet: &Fleet,
@@ -254,7 +254,7 @@ impl Watch {
         plan: &RolloutPlan,
         ours: Ours<'_>,
     ) -> Vec<Event> {
-        let due = self.looked.is_none_or(|at| clock::since(at) >= LOOK_EVERY);
+        let due = self.looked.is_none_or(|at| clock::since(at) >= fleet.platform.look_every());
         if !state.exposed || state.is_past() || !due {
             return Vec::new();
         }
@@ -377,7 +377,7 @@ fn changed(
 /// User requests a second over the last second.
 pub(crate) async fn traffic_rate(fleet: &Fleet) -> Result<Rate, PlatformError> {
     let earlier = fleet.platform.samples().await?;
-    tokio::time::sleep(LOOK_EVERY).await;
+    tokio::time::sleep(RATE_WITHIN).await;
     let later = fleet.platform.samples().await?;
     let seen = StageSeen::between(&earlier, &later, Source::Users);
     let requests = seen.base.requests.saturating_add(seen.canary.requests);

@@ -115,7 +115,7 @@ impl Rollback {
 
     async fn move_traffic(&self, target: &Target) -> Result<PlatformState, PlatformError> {
         if target.lowers {
-            return self.platform.lower_to_base().await;
+            return self.platform.lower_to_base(Some(&target.deployment)).await;
         }
         let (deployment, commit) = (target.deployment.clone(), target.commit.clone());
         let warrant = Warrant::seen_live(deployment, commit, target.seen.clone());

@@ -49,7 +49,13 @@ impl Rollback {
         let platform = self.platform.capabilities().state_holder;
         let (state, seen) = match (state, looked) {
             (Some(state), Ok(Ok(seen))) => (state, seen),
-            (Some(state), _) => return self.by_ledger(&state),
+            (Some(state), looked) => {
+                return match (self.by_ledger(&state), looked) {
+                    // The ledger has nothing to say, and the platform said why it says nothing.
+                    (Err(BackError::NoWay(_)), Ok(Err(error))) => Err(BackError::Platform(error)),
+                    (known, _) => known,
+                };
+            }
             (None, Ok(Ok(seen))) => return Target::of_platform(&seen, self.to.as_ref(), &platform),
             (None, Ok(Err(error))) => return Err(BackError::Platform(error)),
             (None, Err(_)) => {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::{BackError, Rollback, planned};
 use crate::base::clock::{self, Timestamp};
 use crate::base::digest::Digest;
-use crate::base::ids::{Environment, OrcaId};
+use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::units::Weight;
 use crate::gate::clearance::Warrant;
 use crate::ledger::entry::{Body, Entry, Outcome, TrafficProof};
@@ -165,7 +165,10 @@ impl Platform for Scripted {
         self.look().await
     }
 
-    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError> {
+    async fn lower_to_base(
+        &self,
+        _: Option<&DeploymentId>,
+    ) -> Result<PlatformState, PlatformError> {
         self.went("lower".to_owned(), None)
     }
 

@@ -1,0 +1,15 @@
+//! Vercel: rolling releases for the canary, instant rollback for the way back, promotion.
+//!
+//! What its answers mean stands in [`seen`]; every change is read back before it counts. Nothing
+//! here knows of gates, ledgers or plans.
+
+mod answers;
+mod change;
+mod client;
+mod front;
+mod go_back;
+mod platform;
+mod seen;
+
+pub(crate) use client::{API, VercelClient};
+pub(crate) use platform::{VercelPlatform, VercelSettings};

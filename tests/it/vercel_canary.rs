@@ -1,0 +1,203 @@
+//! A canary on Vercel, through the binary and against the fake: every stage up, every way back.
+
+use std::time::Duration;
+
+use crate::support::vercel::{Behaviour, Deployed, Fault, Kind, Plan, Shop};
+use crate::support::{Run, quiet, wait_until};
+
+const RAMP: [&str; 4] = ["1%", "5%", "25%", "100%"];
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// The changing calls that carry `text`.
+fn calls(shop: &Shop, text: &str) -> usize {
+    shop.vercel.changes().iter().filter(|line| line.contains(text)).count()
+}
+
+fn failing(one_in: u64) -> Behaviour {
+    Behaviour { fails_one_in: one_in, ..Behaviour::default() }
+}
+
+#[test]
+fn a_healthy_version_gets_everything_stage_by_stage_and_is_promoted() {
+    let _quiet = quiet();
+    let shop = Shop::start(&RAMP);
+    let candidate = shop.candidate();
+    let run = shop.orca(&Shop::canary(&candidate)).expect_code(0);
+    assert_eq!(run.json()["end"], "complete", "{}", run.stdout);
+    assert_eq!(run.json()["deployment"], candidate.deployment.id.as_str());
+    assert!(run.stderr.contains("stages 1 %, 5 %, 25 %, 100 % with approval"), "{}", run.stderr);
+    assert_eq!(shop.production(), candidate.deployment.id);
+    let changes = shop.vercel.changes();
+    let project = "/v1/projects/prj_shop/rolling-release";
+    let approve = format!("POST {project}/approve-stage");
+    assert_eq!(
+        changes,
+        [
+            format!("PATCH {project}/config"),
+            format!("POST {project}/start"),
+            approve.clone(),
+            approve.clone(),
+            approve
+        ]
+    );
+    let promoted = shop.orca(&["promote", "--rc", &candidate.release, "--json"]).expect_code(0);
+    assert_eq!(shop.vercel.changes().len(), 5, "nothing is left to move: {}", promoted.stdout);
+    let status = shop.orca(&["release", "status", "--json"]).expect_code(0).json();
+    assert_eq!(status["platform"]["base"], candidate.deployment.id.as_str(), "{status}");
+}
+
+/// A version that breaks once it has so much traffic goes back, whichever stage that is.
+fn breaks_at(weight: &str, percent: u32) {
+    let shop = Shop::start(&["1%", "5%", "25%", "100%"]);
+    let candidate = shop.candidate();
+    let running = shop.spawn(&Shop::canary(&candidate));
+    let reached = || match percent {
+        100 => shop.production() == candidate.deployment.id,
+        _ => shop.percent() == percent,
+    };
+    wait_until(&format!("the canary has {weight}"), DEADLINE, reached);
+    shop.vercel.behave(&candidate.deployment.id, failing(2));
+    let run = running.end();
+    assert_eq!(run.code, Some(6), "{weight}: {}", run.stdout);
+    assert!(run.stdout.contains("rolled_back"), "{}", run.stdout);
+    assert!(run.stdout.contains("no longer gives production domains"), "{}", run.stdout);
+    assert_eq!(shop.production(), shop.base.id);
+    assert_eq!(shop.percent(), 0);
+    let back = format!("POST /v1/projects/prj_shop/rollback/{}", shop.base.id);
+    assert_eq!(shop.vercel.changes().last(), Some(&back), "to the base, and last of all");
+    assert_eq!(calls(&shop, "/rollback/"), 1, "{}", run.stdout);
+    shop.orca(&Shop::canary(&candidate)).expect_code(1);
+}
+
+#[test]
+fn a_breach_at_the_first_stage_goes_back() {
+    let _quiet = quiet();
+    breaks_at("1 %", 1);
+}
+
+#[test]
+fn a_breach_in_the_middle_goes_back() {
+    let _quiet = quiet();
+    breaks_at("5 %", 5);
+    breaks_at("25 %", 25);
+}
+
+#[test]
+fn a_breach_at_everything_goes_back_although_the_release_is_complete() {
+    let _quiet = quiet();
+    breaks_at("100 %", 100);
+}
+
+#[test]
+fn a_signal_brings_everybody_back() {
+    let _quiet = quiet();
+    let shop = Shop::start(&["5%", "100%"]);
+    let candidate = shop.candidate();
+    let running = shop.spawn(&Shop::canary(&candidate));
+    wait_until("the canary has 5 %", DEADLINE, || shop.percent() == 5);
+    running.signal("INT");
+    let run = running.end();
+    assert_eq!(run.code, Some(6), "{}", run.stdout);
+    assert!(run.stdout.contains("aborted"), "{}", run.stdout);
+    assert_eq!((shop.production(), shop.percent()), (shop.base.id.clone(), 0));
+    assert_eq!(calls(&shop, "/rollback/"), 1);
+}
+
+/// Refused at the start: exit, what it says, and not one change.
+fn refused(shop: &Shop, run: &Run, exit: i32, said: &[&str]) {
+    assert_eq!(run.code, Some(exit), "{}{}", run.stdout, run.stderr);
+    for text in said {
+        assert!(run.stderr.contains(text), "no '{text}' in {}", run.stderr);
+    }
+    assert_eq!(shop.vercel.changes(), [] as [&str; 0]);
+    assert_eq!(shop.production(), shop.base.id);
+}
+
+#[test]
+fn a_plan_without_rolling_releases_is_refused_with_what_else_there_is() {
+    let _quiet = quiet();
+    let shop = Shop::start(&RAMP);
+    let candidate = shop.candidate();
+    for (plan, reason) in
+        [(Plan::Hobby, "plan_not_supported"), (Plan::ProWithoutSlot, "no_available_slots")]
+    {
+        shop.vercel.change(|project| project.plan = plan);
+        let run = shop.orca(&Shop::canary(&candidate));
+        let said = [reason, "blue-green", "flag", "orca explain ORCA-1811"];
+        refused(&shop, &run, 1, &said);
+    }
+}
+
+#[test]
+fn what_cannot_be_released_is_refused_before_anything_changes() {
+    let _quiet = quiet();
+    let shop = Shop::start(&RAMP);
+    let candidate = shop.candidate();
+    let on = |deployment: &Deployed| {
+        let args = ["canary", "start", "--deployment-url", &deployment.url];
+        shop.orca(&[&args[..], &["--rc", &candidate.release]].concat())
+    };
+    let commit = candidate.deployment.commit.clone();
+    let preview = shop.vercel.deploy_to(None, &commit);
+    refused(&shop, &on(&preview), 1, &["is a preview", "ORCA-1813"]);
+    let other = shop.vercel.deploy(&shop.base.commit);
+    refused(&shop, &on(&other), 1, &["was built from", "ORCA-1813"]);
+    shop.vercel.change(|project| project.build_ms = 600_000);
+    let building = shop.vercel.deploy(&commit);
+    refused(&shop, &on(&building), 1, &["not READY", "ORCA-1813"]);
+    let gone = Deployed { url: "http://127.0.0.1:1".to_owned(), ..building };
+    refused(&shop, &on(&gone), 1, &["there is no deployment", "ORCA-1813"]);
+    // Somebody else's release is under way.
+    shop.vercel.change(|project| {
+        project.build_ms = 0;
+        project.rolling.template = Some(vec![10, 100]);
+    });
+    let theirs = shop.vercel.deploy(&commit);
+    shop.vercel.change(|project| project.start(&theirs.id)).expect("nothing is under way");
+    let run = on(&candidate.deployment);
+    refused(&shop, &run, 1, &["is under way at 10 %", &theirs.id, "ORCA-1812"]);
+}
+
+#[test]
+fn credentials_that_do_not_reach_the_project_are_told() {
+    let shop = Shop::start(&RAMP);
+    let status = |name: &str, value: &str| {
+        let mut command = shop.command(&["rollback", "--reason", "checkout is down"]);
+        command.env(name, value);
+        Run::of(command)
+    };
+    for (name, value) in [("VERCEL_TOKEN", "expired-token"), ("VERCEL_ORG_ID", "team_other")] {
+        let run = status(name, value);
+        assert_eq!(run.code, Some(7), "{}{}", run.stdout, run.stderr);
+        for text in ["HTTP 403", "ORCA-1810", "VERCEL_TOKEN", "VERCEL_PROJECT_ID"] {
+            assert!(run.stderr.contains(text), "no '{text}' in {}", run.stderr);
+        }
+        assert!(!run.stderr.contains("expired-token"), "{}", run.stderr);
+    }
+    let mut wrong = shop.command(&["rollback", "--reason", "x", "--project", "prj_other"]);
+    wrong.env("VERCEL_PROJECT_ID", "prj_shop");
+    let run = Run::of(wrong);
+    assert_eq!(run.code, Some(7), "{}", run.stderr);
+    assert!(run.stderr.contains("ORCA-1810"), "{}", run.stderr);
+    let mut none = shop.command(&["rollback", "--reason", "x"]);
+    none.env_remove("VERCEL_TOKEN");
+    let run = Run::of(none).expect_code(2);
+    assert!(run.stderr.contains("VERCEL_TOKEN is not set"), "{}", run.stderr);
+}
+
+/// A limit that ends in days: nobody waits for it, and the end is said.
+#[test]
+fn a_rate_limit_of_days_is_told_with_its_end() {
+    let _quiet = quiet();
+    let shop = Shop::start(&RAMP);
+    let candidate = shop.candidate();
+    let days = Kind::Limited { retry_after: None, reset_secs: 3 * 86_400 };
+    shop.vercel.fault(Fault { calls: "GET", with: "billing", times: 9, kind: days });
+    let run = shop.orca(&Shop::canary(&candidate));
+    refused(&shop, &run, 4, &["the rate limit is used up until 20"]);
+    shop.vercel.no_faults();
+    let soon = Kind::Limited { retry_after: Some("1"), reset_secs: 0 };
+    shop.vercel.fault(Fault { calls: "GET", with: "billing", times: 1, kind: soon });
+    let dry = shop.orca(&[&Shop::canary(&candidate)[..], &["--dry-run"]].concat()).expect_code(0);
+    assert!(dry.stdout.contains("Vercel project prj_shop"), "{}", dry.stdout);
+}
