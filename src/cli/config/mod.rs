@@ -1,5 +1,6 @@
 //! `orca.yaml`: read strictly, resolved once, with the origin of every value.
 
+pub(crate) mod exec;
 pub(crate) mod origin;
 pub(crate) mod raw;
 pub(crate) mod resolve;

@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::exec::RawExec;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
 use crate::gate::waiver::Role;
@@ -70,7 +71,7 @@ pub(crate) enum RawBreakingBelowOne {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawPlatform {
-    /// `router`: orca's own, the only one so far.
+    /// `router` (orca's own, unless said) or `exec` (your own commands).
     #[serde(default)]
     pub(crate) kind: RawPlatformKind,
     /// The router's admin address, such as `http://127.0.0.1:8081`.
@@ -79,6 +80,9 @@ pub(crate) struct RawPlatform {
     pub(crate) url: Option<String>,
     /// The environment variable that holds the admin token; `ORCA_ROUTER_TOKEN` unless said.
     pub(crate) token_env: Option<String>,
+    /// The commands of `kind: exec`.
+    #[schemars(with = "Option<RawExec>")]
+    pub(crate) exec: Option<Spanned<RawExec>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -86,6 +90,7 @@ pub(crate) struct RawPlatform {
 pub(crate) enum RawPlatformKind {
     #[default]
     Router,
+    Exec,
 }
 
 /// Gates by phase.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
     RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
@@ -48,6 +49,8 @@ pub(crate) struct PlatformConfig {
     pub(crate) admin: Setting<Option<String>>,
     pub(crate) url: Setting<Option<String>>,
     pub(crate) token_env: String,
+    /// There where the kind is `exec`.
+    pub(crate) exec: Option<ExecConfig>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,7 +118,7 @@ impl Source<'_> {
         text.value.parse().map_err(|error: T::Err| self.error(text, error.to_string()))
     }
 
-    fn unit_or<T: FromStr<Err: std::fmt::Display>>(
+    pub(super) fn unit_or<T: FromStr<Err: std::fmt::Display>>(
         &self,
         text: Option<&Spanned<String>>,
         default: T,
@@ -166,6 +169,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             admin,
             url,
             token_env: raw.platform.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
+            exec: raw.platform.exec.as_ref().map(|raw| exec::resolve(raw, source)).transpose()?,
         },
         commits: resolve_gate(&raw.gates.preflight.commits, source)?,
         budget: resolve_gate(&raw.gates.preflight.budget, source)?,
@@ -305,6 +309,19 @@ mod tests {
                 "the last stage is not 100%",
             ),
             ("version: 1\ncanary:\n  grant: 999ms\n", 3, "is not between 1s and 1h"),
+            (
+                "version: 1\nplatform:\n  kind: exec\n  exec: {current: [a]}\n",
+                4,
+                "no command for deploy",
+            ),
+            ("version: 1\nplatform:\n  exec: {command: []}\n", 3, "no command for current"),
+            ("version: 1\nplatform:\n  exec: {command: [' ']}\n", 3, "names no program"),
+            (
+                "version: 1\nplatform:\n  exec:\n    command: [a]\n    deadline: 2h\n",
+                5,
+                "is not between 1s and 1h",
+            ),
+            ("version: 1\nplatform:\n  exec: {comand: [a]}\n", 3, "unknown field"),
             ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {
