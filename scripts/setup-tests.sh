@@ -19,6 +19,8 @@ need openssl openssl
 need unzip unzip
 # Objectives are asked of a real one.
 need prometheus prometheus
+# The example of `platform: exec` runs in front of one. It lives in a folder of its own on Debian.
+[ -x /usr/sbin/nginx ] || need nginx nginx-light
 # Servers live in a folder for each version, which is not on PATH.
 if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
     need postgres postgresql postgresql-contrib

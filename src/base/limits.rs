@@ -36,6 +36,8 @@ pub(crate) const HTTP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) const HTTP_CALL: Duration = Duration::from_secs(10);
 /// Time for one call to the router's admin interface.
 pub(crate) const ADMIN_CALL: Duration = Duration::from_secs(2);
+/// Largest output of a command of `platform: exec`, in bytes.
+pub(crate) const EXEC_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Largest output of a git command kept, in bytes.
 pub(crate) const GIT_OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time for a local git command.

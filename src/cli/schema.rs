@@ -43,6 +43,8 @@ documents! {
     "orca.router-admin-state/v1" => crate::router::api::StateAnswer,
     "orca.router-admin-error/v1" => crate::router::api::ErrorAnswer,
     "orca.router-metrics/v1" => crate::router::metrics::RouterMetrics,
+    "exec.request" => crate::providers::exec::contract::Request,
+    "exec.answer" => crate::providers::exec::contract::Answer,
     "router.stage" => crate::router::api::StageRequest,
     "router.raise" => crate::router::api::RaiseRequest,
     "router.renew" => crate::router::api::RenewRequest,

@@ -94,6 +94,7 @@ fn start(
         .admin
         .value
         .iter()
+        .chain(config.platform.url.value.iter().filter(|_| config.platform.admin.value.is_none()))
         .map(|admin| format!("platform {}", admin.trim_end_matches('/')))
         .chain(config.platform.project.value.iter().map(|name| format!("platform {name}")));
     let outside = Outside { state: StateFolder::new(&state), places: platform.collect() };

@@ -2,23 +2,98 @@
 
 use std::sync::Arc;
 
+use super::config::exec::RawWeights;
 use super::config::raw::RawPlatformKind;
 use super::config::resolve::Config;
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
+use super::{wire, wire_fleet};
 use crate::base::redact::Secret;
+use crate::providers::exec::{Commands, ExecPlatform, Surroundings};
+use crate::providers::front::FrontDoor;
+use crate::providers::http::HttpClient;
 use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
 use crate::providers::vercel::{self, VercelClient, VercelPlatform, VercelSettings};
-use crate::rollout::ports::Platform;
+use crate::rollout::ports::{Platform, Weights};
+
+/// What every command of `platform: exec` sees of the environment, where it is set.
+const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 
 /// The platform that serves the environment.
 pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
     match config.platform.kind {
         RawPlatformKind::Router => router(context, config),
         RawPlatformKind::Vercel => vercel(context, config),
+        RawPlatformKind::Exec => exec(context, config),
     }
+}
+
+/// What every platform has of its own.
+fn needed(value: Option<&String>, key: &str, variable: &str) -> Result<String, Failure> {
+    value.cloned().ok_or_else(|| {
+        let text = format!("platform.{key} is not set");
+        Failure::new(Code::Input, Exit::Usage, text)
+            .hint(format!("set platform.{key} in orca.yaml, or {variable}"))
+    })
+}
+
+fn no_client(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
+}
+
+/// The user's own commands. They see few variables, and those that `exec.env` names.
+fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
+    let url = needed(config.platform.url.value.as_ref(), "url", "ORCA_ROUTER_URL")?;
+    let Some(exec) = &config.platform.exec else {
+        let text = "platform.kind is exec, and platform.exec is missing".to_owned();
+        return Err(Failure::new(Code::Input, Exit::Usage, text)
+            .hint("set platform.exec.command: [./platform.sh] in orca.yaml")
+            .hint("orca schema exec.request shows what a command is asked"));
+    };
+    let variable = |name: &str| {
+        let value = context.env.get(name)?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    for name in exec.env.iter().filter(|name| context.env.get(name).is_none()) {
+        context.warn(format!("platform.exec.env names {name}, which is not set"));
+    }
+    let file = wire::config_file(context);
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(&context.folder);
+    let surroundings = Surroundings {
+        // A command runs in it: a relative path would be looked for from there once more.
+        folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+        variables: PASSED_ON
+            .into_iter()
+            .chain(exec.env.iter().map(String::as_str))
+            .filter_map(variable)
+            .collect(),
+        redactor: context.redactor.clone(),
+    };
+    let commands = Commands {
+        argv: exec.argv.clone(),
+        deadline: exec.deadline.duration(),
+        deploy_deadline: exec.deploy_deadline.duration(),
+        weights: match exec.weights {
+            RawWeights::Any => Weights::Any,
+            RawWeights::WholePercent => Weights::WholePercent,
+            RawWeights::AllOrNothing => Weights::AllOrNothing,
+        },
+        stickiness: exec.stickiness.clone(),
+        arm_header: exec.arm_header.clone(),
+    };
+    let entropy = context.entropy.clone();
+    let http = HttpClient::new(entropy.clone()).map_err(|error| no_client(&error))?;
+    Ok(Arc::new(ExecPlatform {
+        commands,
+        surroundings,
+        front: FrontDoor::new(&url, http, entropy),
+        environment: config.environment.value.to_string(),
+        clock: context.clock.clone(),
+        tell: wire_fleet::tell(context),
+    }))
 }
 
 /// orca's own router.
@@ -72,16 +147,4 @@ fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
     let platform =
         VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))?;
     Ok(Arc::new(platform))
-}
-
-fn needed(value: Option<&String>, key: &str, variable: &str) -> Result<String, Failure> {
-    value.cloned().ok_or_else(|| {
-        let text = format!("platform.{key} is not set");
-        Failure::new(Code::Input, Exit::Usage, text)
-            .hint(format!("set platform.{key} in orca.yaml, or {variable}"))
-    })
-}
-
-fn no_client(error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
 }

@@ -1,5 +1,6 @@
 //! The outside world, one folder each, behind the ports that the domains state.
 
+pub(crate) mod exec;
 pub(crate) mod front;
 pub(crate) mod git;
 pub(crate) mod http;

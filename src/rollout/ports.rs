@@ -128,7 +128,7 @@ impl Capabilities {
         }
         format!(
             "nothing moves by itself: {} keeps the weight until `orca canary resume` or \
-             `orca canary abort` runs, so run one in a scheduled job or a step that always runs",
+             `orca canary abort` runs, so let a guard job run one",
             self.state_holder
         )
     }
@@ -152,7 +152,6 @@ pub(crate) enum Measures {
 
 /// Which weights a platform can hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "orca's own router splits freely"))]
 pub(crate) enum Weights {
     /// Every step of 0.01 %.
     Any,

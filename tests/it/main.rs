@@ -20,6 +20,8 @@ mod hostile_files;
 mod ledger;
 mod ledger_race;
 mod load;
+mod platform_kubernetes;
+mod platform_nginx;
 mod release;
 mod rollback;
 mod router;

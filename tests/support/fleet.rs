@@ -52,6 +52,31 @@ impl Fleet {
 
     /// With one more line under `canary`.
     pub(crate) fn start_with(canary: &str, stages: &[&str]) -> Self {
+        let mut fleet = Self::unrouted();
+        let commit = fleet.world.git(&["rev-parse", "HEAD"]);
+        fleet.start_router(&commit);
+        let (admin, front) = (&fleet.admin, &fleet.front);
+        let platform = format!("platform:\n  kind: router\n  admin: {admin}\n  url: {front}\n");
+        fleet.set_up(&platform, canary, stages);
+        fleet
+    }
+
+    /// On another platform than orca's router: `platform` starts it in front of the base, and says
+    /// where users come in and what `orca.yaml` says of it.
+    pub(crate) fn on_platform(
+        stages: &[&str],
+        platform: impl FnOnce(&Self, &str) -> (String, String),
+    ) -> Self {
+        let mut fleet = Self::unrouted();
+        let commit = fleet.world.git(&["rev-parse", "HEAD"]);
+        let (front, platform) = platform(&fleet, &commit);
+        fleet.front = front;
+        fleet.set_up(&platform, "p95_ratio_max_pct: 1000", stages);
+        fleet
+    }
+
+    /// A repository and its base, with nothing in front.
+    fn unrouted() -> Self {
         let world = World::repository();
         world.git(&["remote", "add", "origin", "../origin.git"]);
         world.git(&["init", "--quiet", "--bare", "--initial-branch=main", "../origin.git"]);
@@ -68,24 +93,22 @@ impl Fleet {
         };
         let commit = fleet.world.git(&["rev-parse", "HEAD"]);
         fleet.base = fleet.service(&commit);
-        fleet.start_router(&commit);
-        fleet.world.write("orca.yaml", &fleet.config(canary, stages));
-        fleet.world.write("slo/slo_manifest.yaml", MANIFEST);
-        fleet.world.write(".gitignore", ".orca/\n");
-        fleet.world.commit("chore: set up orca");
-        fleet.push();
         fleet
     }
 
-    fn config(&self, canary: &str, stages: &[&str]) -> String {
+    fn set_up(&self, platform: &str, canary: &str, stages: &[&str]) {
         let stages: Vec<String> = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
         let stages = stages.concat();
-        format!(
-            "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  \
-             kind: router\n  admin: {}\n  url: {}\ngates:\n  load: {{profile: baseline}}\n\
-             canary:\n  {canary}\n  error_increase_max: 5%\n  stages:\n{stages}",
-            self.admin, self.front
-        )
+        let config = format!(
+            "version: 1\nservice: {{name: shop, environment: production}}\n{platform}gates:\n  \
+             load: {{profile: baseline}}\ncanary:\n  {canary}\n  error_increase_max: 5%\n  \
+             stages:\n{stages}"
+        );
+        self.world.write("orca.yaml", &config);
+        self.world.write("slo/slo_manifest.yaml", MANIFEST);
+        self.world.write(".gitignore", ".orca/\n");
+        self.world.commit("chore: set up orca");
+        self.push();
     }
 
     fn start_router(&mut self, base_commit: &str) {

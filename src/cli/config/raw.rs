@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::blackout::RawBlackout;
+use super::exec::RawExec;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
 use crate::gate::waiver::Role;
@@ -75,7 +76,7 @@ pub(crate) enum RawBreakingBelowOne {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawPlatform {
-    /// `router` (default): orca's own; or `vercel`.
+    /// `router` (default): orca's own; `vercel`; or `exec`: your own commands.
     pub(crate) kind: Option<RawPlatformKind>,
     /// On Vercel: the project, by id or name; `VERCEL_PROJECT_ID` unless said.
     pub(crate) project: Option<String>,
@@ -88,6 +89,9 @@ pub(crate) struct RawPlatform {
     pub(crate) url: Option<String>,
     /// The environment variable that holds the admin token; `ORCA_ROUTER_TOKEN` unless said.
     pub(crate) token_env: Option<String>,
+    /// The commands of `kind: exec`.
+    #[schemars(with = "Option<RawExec>")]
+    pub(crate) exec: Option<Spanned<RawExec>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -96,6 +100,7 @@ pub(crate) enum RawPlatformKind {
     #[default]
     Router,
     Vercel,
+    Exec,
 }
 
 /// Gates by phase.

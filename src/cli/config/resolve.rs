@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::blackout;
+use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
     RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt, RawPlatform,
@@ -55,6 +56,8 @@ pub(crate) struct PlatformConfig {
     pub(crate) project: Setting<Option<String>>,
     /// On Vercel: how long going back is tried while its API does not answer.
     pub(crate) back_within: Micros,
+    /// There where the kind is `exec`.
+    pub(crate) exec: Option<ExecConfig>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +125,7 @@ impl Source<'_> {
         text.value.parse().map_err(|error: T::Err| self.error(text, error.to_string()))
     }
 
-    fn unit_or<T: FromStr<Err: std::fmt::Display>>(
+    pub(super) fn unit_or<T: FromStr<Err: std::fmt::Display>>(
         &self,
         text: Option<&Spanned<String>>,
         default: T,
@@ -166,6 +169,7 @@ fn resolve_platform(
         token_env: raw.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
         project,
         back_within: source.unit_or(raw.back_within.as_ref(), Micros::from_secs(120))?,
+        exec: raw.exec.as_ref().map(|raw| exec::resolve(raw, source)).transpose()?,
     })
 }
 
@@ -337,6 +341,19 @@ mod tests {
                 "the last stage is not 100%",
             ),
             ("version: 1\ncanary:\n  grant: 999ms\n", 3, "is not between 1s and 1h"),
+            (
+                "version: 1\nplatform:\n  kind: exec\n  exec: {current: [a]}\n",
+                4,
+                "no command for deploy",
+            ),
+            ("version: 1\nplatform:\n  exec: {command: []}\n", 3, "no command for current"),
+            ("version: 1\nplatform:\n  exec: {command: [' ']}\n", 3, "names no program"),
+            (
+                "version: 1\nplatform:\n  exec:\n    command: [a]\n    deadline: 2h\n",
+                5,
+                "is not between 1s and 1h",
+            ),
+            ("version: 1\nplatform:\n  exec: {comand: [a]}\n", 3, "unknown field"),
             ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {
