@@ -107,6 +107,12 @@ impl Env {
         own.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".local/state")))
     }
 
+    /// Where programs keep what they can make again: `XDG_CACHE_HOME`, else `~/.cache`.
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
+        let own = self.get("XDG_CACHE_HOME").map(PathBuf::from);
+        own.or_else(|| Some(PathBuf::from(self.get("HOME")?).join(".cache")))
+    }
+
     /// Who acts: `ORCA_ACTOR`, the GitHub actor, or the login name.
     pub(crate) fn actor(&self) -> String {
         ["ORCA_ACTOR", "GITHUB_ACTOR", "USER", "LOGNAME"]

@@ -193,6 +193,11 @@ checks! {
     "release.trust",
     "rollback.ready",
     "canary.users",
+    "db.history",
+    "db.lint",
+    "db.shadow",
+    "db.protection",
+    "db.rpc",
     "canary.probes",
 }
 

@@ -23,6 +23,7 @@ pub(crate) mod wire;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_db;
 pub(crate) mod wire_db_backup;
+pub(crate) mod wire_db_gate;
 pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
 pub(crate) mod wire_platform;

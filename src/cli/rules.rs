@@ -1,6 +1,11 @@
 //! Every rule this orca can judge by, and judge again by. A check that is not listed here does not
 //! exist: its exhibits would be Inconclusive.
 
+use crate::db::preflight::history::HistoryCheck;
+use crate::db::preflight::lint::LintCheck;
+use crate::db::preflight::protection::ProtectionCheck;
+use crate::db::preflight::rpc::RpcCheck;
+use crate::db::preflight::shadow::ShadowCheck;
 use crate::gate::rules::Rules;
 use crate::load::slo_check::LoadCheck;
 use crate::release::calendar::CalendarCheck;
@@ -23,4 +28,9 @@ pub(crate) fn all() -> Rules {
         .with::<ProbesCheck>()
         .with::<LoadCheck>()
         .with::<BudgetCheck>()
+        .with::<HistoryCheck>()
+        .with::<LintCheck>()
+        .with::<ShadowCheck>()
+        .with::<ProtectionCheck>()
+        .with::<RpcCheck>()
 }

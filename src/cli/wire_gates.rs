@@ -6,6 +6,7 @@ use super::config::raw::RawBreakingBelowOne;
 use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
+use super::wire_db_gate::{self, Asked};
 use super::wire_slo;
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
@@ -90,6 +91,7 @@ pub(crate) async fn configured(
 ) -> Result<Vec<PhaseGate>, Failure> {
     let mut gates = preflight(repository, config).await?;
     gates.extend(budget(context, config)?);
+    gates.extend(wire_db_gate::gate(context, config, repository, &Asked::default()).await?);
     let target = config.load.target.as_deref().unwrap_or(target);
     gates.push(load(context, config, target)?);
     Ok(gates)

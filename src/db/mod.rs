@@ -5,6 +5,8 @@ pub(crate) mod backup;
 pub(crate) mod catalog;
 pub(crate) mod drift;
 pub(crate) mod lint;
+pub(crate) mod preflight;
+pub(crate) mod probe;
 pub(crate) mod protection;
 pub(crate) mod rpc;
 pub(crate) mod shadow;

@@ -259,24 +259,24 @@ fn a_shadow_url_is_never_the_target() {
 }
 
 /// A server of the test's own: that of an `orca db shadow` which waits.
-struct Server {
+pub(crate) struct Server {
     folder: PathBuf,
     orca: Option<crate::support::Running>,
 }
 
 impl Server {
-    fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         world.write("supabase/migrations/1_a.sql", "select pg_sleep(600);\n");
         let orca = world.spawn_orca(&["db", "shadow", "--statement-timeout", "700s"]);
         Self { folder: cluster_of(orca.id(), world), orca: Some(orca) }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let host = self.folder.to_str().expect("plain names").replace('/', "%2F");
         format!("postgres://postgres@{host}/postgres")
     }
 
-    fn ask(&self, sql: &str) -> String {
+    pub(crate) fn ask(&self, sql: &str) -> String {
         let mut command = Command::new("psql");
         command.args(["-XAtq", "-U", "postgres", "-d", "postgres", "-c", sql, "-h"]);
         let run = crate::support::Run::of({

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 
-use super::{db_backup, db_drift, db_lint, db_restore_check, db_shadow};
+use super::{db_backup, db_drift, db_lint, db_restore_check, db_rls, db_rpc, db_shadow};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -19,6 +19,10 @@ enum Verb {
     Lint(db_lint::Args),
     /// Replay every migration of a Supabase project on a throwaway Postgres
     Shadow(db_shadow::Args),
+    /// Find what migrations do to protection, and what users can do to each other's rows
+    Rls(db_rls::Args),
+    /// Find the calls to functions that migrations break
+    Rpc(db_rpc::Args),
     /// Say how a database differs from what its migrations make
     Drift(db_drift::Args),
     /// Dump a database with what a restore must bring back, from one snapshot
@@ -31,6 +35,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     match &args.verb {
         Verb::Lint(args) => db_lint::run(args, context).await,
         Verb::Shadow(args) => db_shadow::run(args, context).await,
+        Verb::Rls(args) => db_rls::run(args, context).await,
+        Verb::Rpc(args) => db_rpc::run(args, context).await,
         Verb::Drift(args) => db_drift::run(args, context).await,
         Verb::Backup(args) => db_backup::run(args, context).await,
         Verb::RestoreCheck(args) => db_restore_check::run(args, context).await,

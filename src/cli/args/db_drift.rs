@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::db_shadow::Baseline;
+use super::db_look::{Baseline, no_migrations};
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
 use crate::cli::context::Context;
@@ -98,11 +98,7 @@ struct Target {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let project = migrations::read(&context.folder)?.filter(|found| !found.files.is_empty());
-    let project = project.ok_or_else(|| {
-        let text = format!("there is no migration in {}", migrations::FOLDER);
-        Failure::new(Code::NoMigrations, Exit::Usage, text)
-            .hint("orca -C FOLDER db drift runs it in the folder that holds supabase/")
-    })?;
+    let project = project.ok_or_else(no_migrations)?;
     let baseline = Baseline::read(args.baseline.as_deref(), context)?;
     let url = wire_db_backup::target(args.target_url.as_deref(), context)?;
     let target = args.look(&url, context).await?;
@@ -113,9 +109,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         major: args.major.or(Some(target.major)),
         statement_timeout: args.statement_timeout,
     };
-    let shadow = wire_db::shadow(asked, context).await?;
-    let shadow_version = shadow.version.clone();
-    let made = args.replay(&shadow.session, &sides.replayed).await;
+    let shadow = wire_db::shadows(asked, context).open(&[]).await?;
+    let shadow_version = shadow.version().to_owned();
+    let made = args.replay(shadow.as_ref(), &sides.replayed).await;
     shadow.close().await;
     let (made, substitutes) = made?;
     let found = without_platform(target.lines, &made);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::base::{atomic_file, limits};
+use crate::base::limits;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -64,11 +64,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         .await
         .map_err(|e| Failure::new(Code::Bug, Exit::Bug, format!("the linter ended: {e}")))?;
     if let Some(file) = &args.sarif {
-        let text = format!("{:#}\n", sarif::document(&found.findings));
-        atomic_file::write(&context.folder.join(file), text.as_bytes()).map_err(|error| {
-            let text = format!("{} cannot be written: {error}", file.display());
-            Failure::new(Code::File, Exit::Usage, text).hint("give --sarif another path")
-        })?;
+        sarif::write(&context.folder.join(file), &sarif::document(&found.findings))?;
     }
     Ok(report(found, count))
 }

@@ -1,14 +1,18 @@
 //! `orca preflight`: every gate before anything is deployed, judged and kept in the ledger.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::db_gate::DbGate;
+use super::db_look::no_migrations;
 use super::force::Force;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
-use crate::cli::render::ledger;
+use crate::cli::render::{ledger, sarif};
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates};
 use crate::gate::engine::Ruled;
@@ -29,6 +33,13 @@ pub(crate) struct Args {
     /// Leave this gate out; it then has no ruling, and nothing ships without one
     #[arg(long, value_name = "GATE", conflicts_with = "only")]
     skip: Vec<String>,
+
+    #[command(flatten)]
+    db: DbGate,
+
+    /// Also write the findings to this file as SARIF 2.1.0
+    #[arg(long, value_name = "FILE")]
+    sarif: Option<PathBuf>,
 
     #[command(flatten)]
     force: Force,
@@ -59,6 +70,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     args.force.write(&ship, &subject.commit, context).await?;
     let mut all = wire_gates::preflight(&repository, &config).await?;
     all.extend(wire_gates::budget(context, &config)?);
+    all.extend(args.db.gate(context, &config, &repository).await?);
+    if args.only.iter().any(|name| name == "db") && !all.iter().any(|g| g.gate.name == "db") {
+        return Err(no_migrations());
+    }
     let mut chosen: Vec<PhaseGate> =
         all.iter().filter(|g| args.chooses(&g.gate.name)).cloned().collect();
     chosen.extend(gates_of_verbs::calendar(&ship).filter(|g| args.chooses(&g.gate.name)));
@@ -85,6 +100,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         ledger::line(&sync),
     );
     let annotations = gates::annotations(&documents);
+    if let Some(file) = &args.sarif {
+        sarif::write(&context.folder.join(file), &sarif::of_gates(&documents))?;
+    }
     let document = Preflight {
         commit: head.commit.to_string(),
         verdict: phase.verdict(),

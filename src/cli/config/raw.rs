@@ -1,6 +1,8 @@
 //! `orca.yaml` as it is written. Every key is optional here; [`super::resolve`] gives the defaults
 //! and says what is missing. Unknown keys are errors.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -122,6 +124,9 @@ pub(crate) struct RawPreflight {
     /// Error budgets, where the manifest of objectives has a `budget` section.
     #[serde(default)]
     pub(crate) budget: RawGate,
+    /// Migrations, where `supabase/migrations` is or the last release had it.
+    #[serde(default)]
+    pub(crate) db: RawDbGate,
 }
 
 /// What every gate can be told.
@@ -134,6 +139,30 @@ pub(crate) struct RawGate {
     /// How long a ruling stays fresh; `24h` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) max_age: Option<Spanned<String>>,
+}
+
+/// What the gate of migrations can be told.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawDbGate {
+    #[serde(default)]
+    pub(crate) mode: Mode,
+    #[schemars(with = "Option<String>")]
+    pub(crate) max_age: Option<Spanned<String>>,
+    /// Whether there must be migrations; `false` unless said.
+    #[serde(default)]
+    pub(crate) required: bool,
+    /// A file of findings that are known: `{"keys": [...]}`.
+    pub(crate) baseline: Option<String>,
+    /// Extensions whose stand-ins are accepted on the shadow.
+    #[serde(default)]
+    pub(crate) allow_substitutes: Vec<String>,
+    /// Rows of tables, such as `orders: 5000000`: new migrations are measured on so many.
+    #[serde(default)]
+    pub(crate) rows: BTreeMap<String, u64>,
+    /// So long may a statement hold others up on such a table; `2s` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) lock_max: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -1,5 +1,6 @@
 //! From what was written to what holds: units read, defaults filled in, contradictions named.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -7,7 +8,8 @@ use super::blackout;
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
-    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt, RawPlatform,
+    RawBreakingBelowOne, RawConfig, RawDbGate, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
+    RawPlatform,
     RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
@@ -15,6 +17,7 @@ use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
 use crate::cli::env::Env;
+use crate::db::shadow::fill::with_schema;
 use crate::gate::ruling::Mode;
 use crate::release::calendar::Blackout;
 
@@ -29,6 +32,7 @@ pub(crate) struct Config {
     pub(crate) platform: PlatformConfig,
     pub(crate) commits: GateConfig,
     pub(crate) budget: GateConfig,
+    pub(crate) db: DbGateConfig,
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
     pub(crate) trust: TrustConfig,
@@ -64,6 +68,16 @@ pub(crate) struct PlatformConfig {
 pub(crate) struct GateConfig {
     pub(crate) mode: Mode,
     pub(crate) max_age: Micros,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct DbGateConfig {
+    pub(crate) gate: GateConfig,
+    pub(crate) required: bool,
+    pub(crate) baseline: Option<PathBuf>,
+    pub(crate) allow_substitutes: Vec<String>,
+    pub(crate) rows: BTreeMap<String, u64>,
+    pub(crate) lock_max: Micros,
 }
 
 #[derive(Debug, Clone)]
@@ -205,6 +219,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         platform: resolve_platform(raw.platform, source, env)?,
         commits: resolve_gate(&raw.gates.preflight.commits, source)?,
         budget: resolve_gate(&raw.gates.preflight.budget, source)?,
+        db: resolve_db(raw.gates.preflight.db, source)?,
         load: LoadConfig {
             gate: GateConfig {
                 mode: raw.gates.load.mode,
@@ -233,6 +248,18 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
 
 fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
     Ok(GateConfig { mode: raw.mode, max_age: source.unit_or(raw.max_age.as_ref(), DAY)? })
+}
+
+fn resolve_db(raw: RawDbGate, source: &Source<'_>) -> Result<DbGateConfig, InputError> {
+    let max_age = source.unit_or(raw.max_age.as_ref(), DAY)?;
+    Ok(DbGateConfig {
+        gate: GateConfig { mode: raw.mode, max_age },
+        required: raw.required,
+        baseline: raw.baseline.map(PathBuf::from),
+        allow_substitutes: raw.allow_substitutes,
+        rows: raw.rows.into_iter().map(|(table, rows)| (with_schema(&table), rows)).collect(),
+        lock_max: source.unit_or(raw.lock_max.as_ref(), Micros::from_secs(2))?,
+    })
 }
 
 /// A minute; shorter than a second could not be renewed in time, longer than an hour is no guard.

@@ -118,21 +118,18 @@ pub(crate) fn human(gates: &[GateDocument], columns: usize) -> String {
 
 /// Findings of closed checks, in the words of a waiver.
 fn open_findings(gates: &[GateDocument]) -> String {
-    let closed = gates.iter().flat_map(|gate| &gate.checks).filter(|check| {
-        check.verdict > Verdict::Waived
-            || (check.verdict == Verdict::Waived && !check.waivers.is_empty())
-    });
-    let lines: Vec<String> = closed
-        .flat_map(|check| check.findings.iter().map(move |finding| (check, finding)))
-        .map(|(check, finding)| {
-            format!(
-                "{}: {} --finding {} --worst {}\n",
-                if check.verdict == Verdict::Waived { "waived " } else { "finding" },
-                check.check,
-                finding.fingerprint,
-                finding.value,
-            )
+    let mut closed: Vec<&CheckDocument> = gates
+        .iter()
+        .flat_map(|gate| &gate.checks)
+        .filter(|check| {
+            check.verdict > Verdict::Waived
+                || (check.verdict == Verdict::Waived && !check.waivers.is_empty())
         })
+        .collect();
+    closed.sort_by_key(|check| std::cmp::Reverse(check.verdict));
+    let lines: Vec<String> = closed
+        .into_iter()
+        .flat_map(|check| check.findings.iter().map(|finding| line(check, finding)))
         .collect();
     let (shown, more) = (lines.iter().take(FINDINGS_SHOWN).map(String::as_str), lines.len());
     let mut text: String = shown.collect();
@@ -140,6 +137,29 @@ fn open_findings(gates: &[GateDocument]) -> String {
         text.push_str(&format!("         and {} more: --json\n", more - FINDINGS_SHOWN));
     }
     if text.is_empty() { text } else { format!("\n{text}") }
+}
+
+/// A finding in the words of a waiver; one with a line in a file says first where, why and what to do.
+fn line(check: &CheckDocument, finding: &Finding) -> String {
+    let waived = check.verdict == Verdict::Waived;
+    let (fingerprint, value) = (&finding.fingerprint, finding.value);
+    let fingerprint =
+        if fingerprint.contains(' ') { format!("'{fingerprint}'") } else { fingerprint.clone() };
+    let named = format!("{} --finding {fingerprint} --worst {value}", check.check);
+    match place(finding) {
+        None => format!("{}: {named}\n", if waived { "waived " } else { "finding" }),
+        Some((file, line)) if waived => format!("waived : {file}:{line}: {named}\n"),
+        Some((file, line)) => format!(
+            "{file}:{line}: {}\n  fix:   {}\n  waive: --force {named} --until 7d --reason WHY\n",
+            finding.title, finding.next
+        ),
+    }
+}
+
+/// The file and line of a finding that has them.
+pub(crate) fn place(finding: &Finding) -> Option<(String, u64)> {
+    let (file, line) = finding.place.as_ref()?.rsplit_once(':')?;
+    Some((file.to_owned(), line.parse().ok()?))
 }
 
 /// What GitHub shows beside the job.
@@ -154,7 +174,14 @@ pub(crate) fn annotations(gates: &[GateDocument]) -> Vec<Annotation> {
                 Verdict::Pass | Verdict::NotApplicable => return None,
             };
             let (title, message) = (check.check.clone(), check.headline.clone());
-            Some(Annotation { level, title, message, file: None })
+            let whole = Annotation { level, title: title.clone(), message, file: None };
+            let beside = check.findings.iter().filter_map(move |finding| {
+                let (title, file) = (title.clone(), Some(place(finding)?));
+                let message = format!("{}. {}", finding.title, finding.next);
+                Some(Annotation { level, title, message, file })
+            });
+            Some(std::iter::once(whole).chain(beside))
         })
+        .flatten()
         .collect()
 }

@@ -7,7 +7,7 @@ use crate::db::shadow::ports::{Database, SqlError};
 const LINTS: &str = include_str!("lints.sql");
 
 /// The ids that the statements use, so that findings carry static ones.
-const IDS: [&str; 16] = [
+pub(crate) const IDS: [&str; 16] = [
     "rls.disabled-in-public",
     "rls.policy-without-rls",
     "rls.enabled-without-policy",

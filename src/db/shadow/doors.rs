@@ -7,6 +7,7 @@ use super::finding::ShadowFinding;
 use super::mention::Mentions;
 use super::ports::{Database, SqlError};
 use crate::db::lint::finding::Level;
+use crate::db::probe::attempts::probe;
 use crate::db::protection::lints::lints;
 use crate::db::rpc::contract::{Function, breaks};
 use crate::db::rpc::functions::functions;
@@ -20,24 +21,39 @@ pub(crate) struct Doors {
 
 impl Doors {
     pub(crate) async fn look(database: &dyn Database) -> Result<Self, SqlError> {
-        Ok(Self { open: lints(database).await?, functions: functions(database).await? })
+        let mut open = lints(database).await?;
+        open.extend(probe(database).await?);
+        Ok(Self { open, functions: functions(database).await? })
     }
 
-    /// Doors that are open in `after` and were not before, and calls that broke.
+    /// How many functions the API offers.
+    pub(crate) const fn functions(&self) -> usize {
+        self.functions.len()
+    }
+
+    /// Calls that worked and do not `after`.
+    pub(crate) fn broken(&self, after: &Self, mentions: &Mentions) -> Vec<ShadowFinding> {
+        let breaks = breaks(&self.functions, &after.functions).into_iter();
+        let found = breaks.map(|broken| {
+            let message = format!("{}: {}", broken.call, broken.message);
+            ShadowFinding::new("rpc.break", &broken.call, Level::Error, message)
+        });
+        placed(found.collect(), mentions)
+    }
+
+    /// Doors that are open `after` and were not before.
     pub(crate) fn opened(self, after: Self, mentions: &Mentions) -> Vec<ShadowFinding> {
         let known: BTreeSet<String> = self.open.into_iter().map(|f| f.key).collect();
-        let mut found: Vec<ShadowFinding> =
-            after.open.into_iter().filter(|f| !known.contains(&f.key)).collect();
-        for broken in breaks(&self.functions, &after.functions) {
-            let message = format!("{}: {}", broken.call, broken.message);
-            found.push(ShadowFinding::new("rpc.break", &broken.call, Level::Error, message));
-        }
-        for finding in &mut found {
-            let subject = finding.key.split_once(':').map_or("", |(_, subject)| subject);
-            let Some((file, line)) = mentions.place(subject) else { continue };
-            finding.file = Some(file.to_owned());
-            finding.line = Some(line);
-        }
-        found
+        placed(after.open.into_iter().filter(|f| !known.contains(&f.key)).collect(), mentions)
     }
+}
+
+fn placed(mut found: Vec<ShadowFinding>, mentions: &Mentions) -> Vec<ShadowFinding> {
+    for finding in &mut found {
+        let subject = finding.key.split_once(':').map_or("", |(_, subject)| subject);
+        let Some((file, line)) = mentions.place(subject) else { continue };
+        finding.file = Some(file.to_owned());
+        finding.line = Some(line);
+    }
+    found
 }

@@ -26,6 +26,11 @@ const SUBSTITUTES: [(&str, &str); 17] = [
     ("pg_stat_monitor", ""),
 ];
 
+/// What stand-ins are made by.
+pub(super) fn made_by() -> String {
+    SUBSTITUTES.map(|(name, sql)| [name, ":", sql].concat()).concat()
+}
+
 /// Which extensions the server has, and which were replaced so far.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Extensions {

@@ -1,15 +1,15 @@
 //! What a replay has to say beside its files.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::db::lint::finding::Level;
 
 /// One finding. The key stays the same from run to run, so that a baseline can hold it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ShadowFinding {
     /// Which check found it.
-    pub(crate) id: &'static str,
+    pub(crate) id: String,
     /// The check and what it found it on.
     pub(crate) key: String,
     pub(crate) level: Level,
@@ -19,14 +19,9 @@ pub(crate) struct ShadowFinding {
 }
 
 impl ShadowFinding {
-    pub(crate) fn new(
-        id: &'static str,
-        subject: &str,
-        level: Level,
-        message: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn new(id: &str, subject: &str, level: Level, message: impl Into<String>) -> Self {
         let key = format!("{id}:{subject}");
-        Self { id, key, level, file: None, line: None, message: message.into() }
+        Self { id: id.to_owned(), key, level, file: None, line: None, message: message.into() }
     }
 
     #[must_use]

@@ -48,14 +48,14 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Migrations>, SourceError> {
 }
 
 /// `20260101000000_name.sql`; the command line of Supabase skips other names.
-fn is_migration(name: &str) -> bool {
+pub(crate) fn is_migration(name: &str) -> bool {
     let Some((version, rest)) = name.split_once('_') else { return false };
     let digits = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
     digits && Path::new(rest).extension().is_some_and(|e| e == "sql")
 }
 
 /// `major_version` of the section `[db]`.
-fn major(folder: &Path) -> Option<u32> {
+pub(crate) fn major(folder: &Path) -> Option<u32> {
     let text = std::fs::read_to_string(folder.join(CONFIG)).ok()?;
     major_in(&text)
 }

@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+use crate::base::digest::Digest;
+
 /// A row as text, nulls as none.
 pub(crate) type Row = Vec<Option<String>>;
 
@@ -34,8 +36,60 @@ impl SqlError {
             || ["08", "53", "57P", "58", "XX"].iter().any(|class| self.code.starts_with(class))
     }
 
+    /// Whether rows break a rule, and not the statement itself.
+    pub(crate) fn is_of_the_rows(&self) -> bool {
+        self.code.starts_with("23")
+    }
+
     /// Whether something named does not exist, as when an extension is missing.
     pub(crate) fn is_undefined(&self) -> bool {
         ["42704", "42883", "42P01", "3F000", "42703"].contains(&self.code.as_str())
     }
+}
+
+/// Where shadow databases come from.
+#[async_trait]
+pub(crate) trait Shadows: Send + Sync {
+    /// A database in the last of `states` that is kept; an empty one when none is.
+    async fn open(&self, states: &[Digest]) -> Result<Box<dyn Shadow>, NoShadow>;
+}
+
+/// A database that goes again. Dropping it leaves nothing behind but a database on a server that a
+/// URL named; [`Shadow::close`] drops that too.
+#[async_trait]
+pub(crate) trait Shadow: Database {
+    /// As the server says it.
+    fn version(&self) -> &str;
+
+    fn major(&self) -> u32;
+
+    /// In which of the states it is, and what was noted there.
+    fn kept(&self) -> Option<(usize, &str)>;
+
+    /// Keeps the state of this moment for later runs, where that is possible.
+    async fn keep(&self, state: &Digest, note: &str);
+
+    async fn close(self: Box<Self>);
+}
+
+/// Why there is no shadow database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct NoShadow {
+    pub(crate) kind: NoShadowKind,
+    pub(crate) text: String,
+    /// What to type, the most useful first.
+    pub(crate) next: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoShadowKind {
+    /// No Postgres of that version is here.
+    Missing,
+    /// One is here and does not start.
+    Unusable,
+    /// A URL leads to nothing.
+    Unreachable,
+    /// A URL leads to the target.
+    IsTheTarget,
 }

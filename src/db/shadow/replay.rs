@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::extension::{Extensions, Treatment};
+use super::fill::{self, Filled};
 use super::finding::ShadowFinding;
+use super::footprint::{Ran, Watch};
 use super::guard::Guard;
 use super::ports::{Database, SqlError};
 use super::supabase::SETTINGS;
@@ -21,7 +23,7 @@ use crate::db::sql::source::Source;
 use crate::db::sql::statement::Statement;
 
 /// How a file ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum FileStatus {
     Applied,
@@ -35,7 +37,7 @@ pub(crate) enum FileStatus {
 }
 
 /// One file of a replay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ReplayedFile {
     pub(crate) file: String,
     pub(crate) status: FileStatus,
@@ -51,6 +53,10 @@ pub(crate) struct Replay {
     pub(crate) findings: Vec<ShadowFinding>,
     pub(crate) extensions: Extensions,
     pub(crate) guard: Guard,
+    /// Rows that are there to be measured on.
+    pub(crate) filled: Vec<Filled>,
+    /// Measures what statements hold up, from when it is set.
+    pub(crate) watch: Option<Watch>,
 }
 
 impl Replay {
@@ -106,7 +112,10 @@ impl Replay {
         let mut file = File { database, source, script: &script, places: &places, ran: 0 };
         let ended = match file.open(statement_timeout).await {
             Err(error) => Err((0, error)),
-            Ok(()) => file.statements(self).await,
+            Ok(()) => match self.open_watch(database).await {
+                Err(error) => Err((0, error)),
+                Ok(()) => file.statements(self).await,
+            },
         };
         let ran = file.ran;
         let ended = match ended {
@@ -118,9 +127,44 @@ impl Replay {
             Err((at, error)) => {
                 // The connection may be gone; then there is nothing to roll back.
                 let _ = database.run("rollback").await;
+                if error.is_of_the_rows() && self.without_rows(database, source, &error).await {
+                    return Box::pin(self.file(database, source, statement_timeout)).await;
+                }
                 (ran, self.broke(source, &places, at, &error))
             }
         }
+    }
+
+    async fn open_watch(&mut self, database: &dyn Database) -> Result<(), SqlError> {
+        match &mut self.watch {
+            Some(watch) => watch.open(database).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Rows that were filled in may break a rule that the real ones keep: the file runs again
+    /// without them. Answers whether there were any.
+    async fn without_rows(
+        &mut self,
+        database: &dyn Database,
+        source: &Source,
+        error: &SqlError,
+    ) -> bool {
+        let filled = std::mem::take(&mut self.filled);
+        for rows in &filled {
+            if fill::empty(database, rows).await.is_err() {
+                return false;
+            }
+        }
+        if let Some(watch) = &mut self.watch {
+            watch.rows.clear();
+        }
+        if !filled.is_empty() {
+            let text = format!("not measured: the rows that were filled in break it: {error}");
+            let finding = ShadowFinding::new("rows.unfit", &source.path, Level::Warning, text);
+            self.findings.push(finding.at(&source.path, 1));
+        }
+        !filled.is_empty()
     }
 
     fn failed(&mut self, source: &Source, places: &Places<'_>, at: usize, why: &str) -> FileStatus {
@@ -155,6 +199,13 @@ impl Replay {
         let finding = ShadowFinding::new(id, &source.path, Level::Warning, why);
         self.findings.push(finding.at(&source.path, places.of(at).0));
         FileStatus::Inconclusive
+    }
+}
+
+/// A transaction ended: its locks are free.
+fn close(replay: &mut Replay) {
+    if let Some(watch) = &mut replay.watch {
+        watch.close(clock::elapsed_us);
     }
 }
 
@@ -193,13 +244,40 @@ impl File<'_> {
                 }
                 Treatment::AsItIs => match refuses_transaction(statement) {
                     Some(what) => self.outside(replay, statement, what, alone).await?,
-                    None => self.one(statement, rows).await?,
+                    None => self.measured(replay, statement, rows).await?,
                 },
             }
             self.ran += 1;
         }
         let end = self.source.text.len();
-        self.database.run("commit").await.map(drop).map_err(|error| (end, error))
+        self.database.run("commit").await.map_err(|error| (end, error))?;
+        close(replay);
+        Ok(())
+    }
+
+    /// Runs a statement; while somebody watches, what it holds up is noted.
+    async fn measured(
+        &self,
+        replay: &mut Replay,
+        statement: Statement<'_>,
+        rows: Option<std::ops::Range<usize>>,
+    ) -> Result<(), Placed> {
+        let began = clock::monotonic();
+        self.one(statement, rows).await?;
+        let quiet = ["set", "reset", "begin", "commit", "comment"];
+        let Some(watch) = &mut replay.watch else { return Ok(()) };
+        if quiet.iter().any(|word| statement.starts(&[word])) {
+            return Ok(());
+        }
+        let start = statement.range().start;
+        let ran = Ran {
+            file: &self.source.path,
+            line: self.places.of(start).0,
+            text: self.text(statement),
+            took_us: clock::elapsed_us(began),
+            began,
+        };
+        watch.look(self.database, ran).await.map_err(|error| (start, error))
     }
 
     async fn one(
@@ -225,8 +303,11 @@ impl File<'_> {
         alone: bool,
     ) -> Result<(), Placed> {
         self.run(statement, "commit").await?;
+        close(replay);
         self.run(statement, self.text(statement)).await?;
         self.run(statement, "begin").await?;
+        let start = statement.range().start;
+        replay.open_watch(self.database).await.map_err(|error| (start, error))?;
         let (level, why) = if alone {
             (Level::Warning, "ran outside of a transaction; supabase db push refuses it")
         } else {

@@ -12,3 +12,8 @@ const BOOTSTRAP: &str = include_str!("bootstrap.sql");
 pub(crate) async fn bootstrap(database: &dyn Database) -> Result<(), SqlError> {
     database.run(BOOTSTRAP).await.map(drop)
 }
+
+/// What a database is made by.
+pub(super) fn made_by() -> String {
+    format!("{SETTINGS}{BOOTSTRAP}")
+}

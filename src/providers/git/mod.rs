@@ -7,6 +7,7 @@ mod heads;
 #[cfg(test)]
 mod ledger_tests;
 mod lock;
+pub(crate) mod migrations;
 pub(crate) mod objects;
 mod remote;
 pub(crate) mod state_folder;

@@ -13,6 +13,7 @@ use tokio_postgres::Config;
 
 use super::address::Address;
 use super::binaries::Binaries;
+use super::template::Kept;
 use super::{session, sweep};
 use crate::base::clock::{self, Entropy};
 use crate::base::limits;
@@ -66,6 +67,15 @@ impl Cluster {
         binaries: &Binaries,
         entropy: &Entropy,
     ) -> Result<Self, ClusterError> {
+        Self::start_from(binaries, entropy, None).await
+    }
+
+    /// The same from a state that was kept.
+    pub(super) async fn start_from(
+        binaries: &Binaries,
+        entropy: &Entropy,
+        kept: Option<&Kept>,
+    ) -> Result<Self, ClusterError> {
         let account = account()?;
         let home = home(account);
         sweep::sweep(&home, &binaries.folder, account).await;
@@ -78,7 +88,14 @@ impl Cluster {
         if let Some(account) = account {
             chown(&folder, Some(account.user), Some(account.group)).map_err(unusable)?;
         }
-        initdb(binaries, &folder, account).await?;
+        match kept {
+            None => initdb(binaries, &folder, account).await?,
+            Some(kept) => {
+                let (kept, data) = (kept.clone(), folder.join("data"));
+                let copied = tokio::task::spawn_blocking(move || kept.copy_to(&data, account));
+                copied.await.map_err(std::io::Error::other).flatten().map_err(unusable)?;
+            }
+        }
         let server = spawn(binaries, &folder, account)?;
         let mut cluster = Self { folder, server, _lock: lock };
         // From here on the cluster removes its folder.
@@ -102,6 +119,11 @@ impl Cluster {
     /// The folder that clusters are made in.
     pub(crate) fn home() -> Result<PathBuf, ClusterError> {
         Ok(home(account()?))
+    }
+
+    /// Where the server keeps everything.
+    pub(super) fn data(&self) -> PathBuf {
+        self.folder.join("data")
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), ClusterError> {

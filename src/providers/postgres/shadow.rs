@@ -3,14 +3,19 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
+
 use super::address::Address;
 use super::binaries::{self, Binaries, Places};
 use super::cluster::{Cluster, ClusterError};
+use super::install;
 use super::session::{self, Session};
+use super::template::{Kept, Store};
 use crate::base::clock::Entropy;
+use crate::base::digest::Digest;
 use crate::base::limits;
 use crate::base::redact::Secret;
-use crate::db::shadow::ports::{Database as _, SqlError};
+use crate::db::shadow::ports::{Database, NoShadow, NoShadowKind, Row, Shadow, Shadows, SqlError};
 
 /// What users asked for.
 #[derive(Debug, Clone)]
@@ -22,6 +27,8 @@ pub(crate) struct Wanted {
     pub(crate) places: Places,
     pub(crate) major: Option<u32>,
     pub(crate) statement_timeout: Duration,
+    /// Where states of throwaway clusters are kept.
+    pub(crate) store: Option<Store>,
 }
 
 /// Why there is none.
@@ -41,33 +48,134 @@ fn seen_text(seen: &[String]) -> String {
     if seen.is_empty() { String::new() } else { format!("; seen: {}", seen.join(", ")) }
 }
 
-/// An empty database and the connection to it.
-pub(crate) struct Shadow {
-    pub(crate) session: Session,
-    /// As the server says it.
-    pub(crate) version: String,
-    pub(crate) major: u32,
+impl From<ShadowError> for NoShadow {
+    fn from(error: ShadowError) -> Self {
+        use NoShadowKind::{IsTheTarget, Missing, Unreachable, Unusable};
+        let own = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
+        let (kind, next) = match &error {
+            ShadowError::NoBinaries { wanted, .. } => {
+                (Missing, install::commands(wanted.unwrap_or(17)))
+            }
+            ShadowError::Cluster(ClusterError::Root) => {
+                (Missing, own(&["useradd --system postgres, or run orca as another user"]))
+            }
+            ShadowError::Cluster(_) => (
+                Unusable,
+                own(&["see whether the disk is full; ORCA_PG_BIN chooses another Postgres"]),
+            ),
+            ShadowError::Unreachable(..) => (
+                Unreachable,
+                own(&["try the same URL with psql; without --shadow-url a local Postgres is used"]),
+            ),
+            ShadowError::IsTheTarget => {
+                (IsTheTarget, own(&["leave --shadow-url out, or name another server"]))
+            }
+        };
+        Self { kind, text: error.to_string(), next }
+    }
+}
+
+/// Makes what users asked for.
+#[derive(Debug)]
+pub(crate) struct Makers {
+    pub(crate) wanted: Wanted,
+    pub(crate) entropy: Entropy,
+}
+
+#[async_trait]
+impl Shadows for Makers {
+    async fn open(&self, states: &[Digest]) -> Result<Box<dyn Shadow>, NoShadow> {
+        // The server ends an endless statement; the client's deadline is for a server that hangs.
+        let deadline = self.wanted.statement_timeout + limits::HTTP_CALL;
+        let made = match &self.wanted.url {
+            Some(url) => elsewhere(url, self.wanted.target.as_ref(), deadline, &self.entropy).await,
+            None => self.throwaway(states, deadline).await,
+        };
+        Ok(Box::new(made?))
+    }
+}
+
+impl Makers {
+    async fn throwaway(&self, states: &[Digest], deadline: Duration) -> Result<Made, ShadowError> {
+        let wanted = &self.wanted;
+        let found = binaries::find(&wanted.places, wanted.major).await;
+        let found = found.map_err(|seen| ShadowError::NoBinaries { wanted: wanted.major, seen })?;
+        let Binaries { major, version, .. } = found.clone();
+        let mut kept = wanted.store.as_ref().and_then(|store| store.find(&version, states));
+        let mut cluster = Cluster::start_from(&found, &self.entropy, kept.as_ref()).await;
+        if let Some(broken) = kept.take_if(|_| cluster.is_err()) {
+            broken.forget();
+            cluster = Cluster::start(&found, &self.entropy).await;
+        }
+        let cluster = cluster?;
+        let unreachable = |e| ShadowError::Unreachable("shadow", e);
+        let session = session::connect(&cluster.address("postgres"), deadline).await;
+        let session = session.map_err(unreachable)?;
+        let home = Home::Throwaway { cluster, store: wanted.store.clone(), kept };
+        Ok(Made { session, version, major, entropy: self.entropy.clone(), home })
+    }
+}
+
+/// A database and the connection to it.
+struct Made {
+    session: Session,
+    version: String,
+    major: u32,
+    entropy: Entropy,
     home: Home,
 }
 
 enum Home {
-    Throwaway(#[expect(dead_code, reason = "dropping it ends the server")] Cluster),
+    Throwaway { cluster: Cluster, store: Option<Store>, kept: Option<Kept> },
     Elsewhere { admin: Session, name: String },
 }
 
-impl Shadow {
-    pub(crate) async fn open(wanted: &Wanted, entropy: &Entropy) -> Result<Self, ShadowError> {
-        // The server ends an endless statement; the client's deadline is for a server that hangs.
-        let deadline = wanted.statement_timeout + limits::HTTP_CALL;
-        match &wanted.url {
-            Some(url) => elsewhere(url, wanted.target.as_ref(), deadline, entropy).await,
-            None => throwaway(wanted, deadline, entropy).await,
+#[async_trait]
+impl Database for Made {
+    async fn run(&self, sql: &str) -> Result<Vec<Row>, SqlError> {
+        self.session.run(sql).await
+    }
+
+    async fn copy_in(&self, sql: &str, rows: &str) -> Result<(), SqlError> {
+        self.session.copy_in(sql, rows).await
+    }
+}
+
+#[async_trait]
+impl Shadow for Made {
+    fn version(&self) -> &str {
+        &self.version
+    }
+
+    fn major(&self) -> u32 {
+        self.major
+    }
+
+    fn kept(&self) -> Option<(usize, &str)> {
+        match &self.home {
+            Home::Throwaway { kept: Some(kept), .. } => Some((kept.at, &kept.note)),
+            _ => None,
         }
     }
 
-    /// Ends it; a database on another server is dropped there.
-    pub(crate) async fn close(self) {
-        let Self { session, home, .. } = self;
+    /// After a checkpoint nothing is left to write, for nothing else runs on this server.
+    async fn keep(&self, state: &Digest, note: &str) {
+        let Home::Throwaway { cluster, store: Some(store), .. } = &self.home else { return };
+        if self.session.run("checkpoint").await.is_err() {
+            return;
+        }
+        let (store, data, entropy) = (store.clone(), cluster.data(), self.entropy.clone());
+        let (version, state, note) = (self.version.clone(), *state, note.to_owned());
+        let copied = tokio::task::spawn_blocking(move || {
+            store.keep(&data, (&version, &state), &note, &entropy)
+        });
+        // A state that is not kept is made again by the next run.
+        let _ = copied.await;
+    }
+
+    /// A database on another server is dropped there; a cluster goes with this value.
+    async fn close(self: Box<Self>) {
+        let Self { session, home, .. } = *self;
         drop(session);
         if let Home::Elsewhere { admin, name } = home {
             let _ = admin.run(&format!("drop database if exists {name} with (force)")).await;
@@ -75,27 +183,12 @@ impl Shadow {
     }
 }
 
-async fn throwaway(
-    wanted: &Wanted,
-    deadline: Duration,
-    entropy: &Entropy,
-) -> Result<Shadow, ShadowError> {
-    let found = binaries::find(&wanted.places, wanted.major).await;
-    let found = found.map_err(|seen| ShadowError::NoBinaries { wanted: wanted.major, seen })?;
-    let Binaries { major, version, .. } = found.clone();
-    let cluster = Cluster::start(&found, entropy).await?;
-    let unreachable = |e| ShadowError::Unreachable("shadow", e);
-    let session =
-        session::connect(&cluster.address("postgres"), deadline).await.map_err(unreachable)?;
-    Ok(Shadow { session, version, major, home: Home::Throwaway(cluster) })
-}
-
 async fn elsewhere(
     url: &Secret,
     target: Option<&Secret>,
     deadline: Duration,
     entropy: &Entropy,
-) -> Result<Shadow, ShadowError> {
+) -> Result<Made, ShadowError> {
     let unreachable = |e| ShadowError::Unreachable("shadow", e);
     let admin = session::connect_url(url, deadline).await.map_err(unreachable)?;
     let here = identity(&admin).await.map_err(unreachable)?;
@@ -116,7 +209,8 @@ async fn elsewhere(
     let version = version.split_whitespace().next().unwrap_or_default().to_owned();
     let major = version.split(|c: char| !c.is_ascii_digit()).next();
     let major = major.and_then(|m| m.parse().ok()).unwrap_or_default();
-    Ok(Shadow { session, version, major, home: Home::Elsewhere { admin, name } })
+    let home = Home::Elsewhere { admin, name };
+    Ok(Made { session, version, major, entropy: entropy.clone(), home })
 }
 
 /// The cluster and the database: two URLs with both equal are one database.

@@ -59,7 +59,7 @@ async fn stop(folder: &Path, programs: &Path, account: Option<Account>) {
 }
 
 /// Nobody holds the lock; or there is none although the folder is not new.
-fn is_abandoned(folder: &Path) -> bool {
+pub(super) fn is_abandoned(folder: &Path) -> bool {
     if let Ok(lock) = OpenOptions::new().append(true).open(folder.join(LOCK)) {
         return lock.try_lock().is_ok();
     }

@@ -23,3 +23,4 @@ mod update_without_where;
 
 pub(crate) use all::{Release, hits, spanning};
 pub(crate) use must_be_alone::refuses_transaction;
+pub(crate) use out_of_order_version::version;

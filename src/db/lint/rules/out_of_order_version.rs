@@ -38,7 +38,7 @@ pub(super) fn hits(release: &Release<'_>) -> Vec<(usize, Hit)> {
 }
 
 /// `20260101000000_name.sql` has a version; other names are no migrations.
-pub(super) fn version(name: &str) -> Option<&str> {
+pub(crate) fn version(name: &str) -> Option<&str> {
     let (version, rest) = name.split_once('_')?;
     let digits = !version.is_empty() && version.bytes().all(|b| b.is_ascii_digit());
     let is_sql = std::path::Path::new(rest).extension().is_some_and(|e| e == "sql");
