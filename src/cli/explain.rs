@@ -151,6 +151,16 @@ codes! {
     RestoreUntried => "ORCA-2036",
     /// Migrations that do not replay.
     NoReplay => "ORCA-2037",
+    /// No hosted project or token.
+    HostedUnnamed => "ORCA-2040",
+    /// The token is refused.
+    HostedDenied => "ORCA-2041",
+    /// Too many calls.
+    HostedLimited => "ORCA-2042",
+    /// The hosted platform refuses what was asked.
+    HostedRefused => "ORCA-2043",
+    /// The hosted platform does not answer.
+    HostedUnavailable => "ORCA-2044",
     /// A bug.
     Bug => "ORCA-1900",
 }
@@ -186,6 +196,8 @@ checks! {
     "rollback.ready",
     "canary.users",
     "canary.probes",
+    "db.project",
+    "db.roles",
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod router_admin;
+pub(crate) mod supabase;

@@ -14,6 +14,7 @@ mod db_drift;
 mod db_lint;
 mod db_protection;
 mod db_shadow;
+mod db_supabase;
 mod evidence;
 mod freeze;
 mod hostile_files;
