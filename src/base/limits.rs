@@ -12,6 +12,10 @@ pub(crate) const SQL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(crate) const BACKUP_MANIFEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Most of what a program of Postgres says on its standard error that is kept, in bytes.
 pub(crate) const PROGRAM_STDERR_BYTES_MAX: u64 = 1024 * 1024;
+/// A limit on calls that ends within this is waited for.
+pub(crate) const HOSTED_LIMIT_WAIT: Duration = Duration::from_mins(1);
+/// Time for a restore point to become available.
+pub(crate) const RESTORE_POINT: Duration = Duration::from_mins(3);
 /// Time for a throwaway Postgres to be made, and again to start.
 pub(crate) const SHADOW_START: Duration = Duration::from_mins(1);
 /// Time for it to stop before it is killed.

@@ -159,6 +159,16 @@ codes! {
     RestoreUntried => "ORCA-2036",
     /// Migrations that do not replay.
     NoReplay => "ORCA-2037",
+    /// No hosted project or token.
+    HostedUnnamed => "ORCA-2040",
+    /// The token is refused.
+    HostedDenied => "ORCA-2041",
+    /// Too many calls.
+    HostedLimited => "ORCA-2042",
+    /// The hosted platform refuses what was asked.
+    HostedRefused => "ORCA-2043",
+    /// The hosted platform does not answer.
+    HostedUnavailable => "ORCA-2044",
     /// A bug.
     Bug => "ORCA-1900",
 }
@@ -199,6 +209,8 @@ checks! {
     "db.protection",
     "db.rpc",
     "canary.probes",
+    "db.project",
+    "db.roles",
 }
 
 #[cfg(test)]

@@ -28,4 +28,5 @@ pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
 pub(crate) mod wire_platform;
 pub(crate) mod wire_slo;
+pub(crate) mod wire_supabase;
 pub(crate) mod wire_trust;

@@ -4,6 +4,7 @@
 pub(crate) mod backup;
 pub(crate) mod catalog;
 pub(crate) mod drift;
+pub(crate) mod hosted;
 pub(crate) mod lint;
 pub(crate) mod preflight;
 pub(crate) mod probe;

@@ -7,4 +7,5 @@ pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod router_admin;
+pub(crate) mod supabase;
 pub(crate) mod vercel;

@@ -17,6 +17,7 @@ mod db_lint;
 mod db_probe;
 mod db_protection;
 mod db_shadow;
+mod db_supabase;
 mod evidence;
 mod freeze;
 mod hostile_files;

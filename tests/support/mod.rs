@@ -7,6 +7,7 @@ pub(crate) mod fleet;
 pub(crate) mod postgres;
 mod quiet;
 mod run;
+pub(crate) mod supabase;
 pub(crate) mod trouble;
 pub(crate) mod vercel;
 mod waiting;

@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 
-use super::{db_backup, db_drift, db_lint, db_restore_check, db_rls, db_rpc, db_shadow};
+use super::{
+    db_backup, db_drift, db_lint, db_project, db_restore_check, db_restore_point, db_rls, db_roles,
+    db_rpc, db_shadow,
+};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -29,6 +32,12 @@ enum Verb {
     Backup(db_backup::Args),
     /// Restore a backup into a throwaway Postgres and compare every table
     RestoreCheck(db_restore_check::Args),
+    /// Say whether the hosted Supabase project is fit for a release
+    Project(db_project::Args),
+    /// Mark a moment that the hosted Supabase project can be brought back to
+    RestorePoint(db_restore_point::Args),
+    /// Say which database roles may more than they need
+    Roles(db_roles::Args),
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -40,5 +49,8 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         Verb::Drift(args) => db_drift::run(args, context).await,
         Verb::Backup(args) => db_backup::run(args, context).await,
         Verb::RestoreCheck(args) => db_restore_check::run(args, context).await,
+        Verb::Project(args) => db_project::run(args, context).await,
+        Verb::RestorePoint(args) => db_restore_point::run(args, context).await,
+        Verb::Roles(args) => db_roles::run(args, context).await,
     }
 }
