@@ -7,6 +7,7 @@ mod support;
 
 mod bad_luck;
 mod canary_status;
+mod canary_tick;
 mod command_line;
 mod db_backup;
 mod contract;

@@ -71,6 +71,7 @@ fn failure(error: AgainError) -> Failure {
     match error {
         AgainError::Book(error) => error.into(),
         AgainError::Platform(error) => error.into(),
+        AgainError::Detached(error) => error.into(),
         AgainError::NoneRunning(_) => {
             Failure::new(Code::UnknownRelease, Exit::Closed, text).hint("orca release status")
         }

@@ -64,6 +64,8 @@ pub(super) struct StageDocument {
     /// When it got its weight; absent while it waits for it.
     pub(super) since: Option<String>,
     pub(super) bake_us: u64,
+    /// How often `orca canary tick` was announced, where it carries the canary on.
+    pub(super) every_us: Option<u64>,
     /// Until it is decided; zero when that is due, absent before it has its weight.
     pub(super) bake_left_us: Option<u64>,
     pub(super) max_hold_us: u64,
@@ -225,6 +227,7 @@ fn of_stage(stage: &StageNow, now: Timestamp) -> StageDocument {
         weight_bp: stage.weight.basis_points(),
         since: stage.since.map(Timestamp::rfc3339),
         bake_us: stage.bake.0,
+        every_us: stage.every.map(|every| every.0),
         bake_left_us: stage.since.map(left),
         max_hold_us: stage.max_hold.0,
         decide_by: match stage.decide_by {
@@ -284,6 +287,9 @@ fn next(seen: &Seen, known: Option<&EnvironmentState>, now: Timestamp) -> Vec<St
     }
     if ledger.lease.as_ref().is_some_and(|lease| lease.is_live(now)) {
         return vec!["orca canary abort --reason R".to_owned()];
+    }
+    if seen.stage.as_ref().is_some_and(|stage| stage.every.is_some()) {
+        return vec!["orca canary tick".to_owned(), "orca canary abort --reason R".to_owned()];
     }
     vec!["orca canary resume".to_owned()]
 }

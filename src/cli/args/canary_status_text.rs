@@ -99,9 +99,12 @@ fn of_driver(screen: &mut Screen, status: &StatusDocument) {
         }
         return;
     };
+    let every = status.stage.as_ref().and_then(|stage| stage.every_us);
     let holder = driver.holder.as_deref().unwrap_or("nobody");
     if driver.attends {
         screen.row("driver", &format!("{holder}, until {}", driver.until));
+    } else if let Some(every) = every {
+        screen.row("driver", &format!("canary tick, every {}", span(every)));
     } else if status.rollout.is_some() {
         let text = match &driver.holder {
             Some(holder) => format!("nobody; the lease of {holder} ended at {}", driver.until),

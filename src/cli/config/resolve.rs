@@ -69,6 +69,8 @@ pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
     /// How long a weight lasts unless renewed.
     pub(crate) grant: Micros,
+    /// How long a lease is held: users are on base by then, so whoever comes finds nobody exposed.
+    pub(crate) lease: Micros,
     pub(crate) hold_on_interrupt: bool,
     /// The canary's p95 in percent of the base's, at most.
     pub(crate) p95_ratio_max_pct: u32,
@@ -150,6 +152,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
+    let grant = resolve_grant(raw.canary.grant.as_ref(), source)?;
     Ok(Config {
         service: raw.service.name.unwrap_or_else(|| "service".to_owned()),
         environment,
@@ -188,7 +191,8 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
             error_increase_max: source
                 .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
-            grant: resolve_grant(raw.canary.grant.as_ref(), source)?,
+            grant,
+            lease: Micros(grant.0.saturating_mul(2)),
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
         trust: trust::resolve(&raw.trust, signing_key, source)?,
