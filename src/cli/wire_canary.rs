@@ -179,6 +179,8 @@ mod tests {
                 grant: Micros::from_secs(60),
                 lease: Micros::from_secs(120),
                 hold_on_interrupt: false,
+                pause_for: Micros::from_secs(3_600),
+                pause_then: crate::cli::config::raw::RawAfterPause::Withdraw,
                 p95_ratio_max_pct: 120,
                 error_increase_max: crate::base::units::BasisPoints(100),
             };

@@ -8,6 +8,7 @@ use super::entry::{
     StageDecided, TrafficProof,
 };
 use super::fold::{Arrival, Author};
+use super::pause::Pause;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
@@ -60,6 +61,8 @@ pub(crate) struct Rollout {
     pub(crate) open_raise: Option<(OrcaId, Weight)>,
     /// All stages are done; a promotion or a rollback is next.
     pub(crate) complete: bool,
+    /// The last pause.
+    pub(crate) paused: Option<Pause>,
 }
 
 impl Rollout {
@@ -149,6 +152,17 @@ impl EnvironmentState {
                     running.begin(began, by.at);
                 }
             }
+            Body::Paused(said) => {
+                if let Some(running) = self.running(&said.rollout) {
+                    running.paused = Some(Pause::new(said, by));
+                }
+            }
+            Body::Unpaused { rollout, .. } => {
+                let pause = self.running(rollout).and_then(|running| running.paused.as_mut());
+                if let Some(pause) = pause {
+                    pause.lift(by.at);
+                }
+            }
             Body::StageDecided(decided) => {
                 if let Some(running) = self.running(&decided.rollout) {
                     running.stages.push((decided.clone(), by.at));
@@ -207,6 +221,7 @@ impl EnvironmentState {
             weight: Weight::ZERO,
             open_raise: None,
             complete: false,
+            paused: None,
         });
     }
 

@@ -1,7 +1,7 @@
 //! A rollout that another process carries on: where the ledger says it stands, as a state of the
 //! machine. Pure. What it cannot say is asked of the platform first.
 
-use super::machine::{At, State};
+use super::machine::{At, Pause, State};
 use crate::base::clock::Timestamp;
 use crate::gate::verdict::Verdict;
 use crate::ledger::environment::Rollout;
@@ -18,6 +18,8 @@ impl State {
         let breached = decided().next_back().is_some_and(|(said, _)| said.verdict == Verdict::Fail);
         // Judged again after a further bake: every look more is a chance more to be wrong.
         let last_look = decided().next_back().map(|(_, at)| *at);
+        let in_force = rollout.paused.as_ref().filter(|pause| pause.is_in_force(now));
+        let lifted = rollout.paused.as_ref().and_then(|pause| pause.ended(now));
         Self {
             at: if rollout.complete {
                 At::Baking { since: now }
@@ -29,8 +31,10 @@ impl State {
             stage,
             exposed: began.is_some() || stage > 0 || rollout.is_raised(),
             breached,
+            paused: in_force.map(|pause| Pause { until: pause.until, then: pause.then }),
             baking_since: began.map(|began| last_look.map_or(began.at, |at| at.max(began.at))),
-            held_since: decided().next().map(|(_, at)| *at),
+            // The time of a pause does not count.
+            held_since: decided().next().map(|(_, at)| lifted.map_or(*at, |end| end.max(*at))),
             // Long ago: whoever looks once renews each time.
             renewed: Timestamp::from_us(0),
         }

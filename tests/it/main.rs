@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_luck;
+mod canary_pause;
 mod canary_status;
 mod canary_tick;
 mod command_line;

@@ -53,6 +53,8 @@ pub(super) struct RolloutDocument {
     /// Basis points that the ledger gives it.
     pub(super) weight_bp: u16,
     pub(super) complete: bool,
+    /// Until when, why and by whom it is paused.
+    pub(super) paused: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -166,7 +168,7 @@ fn document(seen: &Seen, now: Timestamp) -> StatusDocument {
     StatusDocument {
         environment: String::new(),
         now: now.rfc3339(),
-        rollout: rollout.map(of_rollout),
+        rollout: rollout.map(|rollout| of_rollout(rollout, now)),
         stage: seen.stage.as_ref().map(|stage| of_stage(stage, now)),
         driver: known.and_then(|known| known.lease.as_ref()).map(|lease| DriverDocument {
             holder: lease.holder.clone(),
@@ -195,8 +197,9 @@ fn last(known: &Known) -> Option<String> {
     Some(format!("{release} {} at {at}: {}", end_word(ended.end), ended.reason))
 }
 
-fn of_rollout(rollout: &Rollout) -> RolloutDocument {
+fn of_rollout(rollout: &Rollout, now: Timestamp) -> RolloutDocument {
     let started = &rollout.started;
+    let paused = rollout.paused.as_ref().filter(|pause| pause.is_in_force(now));
     RolloutDocument {
         id: started.rollout.to_string(),
         release: started.release.to_string(),
@@ -207,6 +210,9 @@ fn of_rollout(rollout: &Rollout) -> RolloutDocument {
         started_by: rollout.by.name.clone(),
         weight_bp: rollout.weight.basis_points(),
         complete: rollout.complete,
+        paused: paused.map(|pause| {
+            format!("until {} by {}: {}", pause.until.rfc3339(), pause.by.name, pause.reason)
+        }),
     }
 }
 
@@ -284,6 +290,9 @@ fn next(seen: &Seen, known: Option<&EnvironmentState>, now: Timestamp) -> Vec<St
     };
     if rollout.complete {
         return vec![format!("orca promote --rc {}", rollout.started.release)];
+    }
+    if rollout.paused.as_ref().is_some_and(|pause| pause.is_in_force(now)) {
+        return vec!["orca canary resume".to_owned(), "orca canary abort --reason R".to_owned()];
     }
     if ledger.lease.as_ref().is_some_and(|lease| lease.is_live(now)) {
         return vec!["orca canary abort --reason R".to_owned()];

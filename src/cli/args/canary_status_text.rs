@@ -15,6 +15,9 @@ pub(super) fn text(status: &StatusDocument) -> String {
         let short: String = rollout.commit.chars().take(9).collect();
         screen.row("version", &format!("{} (commit {short})", rollout.deployment));
         screen.row("base", &rollout.base);
+        if let Some(paused) = &rollout.paused {
+            screen.row("paused", paused);
+        }
         screen.row("started", &format!("{} by {}", rollout.started_at, rollout.started_by));
     }
     if let Some(stage) = status.stage.as_ref().filter(|_| !is_complete(status)) {

@@ -31,7 +31,7 @@ pub(crate) struct Args {
 /// What one look at the canary came to.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct TickDocument {
-    /// `nothing`, `attended`, `baking`, `raised`, `held`, `complete` or `ended`.
+    /// `nothing`, `attended`, `baking`, `raised`, `held`, `paused`, `complete` or `ended`.
     did: &'static str,
     release: Option<String>,
     /// The stage at hand, from 1.
@@ -137,6 +137,10 @@ pub(super) fn goes_on(
         format!("; the next tick is needed within {}", span(left))
     });
     let (did, exit, reason) = match &stands.held {
+        _ if stands.paused.is_some() && !stands.breached => {
+            let until = stands.paused.map_or_else(String::new, Timestamp::rfc3339);
+            ("paused", Exit::Done, format!("{place} is paused until {until}{within}"))
+        }
         Some(why) if stands.breached => {
             ("held", Exit::Closed, format!("{place} holds: {why}{within}"))
         }

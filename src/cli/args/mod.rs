@@ -5,6 +5,7 @@ pub(crate) mod canary_again;
 mod canary_detach;
 pub(crate) mod canary_judge;
 pub(crate) mod canary_judge_kayenta;
+pub(crate) mod canary_pause;
 pub(crate) mod canary_start;
 pub(crate) mod canary_status;
 mod canary_status_text;

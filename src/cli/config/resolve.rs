@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::origin::Setting;
 use super::raw::{
-    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
+    RawAfterPause, RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
     RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
@@ -72,6 +72,8 @@ pub(crate) struct CanaryConfig {
     /// How long a lease is held: users are on base by then, so whoever comes finds nobody exposed.
     pub(crate) lease: Micros,
     pub(crate) hold_on_interrupt: bool,
+    pub(crate) pause_for: Micros,
+    pub(crate) pause_then: RawAfterPause,
     /// The canary's p95 in percent of the base's, at most.
     pub(crate) p95_ratio_max_pct: u32,
     pub(crate) error_increase_max: BasisPoints,
@@ -194,6 +196,8 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             grant,
             lease: Micros(grant.0.saturating_mul(2)),
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
+            pause_for: source.unit_or(raw.canary.pause.span.as_ref(), Micros::from_secs(3_600))?,
+            pause_then: raw.canary.pause.then,
         },
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })

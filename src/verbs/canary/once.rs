@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::acts::Acts;
 use super::drive::{Ending, SIGNAL, TICK};
+use crate::base::clock::Timestamp;
 use crate::gate::verdict::Verdict;
 use crate::rollout::decision::StageJudgement;
 use crate::rollout::machine::{Action, At, Event, StageNext, State};
@@ -30,6 +31,7 @@ pub(crate) struct Stands {
     pub(crate) held: Option<String>,
     /// Whether it holds after a breach: from here it only goes back.
     pub(crate) breached: bool,
+    pub(crate) paused: Option<Timestamp>,
 }
 
 /// From `state` and what happened first to the next rest.
@@ -74,12 +76,18 @@ pub(crate) async fn once(
         }
     }
     let held = matches!(state.at, At::Holding { .. });
-    if held {
+    if held && state.paused.is_none() {
         acts.remember_hold(&before, &state, &said).await;
     }
     acts.rest().await;
     let held = held.then_some(said);
-    Rest::GoesOn(Stands { stage: state.stage, raised, held, breached: state.breached })
+    Rest::GoesOn(Stands {
+        stage: state.stage,
+        raised,
+        held,
+        breached: state.breached,
+        paused: state.paused.map(|pause| pause.until),
+    })
 }
 
 impl Acts<'_> {
