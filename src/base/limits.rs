@@ -60,6 +60,8 @@ pub(crate) const CLOCK_SKEW: Duration = Duration::from_mins(5);
 pub(crate) const GRANT_RENEWALS: u64 = 4;
 /// How long a version whose every stage passed keeps its traffic while it waits to be promoted.
 pub(crate) const GRANT_COMPLETE: Duration = Duration::from_hours(1);
+/// Longest grant between two looks of `canary tick`.
+pub(crate) const GRANT_DETACHED_MAX: Duration = Duration::from_hours(24);
 /// How long a lease is held without renewal, unless `canary.grant` says otherwise.
 pub(crate) const LEASE: Duration = Duration::from_mins(2);
 /// Time a single check may observe unless it says otherwise.

@@ -113,6 +113,12 @@ codes! {
     LoadProtocol => "ORCA-1711",
     /// Files that are not the shards of one run.
     LoadShards => "ORCA-1712",
+    /// A grant that ends before the next tick.
+    GrantTooShort => "ORCA-1870",
+    /// Paired load, and nobody to send it.
+    DetachedPaired => "ORCA-1871",
+    /// A canary that ticks carry on.
+    Detached => "ORCA-1872",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// Vercel does not let orca at the project.

@@ -108,6 +108,9 @@ impl From<StartError> for Failure {
             }
             StartError::AlreadyBase(_) => Self::new(Code::PlatformRefused, Exit::Closed, text)
                 .hint("give --deployment-url of the new version"),
+            StartError::Detached { .. } => Self::new(Code::Detached, Exit::Closed, text)
+                .hint("orca canary tick carries it on")
+                .hint("orca canary abort --reason R ends it"),
             StartError::Untrusted(_) => Self::new(Code::Untrusted, Exit::Inconclusive, text)
                 .hint("run it where the key of the CI job is: ORCA_SIGNING_KEY"),
             StartError::Undecidable(_) => Self::new(Code::Undecidable, Exit::Inconclusive, text)

@@ -21,6 +21,8 @@ documents! {
     "orca.load-gate/v1" => super::args::load_gate::LoadGate,
     "orca.canary/v1" => super::args::canary_start::CanaryDocument,
     "orca.canary.status/v1" => super::args::canary_status::StatusDocument,
+    "orca.canary.pause/v1" => super::args::canary_pause::PauseDocument,
+    "orca.canary.tick/v1" => super::args::canary_tick::TickDocument,
     "orca.canary-end/v1" => super::args::canary_again::CanaryEnd,
     "orca.promote/v1" => super::args::promote::PromoteDocument,
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,

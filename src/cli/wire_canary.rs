@@ -49,6 +49,7 @@ fn plan_of(config: &CanaryConfig, on_inconclusive: OnInconclusive) -> RolloutPla
         stages: stages.collect(),
         grant: config.grant,
         renewal: Micros(config.grant.0 / limits::GRANT_RENEWALS),
+        every: None,
         on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
     }
 }
@@ -176,7 +177,10 @@ mod tests {
             let config = CanaryConfig {
                 stages: vec![stage(hold_on_fail)],
                 grant: Micros::from_secs(60),
+                lease: Micros::from_secs(120),
                 hold_on_interrupt: false,
+                pause_for: Micros::from_secs(3_600),
+                pause_then: crate::cli::config::raw::RawAfterPause::Withdraw,
                 p95_ratio_max_pct: 120,
                 error_increase_max: crate::base::units::BasisPoints(100),
             };

@@ -98,8 +98,7 @@ fn start(
         .map(|admin| format!("platform {}", admin.trim_end_matches('/')))
         .chain(config.platform.project.value.iter().map(|name| format!("platform {name}")));
     let outside = Outside { state: StateFolder::new(&state), places: platform.collect() };
-    // Users are on base by then: whoever comes next finds nobody exposed.
-    let lease = std::time::Duration::from_micros(config.canary.grant.0.saturating_mul(2));
+    let lease = config.canary.lease.duration();
     let open = move || {
         let opened = GitStorage::open(&folder);
         let opened = opened.map(|git| git.with_state_folder(&outside.state, &outside.places));

@@ -132,6 +132,8 @@ fn describe(body: &Body) -> (String, String, Option<Verdict>) {
         ),
         Body::LowerIntended { to, reason, .. } => plain("Going back", format!("to {to}: {reason}")),
         Body::StepEnded { outcome, detail, .. } => plain(outcome_text(*outcome), detail.clone()),
+        Body::Paused(p) => plain("Paused", format!("until {}: {}", p.until.rfc3339(), p.reason)),
+        Body::Unpaused { reason, .. } => plain("Resumed", reason.clone()),
         Body::StageBegan(s) => plain("Stage began", format!("{} at {}", s.stage, s.weight)),
         Body::StageDecided(s) => {
             (format!("Stage {} ({})", s.stage, s.weight), s.headline.clone(), Some(s.verdict))

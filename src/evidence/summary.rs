@@ -297,6 +297,8 @@ pub(crate) fn related_entries(
             }
             Body::StepEnded { step, .. } => ids.contains(step),
             Body::Ruled { ruling, .. } => ruling.subject.commit == *commit,
+            Body::Paused(said) => of_rollout(&said.rollout),
+            Body::Unpaused { rollout, .. } => of_rollout(rollout),
             Body::StageBegan(began) => of_rollout(&began.rollout),
             Body::StageDecided(decided) => of_rollout(&decided.rollout),
             Body::RolloutEnded { rollout, .. } => of_rollout(rollout),

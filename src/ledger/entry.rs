@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use super::rollout_entry::{RolloutEnd, RolloutStarted, StageBegan, StageDecided};
+pub(crate) use super::rollout_entry::{
+    AfterPause, Paused, RolloutEnd, RolloutStarted, StageBegan, StageDecided,
+};
 use crate::base::clock::Timestamp;
 use crate::base::digest::{Digest, canonical_json};
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
@@ -101,6 +103,12 @@ pub(crate) enum Body {
         release: ReleaseName,
         clearance: OrcaId,
         to: DeploymentId,
+    },
+    /// Nothing is raised until it is lifted or ends.
+    Paused(Paused),
+    Unpaused {
+        rollout: OrcaId,
+        reason: String,
     },
     FinalTagged {
         release: ReleaseName,
@@ -230,7 +238,7 @@ pub(crate) enum Outcome {
 
 impl Body {
     /// Every kind this orca knows, as `kind` is written.
-    pub(crate) const KINDS: [&str; 21] = [
+    pub(crate) const KINDS: [&str; 23] = [
         "rc_tagged",
         "frozen",
         "unfrozen",
@@ -239,6 +247,8 @@ impl Body {
         "rollout_started",
         "raise_intended",
         "promote_intended",
+        "paused",
+        "unpaused",
         "final_tagged",
         "step_intended",
         "ruled",
@@ -265,6 +275,8 @@ impl Body {
             Self::RolloutStarted(_) => "rollout_started",
             Self::RaiseIntended { .. } => "raise_intended",
             Self::PromoteIntended { .. } => "promote_intended",
+            Self::Paused(_) => "paused",
+            Self::Unpaused { .. } => "unpaused",
             Self::FinalTagged { .. } => "final_tagged",
             Self::StepIntended { .. } => "step_intended",
             Self::Ruled { .. } => "ruled",
@@ -289,6 +301,7 @@ impl Body {
                 | Self::RolloutStarted(_)
                 | Self::RaiseIntended { .. }
                 | Self::PromoteIntended { .. }
+                | Self::Unpaused { .. }
                 | Self::FinalTagged { .. }
         )
     }
@@ -301,6 +314,8 @@ impl Body {
                 | Self::RolloutStarted(_)
                 | Self::RaiseIntended { .. }
                 | Self::PromoteIntended { .. }
+                | Self::Paused(_)
+                | Self::Unpaused { .. }
                 | Self::LowerIntended { .. }
                 | Self::StageBegan(_)
                 | Self::StageDecided(_)
@@ -322,6 +337,8 @@ impl Body {
             | Self::RolloutStarted(_)
             | Self::RaiseIntended { .. }
             | Self::PromoteIntended { .. }
+            | Self::Paused(_)
+            | Self::Unpaused { .. }
             | Self::FinalTagged { .. }
             | Self::StepIntended { .. } => false,
             Self::Ruled { .. }

@@ -8,6 +8,7 @@ use super::entry::{
     StageDecided, TrafficProof,
 };
 use super::fold::{Arrival, Author};
+use super::pause::Pause;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
@@ -60,23 +61,32 @@ pub(crate) struct Rollout {
     pub(crate) open_raise: Option<(OrcaId, Weight)>,
     /// All stages are done; a promotion or a rollback is next.
     pub(crate) complete: bool,
+    /// The last pause.
+    pub(crate) paused: Option<Pause>,
 }
 
 impl Rollout {
     /// The stage at hand, from 0, with its beginning where it has its weight.
     pub(crate) fn place(&self) -> (usize, Option<&Began>) {
         let index = |stage: u32| usize::try_from(stage).unwrap_or(usize::MAX);
-        let passed = self.stages.last().filter(|(said, _)| said.next == "raise");
-        let done = passed.map_or(0, |(said, _)| index(said.stage));
+        let passed = self.stages.iter().filter(|(said, _)| said.next == "raise");
+        let done = passed.map(|(said, _)| index(said.stage)).max().unwrap_or(0);
         match self.began.last() {
             Some(began) if index(began.stage) > done => (index(began.stage) - 1, Some(began)),
             _ => (done, None),
         }
     }
 
+    /// Whether it may have traffic.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.weight > Weight::ZERO || self.open_raise.is_some()
+    }
+
     /// How often a stage (1-based) was decided.
     pub(crate) fn looks(&self, stage: usize) -> u32 {
-        let about = self.stages.iter().filter(|(said, _)| usize::try_from(said.stage) == Ok(stage));
+        let is_it = |number: u32| usize::try_from(number) == Ok(stage);
+        let Some(began) = self.began.iter().find(|began| is_it(began.stage)) else { return 0 };
+        let about = self.stages.iter().filter(|(said, at)| is_it(said.stage) && *at >= began.at);
         u32::try_from(about.count()).unwrap_or(u32::MAX)
     }
 
@@ -142,6 +152,17 @@ impl EnvironmentState {
                     running.begin(began, by.at);
                 }
             }
+            Body::Paused(said) => {
+                if let Some(running) = self.running(&said.rollout) {
+                    running.paused = Some(Pause::new(said, by));
+                }
+            }
+            Body::Unpaused { rollout, .. } => {
+                let pause = self.running(rollout).and_then(|running| running.paused.as_mut());
+                if let Some(pause) = pause {
+                    pause.lift(by.at);
+                }
+            }
             Body::StageDecided(decided) => {
                 if let Some(running) = self.running(&decided.rollout) {
                     running.stages.push((decided.clone(), by.at));
@@ -200,6 +221,7 @@ impl EnvironmentState {
             weight: Weight::ZERO,
             open_raise: None,
             complete: false,
+            paused: None,
         });
     }
 

@@ -207,6 +207,8 @@ impl State {
             }
             Body::RolloutStarted(_)
             | Body::StageBegan(_)
+            | Body::Paused(_)
+            | Body::Unpaused { .. }
             | Body::StageDecided(_)
             | Body::Stable { .. } => {
                 self.in_environment(entry, &by, arrival);

@@ -7,6 +7,7 @@ pub(crate) mod entry;
 pub(crate) mod environment;
 pub(crate) mod fold;
 pub(crate) mod lease;
+mod pause;
 pub(crate) mod ports;
 pub(crate) mod reconcile;
 pub(crate) mod sign;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
 use crate::base::units::Weight;
@@ -52,6 +53,26 @@ pub(crate) struct StageBegan {
     /// The exhibit with what each arm had answered until then; absent when the platform did not
     /// say. A later entry about the same stage brings it.
     pub(crate) samples: Option<Digest>,
+}
+
+/// A person holds the canary where it is: nothing is raised until it is resumed or ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Paused {
+    pub(crate) rollout: OrcaId,
+    pub(crate) until: Timestamp,
+    pub(crate) then: AfterPause,
+    pub(crate) reason: String,
+}
+
+/// What happens when nobody resumes it in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AfterPause {
+    /// It goes on.
+    Resume,
+    /// Users go back to base: undecided, no failed change.
+    Withdraw,
 }
 
 /// How a rollout ended.

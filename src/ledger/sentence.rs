@@ -47,6 +47,10 @@ pub(crate) fn sentence(body: &Body) -> String {
         ),
         Body::LowerIntended { to, reason, .. } => format!("goes back to {to}: {reason}"),
         Body::StepEnded { outcome, detail, .. } => format!("{}: {detail}", outcome_word(*outcome)),
+        Body::Paused(said) => {
+            format!("paused the canary until {}: {}", said.until.rfc3339(), said.reason)
+        }
+        Body::Unpaused { reason, .. } => format!("resumed the canary: {reason}"),
         Body::StageBegan(began) => {
             format!("stage {} has its weight: {} on the canary", began.stage, began.weight)
         }

@@ -75,6 +75,8 @@ impl Known {
                 }
                 ours
             }
+            Body::Paused(said) => self.rollouts.contains(&said.rollout),
+            Body::Unpaused { rollout, .. } => self.rollouts.contains(rollout),
             Body::StageBegan(began) => self.rollouts.contains(&began.rollout),
             Body::StageDecided(decided) => self.rollouts.contains(&decided.rollout),
             Body::RolloutEnded { rollout, .. } => self.rollouts.contains(rollout),

@@ -25,6 +25,12 @@ pub(crate) enum Refused {
     },
     #[error("rollout {rollout} does not run in {environment} any more{}", ended.as_ref().map(|by| format!(": ended by {by}")).unwrap_or_default())]
     NotRunning { rollout: OrcaId, environment: Environment, ended: Option<Author> },
+    #[error("the canary is paused until {} by {by}: {reason}", until.rfc3339())]
+    Paused { until: Timestamp, reason: String, by: Box<Author> },
+    #[error("rollout {0} is complete: there is nothing left to pause")]
+    Complete(OrcaId),
+    #[error("rollout {0} is not paused")]
+    NotPaused(OrcaId),
     #[error("clearance {clearance} is spent: used by {by}")]
     ClearanceSpent { clearance: OrcaId, by: Box<Author> },
     #[error("clearance {clearance} is void: rolled back by {by}")]
@@ -59,6 +65,7 @@ impl Refused {
             | Self::RolloutRunning { by, .. }
             | Self::ClearanceSpent { by, .. }
             | Self::ClearanceVoid { by, .. }
+            | Self::Paused { by, .. }
             | Self::TaggedElsewhere { by, .. }
             | Self::StaleEpoch { by, .. } => Some(&by.entry),
             Self::NotRunning { ended, .. } => ended.as_ref().map(|by| &by.entry),
@@ -67,6 +74,8 @@ impl Refused {
             | Self::ClearanceExpired { .. }
             | Self::ClearanceElsewhere { .. }
             | Self::UnknownCandidate(_)
+            | Self::Complete(_)
+            | Self::NotPaused(_)
             | Self::Waiver(_)
             | Self::NoEnvironment(_) => None,
         }
@@ -121,9 +130,12 @@ impl State {
             Body::RaiseIntended { rollout, clearance, .. } => {
                 let commit = place.running(rollout)?;
                 place.sound(&commit)?;
+                place.unpaused(now)?;
                 let kept = self.unspent(clearance, now)?;
                 is_for(&kept.record, &commit, place.name)?;
             }
+            Body::Paused(said) => place.pausable(&said.rollout)?,
+            Body::Unpaused { rollout, .. } => place.resumable(rollout, now)?,
             Body::PromoteIntended { release, clearance, .. } => {
                 let kept = self.unspent(clearance, now)?;
                 let commit = &kept.record.subject.subject.commit;
@@ -288,6 +300,30 @@ impl<'a> Place<'a> {
             environment: self.name.clone(),
             ended: ended.next_back().map(|e| e.by.clone()),
         })
+    }
+
+    /// No pause holds the rollout under way.
+    fn unpaused(self, now: Timestamp) -> Result<(), Refused> {
+        let pause = self.state.and_then(|s| s.rollout.as_ref()).and_then(|r| r.paused.as_ref());
+        match pause.filter(|pause| pause.is_in_force(now)) {
+            Some(pause) => Err(Refused::Paused {
+                until: pause.until,
+                reason: pause.reason.clone(),
+                by: Box::new(pause.by.clone()),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn pausable(self, rollout: &OrcaId) -> Result<(), Refused> {
+        self.running(rollout)?;
+        let complete = self.state.and_then(|s| s.rollout.as_ref()).is_some_and(|r| r.complete);
+        if complete { Err(Refused::Complete(rollout.clone())) } else { Ok(()) }
+    }
+
+    fn resumable(self, rollout: &OrcaId, now: Timestamp) -> Result<(), Refused> {
+        self.running(rollout)?;
+        if self.unpaused(now).is_ok() { Err(Refused::NotPaused(rollout.clone())) } else { Ok(()) }
     }
 
     /// No rollout of another version runs.

@@ -4,7 +4,7 @@
 use super::decision::StageJudgement;
 use crate::base::clock::Timestamp;
 use crate::base::units::Weight;
-use crate::ledger::entry::RolloutEnd;
+use crate::ledger::entry::{AfterPause, RolloutEnd};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) exposed: bool,
     /// Set by a judged breach: from here on the stage can only go back.
     pub(crate) breached: bool,
+    /// While set nothing is judged and nothing raised; users still go back from a breach.
+    pub(crate) paused: Option<Pause>,
     /// When this stage began to bake; kept while it holds.
     pub(super) baking_since: Option<Timestamp>,
     /// When this stage first could not go on.
@@ -56,6 +58,13 @@ pub(crate) enum At {
         end: Option<RolloutEnd>,
         exit: ExitKind,
     },
+}
+
+/// A pause that a person asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) until: Timestamp,
+    pub(crate) then: AfterPause,
 }
 
 /// How the verb ends; `cli` gives each its exit code.
@@ -133,6 +142,12 @@ pub(crate) enum Event {
     Preempted {
         by: String,
     },
+    /// A person paused the canary, and why.
+    Paused {
+        pause: Pause,
+        by: String,
+    },
+    Unpaused,
     /// The platform went back to base because nobody renewed in time.
     GrantLost,
     /// A renewal's reply was lost.
@@ -222,6 +237,7 @@ impl State {
             stage: 0,
             exposed: false,
             breached: false,
+            paused: None,
             baking_since: None,
             held_since: None,
             renewed: now,

@@ -1,6 +1,7 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
 pub(crate) mod arms;
+mod carried;
 pub(crate) mod decision;
 pub(crate) mod identity;
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub(crate) struct RolloutPlan {
     /// How often a grant is renewed, and an undecided stage judged again.
     pub(crate) renewal: Micros,
     pub(crate) on_interrupt: OnInterrupt,
+    /// How often `canary tick` was announced to carry it on; absent where a process drives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) every: Option<Micros>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,6 +146,7 @@ pub(super) mod tests {
             grant: a_minute(),
             renewal: Micros::from_secs(15),
             on_interrupt: OnInterrupt::Abort,
+            every: None,
         }
     }
 

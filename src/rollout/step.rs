@@ -11,7 +11,7 @@ use super::machine::{Action, At, Denied, Event, ExitKind, Found, RaiseRefused, S
 use super::plan::{OnFail, OnInterrupt, RolloutPlan};
 use crate::base::clock::Timestamp;
 use crate::base::units::{Micros, Weight};
-use crate::ledger::entry::RolloutEnd;
+use crate::ledger::entry::{AfterPause, RolloutEnd};
 
 /// How often a lowering that was not accepted is called again before a human is needed.
 const LOWER_ATTEMPTS_MAX: u32 = 10;
@@ -50,6 +50,16 @@ fn begin(state: State, event: Event) -> Next {
 fn going_forward(plan: &RolloutPlan, state: State, now: Timestamp, event: Event) -> Next {
     match event {
         Event::Tick => tick(plan, state, now),
+        Event::Paused { pause, by } => {
+            let text = format!("paused by {by}");
+            (State { paused: Some(pause), ..state }, vec![Action::Say(text)])
+        }
+        Event::Unpaused => (unpaused(state, now), vec![Action::Say("resumed".to_owned())]),
+        Event::ClearanceGranted { stage }
+            if state.at == At::Clearing && stage == state.stage && state.paused.is_some() =>
+        {
+            hold(state, now, "paused: the raise waits".to_owned())
+        }
         Event::ClearanceGranted { stage } if state.at == At::Clearing && stage == state.stage => {
             let weight = plan.stages[stage].weight;
             let next = State { at: At::Raising, exposed: true, ..state };
@@ -121,6 +131,14 @@ fn stopped(plan: &RolloutPlan, state: State, event: Event) -> Next {
 fn tick(plan: &RolloutPlan, mut state: State, now: Timestamp) -> Next {
     let terms = &plan.stages[state.stage];
     let waited = |since: Timestamp, span: Micros| now.since_us(since) >= span.as_i64();
+    // A breach that waits for a person goes back in its time, paused or not.
+    if let Some(pause) = state.paused.filter(|_| !state.breached) {
+        match pause.then {
+            _ if now < pause.until => return paused(plan, state, now),
+            AfterPause::Withdraw => return pause_ended(state),
+            AfterPause::Resume => state = unpaused(state, now),
+        }
+    }
     if state.held_since.is_some_and(|since| waited(since, terms.max_hold)) {
         return hold_ended(state);
     }
@@ -141,6 +159,26 @@ fn tick(plan: &RolloutPlan, mut state: State, now: Timestamp) -> Next {
         _ => {}
     }
     (state, actions)
+}
+
+/// Only the grant goes on.
+fn paused(plan: &RolloutPlan, mut state: State, now: Timestamp) -> Next {
+    let due = now.since_us(state.renewed) >= plan.renewal.as_i64();
+    if !(state.exposed && due) {
+        return (state, Vec::new());
+    }
+    state.renewed = now;
+    (state, vec![Action::RenewGrant])
+}
+
+/// The time of a pause does not count against the patience for an undecided stage.
+fn unpaused(state: State, now: Timestamp) -> State {
+    State { paused: None, held_since: state.held_since.map(|_| now), ..state }
+}
+
+fn pause_ended(state: State) -> Next {
+    let text = "the pause ended, and nobody resumed the canary".to_owned();
+    back(state, RolloutEnd::Withdrawn, ExitKind::Undecided, text)
 }
 
 fn hold_ended(state: State) -> Next {
@@ -350,6 +388,7 @@ fn end(state: State, ended: Option<RolloutEnd>, exit: ExitKind, reason: String) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::machine::Pause;
     use super::super::plan::tests::plan;
     use super::*;
     use crate::gate::verdict::Verdict;
@@ -464,6 +503,34 @@ mod tests {
         assert_eq!(kinds(&actions), ["lower"]);
         let At::Lowering { end, exit, .. } = state.at else { panic!("{:?}", state.at) };
         assert_eq!((end, exit), (RolloutEnd::Withdrawn, ExitKind::Undecided));
+    }
+
+    /// A pause judges and raises nothing, keeps the grant, and ends as it was asked to; a breach
+    /// goes back all the same.
+    #[test]
+    fn a_pause_holds_the_weight_until_it_ends() {
+        for (then, at_end) in
+            [(AfterPause::Resume, &["renew", "judge"][..]), (AfterPause::Withdraw, &["lower"][..])]
+        {
+            let pause = Pause { until: after_us(90_000_000), then };
+            let asked = Event::Paused { pause, by: "ana".to_owned() };
+            let (state, _) = step(&plan(), baking_at(0), NOW, asked);
+            let (_, waits) = step(&plan(), state.clone(), after_us(89_999_999), Event::Tick);
+            assert_eq!(kinds(&waits), ["renew"], "{then:?}");
+            let (_, ends) = step(&plan(), state.clone(), after_us(90_000_000), Event::Tick);
+            assert_eq!(kinds(&ends), at_end, "{then:?}");
+            let (lifted, _) = step(&plan(), state.clone(), after_us(70_000_000), Event::Unpaused);
+            let (_, goes_on) = step(&plan(), lifted, after_us(70_000_000), Event::Tick);
+            assert_eq!(kinds(&goes_on), ["renew", "judge"], "{then:?}");
+            let clearing = State { at: At::Clearing, ..state.clone() };
+            let granted = Event::ClearanceGranted { stage: 0 };
+            let (held, raise) = step(&plan(), clearing, NOW, granted);
+            assert_eq!(kinds(&raise), ["say"], "nothing is raised");
+            assert!(matches!(held.at, At::Holding { .. }));
+            let unreachable = Event::Unreachable { headline: String::new() };
+            let (_, back) = step(&plan(), state, NOW, unreachable);
+            assert_eq!(kinds(&back), ["lower"]);
+        }
     }
 
     #[test]

@@ -105,9 +105,11 @@ pub(crate) fn named(error: &LedgerError) -> BookError {
         LedgerError::Refused(crate::ledger::validate::Refused::NewerOrca { .. }) => {
             BookError::Unsound(Unsound::Newer(text))
         }
-        LedgerError::Refused(crate::ledger::validate::Refused::ClearanceExpired { .. }) => {
-            BookError::Expired(text)
-        }
+        // A pause ends: whoever drives the canary waits for that.
+        LedgerError::Refused(
+            crate::ledger::validate::Refused::ClearanceExpired { .. }
+            | crate::ledger::validate::Refused::Paused { .. },
+        ) => BookError::Expired(text),
         LedgerError::Refused(_) | LedgerError::Lost(_) | LedgerError::Lease(_) => {
             BookError::Refused(text)
         }

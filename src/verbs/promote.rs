@@ -279,7 +279,7 @@ impl Promotion<'_> {
 }
 
 /// A recorded ruling as what its phase required.
-fn requirement_of(record: &RulingRecord) -> GateRequirement {
+pub(crate) fn requirement_of(record: &RulingRecord) -> GateRequirement {
     let mut checks: Vec<_> = record
         .checks
         .iter()

@@ -6,7 +6,9 @@
 mod support;
 
 mod bad_luck;
+mod canary_pause;
 mod canary_status;
+mod canary_tick;
 mod command_line;
 mod db_backup;
 mod contract;

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::canary_detach::{self, Ticks};
+use super::canary_tick;
 use super::force::Force;
 use super::rollback::{noted, set_project};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
@@ -19,6 +21,7 @@ use crate::rollout::machine::ExitKind;
 use crate::rollout::plan::RolloutPlan;
 use crate::rollout::ports::Capabilities;
 use crate::verbs::canary::drive::Ending;
+use crate::verbs::canary::once::Rest;
 use crate::verbs::canary::start::{Canary, Candidate, refuse_unfit};
 
 #[derive(Debug, clap::Args)]
@@ -40,6 +43,9 @@ pub(crate) struct Args {
     allow_undecidable: bool,
 
     #[command(flatten)]
+    ticks: Ticks,
+
+    #[command(flatten)]
     force: Force,
 
     /// Print the plan and change nothing
@@ -51,12 +57,12 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CanaryDocument {
     dry_run: bool,
-    release: String,
+    pub(super) release: String,
     commit: String,
     deployment: String,
     /// `complete`, `rolled_back`, `withdrawn`, `aborted`, `grant_ended`; absent when it goes on.
     end: Option<String>,
-    reason: String,
+    pub(super) reason: String,
     stages: Vec<StageDocument>,
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +84,7 @@ struct StageDocument {
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let mut config = wire::load_config(context)?;
     set_project(&mut config, args.project.as_ref());
+    let config = if args.ticks.detach { canary_tick::brief(config) } else { config };
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let state = fleet.ship.book.synced().await?;
@@ -88,10 +95,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         digest: wire_canary::digest_of(context, args.deployment_url.as_str()).await,
         deployment: fleet.platform.resolve(&args.deployment_url).await?.deployment,
     };
-    let plan = wire_canary::plan(context, &config)?;
+    let platform = fleet.platform.capabilities();
+    let plan = args.ticks.plan(wire_canary::plan(context, &config)?, &platform)?;
     let judging = wire_canary::judging(context, &config)?;
     let stages = stages(&config.canary);
-    let platform = fleet.platform.capabilities();
     if args.dry_run {
         refuse_unfit(&plan, &platform, &judging)?;
         return Ok(planned(&candidate, (&plan, &platform), stages));
@@ -109,6 +116,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         judging,
         force_undecidable: args.allow_undecidable,
     };
+    if args.ticks.detach {
+        return match canary.detach().await? {
+            Rest::Ended(ending) => Ok(report(&candidate, &ending, stages)),
+            Rest::GoesOn(stands) => {
+                let document = document(&candidate, stages);
+                Ok(canary_detach::report(document, &stands, &plan))
+            }
+        };
+    }
     let ending = canary.run().await?;
     let note = fleet.platform.after_back().filter(|_| went_back(&ending));
     Ok(report(&candidate, &ending, stages, note))
@@ -168,16 +184,26 @@ fn planned(
     ));
     let document = CanaryDocument {
         dry_run: true,
+        reason: "dry run".to_owned(),
+        when_orca_dies: Some(when_orca_dies),
+        ..document(candidate, stages)
+    };
+    Report::new(Exit::Done, "orca.canary/v1", &document, human)
+}
+
+/// A canary that goes on.
+fn document(candidate: &Candidate, stages: Vec<StageDocument>) -> CanaryDocument {
+    CanaryDocument {
+        dry_run: false,
         release: candidate.release.to_string(),
         commit: candidate.commit.to_string(),
         deployment: candidate.deployment.to_string(),
         end: None,
-        reason: "dry run".to_owned(),
+        reason: String::new(),
         stages,
-        when_orca_dies: Some(when_orca_dies),
+        when_orca_dies: None,
         note: None,
-    };
-    Report::new(Exit::Done, "orca.canary/v1", &document, human)
+    }
 }
 
 /// The exit of every way a canary can end.
@@ -223,15 +249,10 @@ fn report(
         noted(note.as_ref())
     );
     let document = CanaryDocument {
-        dry_run: false,
-        release: candidate.release.to_string(),
-        commit: candidate.commit.to_string(),
-        deployment: candidate.deployment.to_string(),
         end: end.clone(),
         reason: ending.reason.clone(),
-        stages,
-        when_orca_dies: None,
         note,
+        ..document(candidate, stages)
     };
     let report = Report::new(exit, "orca.canary/v1", &document, human)
         .output("end", end.unwrap_or_default());

@@ -53,6 +53,8 @@ pub(super) struct RolloutDocument {
     /// Basis points that the ledger gives it.
     pub(super) weight_bp: u16,
     pub(super) complete: bool,
+    /// Until when, why and by whom it is paused.
+    pub(super) paused: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -64,6 +66,8 @@ pub(super) struct StageDocument {
     /// When it got its weight; absent while it waits for it.
     pub(super) since: Option<String>,
     pub(super) bake_us: u64,
+    /// How often `orca canary tick` was announced, where it carries the canary on.
+    pub(super) every_us: Option<u64>,
     /// Until it is decided; zero when that is due, absent before it has its weight.
     pub(super) bake_left_us: Option<u64>,
     pub(super) max_hold_us: u64,
@@ -164,7 +168,7 @@ fn document(seen: &Seen, now: Timestamp) -> StatusDocument {
     StatusDocument {
         environment: String::new(),
         now: now.rfc3339(),
-        rollout: rollout.map(of_rollout),
+        rollout: rollout.map(|rollout| of_rollout(rollout, now)),
         stage: seen.stage.as_ref().map(|stage| of_stage(stage, now)),
         driver: known.and_then(|known| known.lease.as_ref()).map(|lease| DriverDocument {
             holder: lease.holder.clone(),
@@ -193,8 +197,9 @@ fn last(known: &Known) -> Option<String> {
     Some(format!("{release} {} at {at}: {}", end_word(ended.end), ended.reason))
 }
 
-fn of_rollout(rollout: &Rollout) -> RolloutDocument {
+fn of_rollout(rollout: &Rollout, now: Timestamp) -> RolloutDocument {
     let started = &rollout.started;
+    let paused = rollout.paused.as_ref().filter(|pause| pause.is_in_force(now));
     RolloutDocument {
         id: started.rollout.to_string(),
         release: started.release.to_string(),
@@ -205,6 +210,9 @@ fn of_rollout(rollout: &Rollout) -> RolloutDocument {
         started_by: rollout.by.name.clone(),
         weight_bp: rollout.weight.basis_points(),
         complete: rollout.complete,
+        paused: paused.map(|pause| {
+            format!("until {} by {}: {}", pause.until.rfc3339(), pause.by.name, pause.reason)
+        }),
     }
 }
 
@@ -225,6 +233,7 @@ fn of_stage(stage: &StageNow, now: Timestamp) -> StageDocument {
         weight_bp: stage.weight.basis_points(),
         since: stage.since.map(Timestamp::rfc3339),
         bake_us: stage.bake.0,
+        every_us: stage.every.map(|every| every.0),
         bake_left_us: stage.since.map(left),
         max_hold_us: stage.max_hold.0,
         decide_by: match stage.decide_by {
@@ -282,8 +291,14 @@ fn next(seen: &Seen, known: Option<&EnvironmentState>, now: Timestamp) -> Vec<St
     if rollout.complete {
         return vec![format!("orca promote --rc {}", rollout.started.release)];
     }
+    if rollout.paused.as_ref().is_some_and(|pause| pause.is_in_force(now)) {
+        return vec!["orca canary resume".to_owned(), "orca canary abort --reason R".to_owned()];
+    }
     if ledger.lease.as_ref().is_some_and(|lease| lease.is_live(now)) {
         return vec!["orca canary abort --reason R".to_owned()];
+    }
+    if seen.stage.as_ref().is_some_and(|stage| stage.every.is_some()) {
+        return vec!["orca canary tick".to_owned(), "orca canary abort --reason R".to_owned()];
     }
     vec!["orca canary resume".to_owned()]
 }

@@ -15,6 +15,9 @@ pub(super) fn text(status: &StatusDocument) -> String {
         let short: String = rollout.commit.chars().take(9).collect();
         screen.row("version", &format!("{} (commit {short})", rollout.deployment));
         screen.row("base", &rollout.base);
+        if let Some(paused) = &rollout.paused {
+            screen.row("paused", paused);
+        }
         screen.row("started", &format!("{} by {}", rollout.started_at, rollout.started_by));
     }
     if let Some(stage) = status.stage.as_ref().filter(|_| !is_complete(status)) {
@@ -99,9 +102,12 @@ fn of_driver(screen: &mut Screen, status: &StatusDocument) {
         }
         return;
     };
+    let every = status.stage.as_ref().and_then(|stage| stage.every_us);
     let holder = driver.holder.as_deref().unwrap_or("nobody");
     if driver.attends {
         screen.row("driver", &format!("{holder}, until {}", driver.until));
+    } else if let Some(every) = every {
+        screen.row("driver", &format!("canary tick, every {}", span(every)));
     } else if status.rollout.is_some() {
         let text = match &driver.holder {
             Some(holder) => format!("nobody; the lease of {holder} ended at {}", driver.until),

@@ -2,11 +2,14 @@
 
 pub(crate) mod canary;
 pub(crate) mod canary_again;
+mod canary_detach;
 pub(crate) mod canary_judge;
 pub(crate) mod canary_judge_kayenta;
+pub(crate) mod canary_pause;
 pub(crate) mod canary_start;
 pub(crate) mod canary_status;
 mod canary_status_text;
+pub(crate) mod canary_tick;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod db_backup;

@@ -195,9 +195,34 @@ pub(crate) struct RawCanary {
     /// users are back on base after it, and another orca may take over after twice as long.
     #[schemars(with = "Option<String>")]
     pub(crate) grant: Option<Spanned<String>>,
+    /// What `orca canary pause` does where it is not told.
+    #[serde(default)]
+    pub(crate) pause: RawPause,
     /// What Ctrl-C and SIGTERM do: `abort` to base (default) or `hold`.
     #[serde(default)]
     pub(crate) on_interrupt: RawOnInterrupt,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawPause {
+    /// How long at most; `1h` unless said.
+    #[serde(rename = "for")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) span: Option<Spanned<String>>,
+    /// What happens when nobody resumes it in time: `withdraw` (default) or `resume`.
+    #[serde(default)]
+    pub(crate) then: RawAfterPause,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawAfterPause {
+    /// It goes on
+    Resume,
+    /// Users go back to base
+    #[default]
+    Withdraw,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -8,9 +8,8 @@ use super::blackout;
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
-    RawBreakingBelowOne, RawConfig, RawDbGate, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
-    RawPlatform,
-    RawPlatformKind, RawStage,
+    RawAfterPause, RawBreakingBelowOne, RawConfig, RawDbGate, RawDecideBy, RawGate, RawOnFail,
+    RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
@@ -93,7 +92,11 @@ pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
     /// How long a weight lasts unless renewed.
     pub(crate) grant: Micros,
+    /// How long a lease is held: users are on base by then, so whoever comes finds nobody exposed.
+    pub(crate) lease: Micros,
     pub(crate) hold_on_interrupt: bool,
+    pub(crate) pause_for: Micros,
+    pub(crate) pause_then: RawAfterPause,
     /// The canary's p95 in percent of the base's, at most.
     pub(crate) p95_ratio_max_pct: u32,
     pub(crate) error_increase_max: BasisPoints,
@@ -204,6 +207,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
     let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
+    let grant = resolve_grant(raw.canary.grant.as_ref(), source)?;
     Ok(Config {
         service: raw.service.name.unwrap_or_else(|| "service".to_owned()),
         environment,
@@ -239,8 +243,11 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
             error_increase_max: source
                 .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
-            grant: resolve_grant(raw.canary.grant.as_ref(), source)?,
+            grant,
+            lease: Micros(grant.0.saturating_mul(2)),
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
+            pause_for: source.unit_or(raw.canary.pause.span.as_ref(), Micros::from_secs(3_600))?,
+            pause_then: raw.canary.pause.then,
         },
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })

@@ -110,7 +110,9 @@ pub(super) async fn resume(orca: &Orca, fleet: &Fleet) -> Option<Exit> {
             Ok(ending) => exit_of(ending.exit),
             Err(AgainError::Book(error)) => Failure::from(error).exit,
             Err(AgainError::Platform(error)) => Failure::from(error).exit,
-            Err(AgainError::NoneRunning(_) | AgainError::Plan(..)) => Exit::Closed,
+            Err(AgainError::NoneRunning(_) | AgainError::Detached(_) | AgainError::Plan(..)) => {
+                Exit::Closed
+            }
         }
     };
     process(orca, Verb::Resume, runs).await

@@ -80,6 +80,7 @@ fn plan(dice: &Dice) -> RolloutPlan {
         grant: Micros::from_secs(60),
         renewal: Micros::from_secs(15),
         on_interrupt: if hold { OnInterrupt::Hold } else { OnInterrupt::Abort },
+        every: None,
     }
 }
 

@@ -222,6 +222,7 @@ impl Acts<'_> {
 
     async fn renew(&mut self) -> Vec<Event> {
         self.renew_lease_aside();
+        self.fetch_aside();
         if !self.fleet.platform.capabilities().holds_grant {
             return Vec::new();
         }
@@ -350,7 +351,8 @@ impl Acts<'_> {
             epoch: self.held.epoch,
             granted: self.fleet.platform.capabilities().holds_grant,
         };
-        let events = self.watch.look(self.fleet, state, self.plan, at).await;
+        let mut events = self.asked(state).await;
+        events.extend(self.watch.look(self.fleet, state, self.plan, at).await);
         self.write_beginning().await;
         events
     }

@@ -4,7 +4,7 @@
 use super::acts::Acts;
 use super::drive::{Ending, drive};
 use super::judging::Judging;
-use super::start::{Candidate, Started};
+use super::start::{Candidate, StartError, Started, refuse_detached};
 use super::watch::Watch;
 use crate::ledger::entry::{RolledBack, RolloutEnd, TrafficProof};
 use crate::ledger::environment::Rollout;
@@ -24,6 +24,8 @@ pub(crate) enum AgainError {
     Platform(#[from] PlatformError),
     #[error("no canary is under way in {0}")]
     NoneRunning(String),
+    #[error("{0}")]
+    Detached(StartError),
     #[error("the plan of rollout {0} in the ledger cannot be read: {1}")]
     Plan(String, String),
 }
@@ -43,6 +45,9 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
     };
     let plan: RolloutPlan = serde_json::from_value(running.started.plan.clone())
         .map_err(|e| AgainError::Plan(running.started.rollout.to_string(), e.to_string()))?;
+    if let Err(why) = refuse_detached(&running, &fleet.platform.look().await?) {
+        return Err(AgainError::Detached(why));
+    }
     // Only an unattended canary is resumed: a living process keeps its lease.
     let held = ship.book.take_lease(&ship.environment).await?;
     settle::steps(&*ship.book, &ship.environment).await?;
@@ -85,7 +90,7 @@ fn recorded(back: RolledBack) -> Ending {
     Ending { end: Some(RolloutEnd::RolledBack), exit, reason: back.reason }
 }
 
-fn of_ledger(running: &Rollout) -> (Candidate, Started) {
+pub(super) fn of_ledger(running: &Rollout) -> (Candidate, Started) {
     let from = &running.started;
     let candidate = Candidate {
         release: from.release.clone(),

@@ -11,9 +11,9 @@ use crate::rollout::plan::RolloutPlan;
 use crate::rollout::step::step;
 
 /// How often the machine is told that time has passed.
-const TICK: Duration = Duration::from_millis(200);
+pub(super) const TICK: Duration = Duration::from_millis(200);
 
-const SIGNAL: &str = "stopped by a signal";
+pub(super) const SIGNAL: &str = "stopped by a signal";
 
 /// How a canary ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -87,12 +87,13 @@ impl Acts<'_> {
     }
 
     /// Every stage was judged, so the new version may keep its traffic until it is promoted.
-    async fn hold_complete(&self) {
+    pub(super) async fn hold_complete(&self) {
         if !self.fleet.platform.capabilities().holds_grant {
             self.fleet.ship.say("the new version keeps all traffic; promote it");
             return;
         }
-        let until = self.now().plus(limits::GRANT_COMPLETE);
+        let least = self.now().plus(limits::GRANT_COMPLETE);
+        let until = least.max(self.now().plus_us(self.plan.grant.as_i64()));
         match self.fleet.platform.renew(until, self.held.epoch).await {
             Ok(_) => self.fleet.ship.say(format!(
                 "the new version keeps all traffic until {}; promote it before then",

@@ -139,6 +139,7 @@ mod tests {
             grant: Micros::from_secs(60),
             renewal: Micros::from_secs(15),
             on_interrupt: OnInterrupt::Abort,
+            every: None,
         }
     }
 

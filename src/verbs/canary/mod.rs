@@ -4,12 +4,16 @@
 pub(crate) mod abort;
 pub(crate) mod acts;
 pub(crate) mod again;
+mod asked;
 mod began;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
 pub(crate) mod judging;
+pub(crate) mod once;
+pub(crate) mod pause;
 mod refusals;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod tick;
 pub(crate) mod watch;

@@ -4,13 +4,16 @@
 use super::acts::Acts;
 use super::drive::{Ending, drive};
 use super::judging::Judging;
+use super::once::{Rest, once};
 use super::watch::Watch;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, Environment, OrcaId, ReleaseName};
+use crate::base::units::{Micros, Weight};
 use crate::gate::ruling::Subject;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, RolloutStarted};
+use crate::ledger::environment::Rollout;
 use crate::ledger::fold::State;
-use crate::rollout::machine::Event;
+use crate::rollout::machine::{self, Event};
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
 use crate::rollout::ports::{Arm, Capabilities, PlatformError, PlatformState, StageOrder};
 use crate::verbs::book::{BookError, Held};
@@ -61,6 +64,9 @@ pub(crate) enum StartError {
     Condemned(String),
     #[error("{0} already serves as the base")]
     AlreadyBase(DeploymentId),
+    /// Ticks carry another canary on.
+    #[error("the canary of {release} is carried on by ticks every {every}: it has {weight}")]
+    Detached { release: ReleaseName, every: Micros, weight: Weight },
     #[error("{0}")]
     Undecidable(String),
     /// Nothing would be seen of a stage, however long it lasts.
@@ -81,6 +87,20 @@ pub(crate) fn refuse_unfit(
     judging.unmeasured(plan, platform).map_or(Ok(()), |text| Err(StartError::Unmeasured(text)))
 }
 
+/// Between two ticks nobody holds the lease, and yet somebody attends.
+pub(super) fn refuse_detached(running: &Rollout, seen: &PlatformState) -> Result<(), StartError> {
+    let plan = serde_json::from_value::<RolloutPlan>(running.started.plan.clone());
+    let every = plan.ok().and_then(|plan| plan.every);
+    match every {
+        Some(every) if seen.weight > Weight::ZERO => Err(StartError::Detached {
+            release: running.started.release.clone(),
+            every,
+            weight: seen.weight,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A canary that may begin.
 pub(crate) struct Canary<'a> {
     pub(crate) fleet: &'a Fleet,
@@ -95,6 +115,21 @@ pub(crate) struct Canary<'a> {
 impl Canary<'_> {
     /// Starts and drives the canary to its end.
     pub(crate) async fn run(mut self) -> Result<Ending, StartError> {
+        let (started, held) = self.under_way().await?;
+        let mut acts = self.acts(started, held);
+        Ok(drive(self.plan, &mut acts, Event::Started).await)
+    }
+
+    /// Starts it, and leaves it to ticks at its first rest.
+    pub(crate) async fn detach(mut self) -> Result<Rest, StartError> {
+        let (started, held) = self.under_way().await?;
+        let mut acts = self.acts(started, held);
+        let state = machine::State::new(acts.now());
+        Ok(once(self.plan, &mut acts, state, vec![Event::Started]).await)
+    }
+
+    /// The canary at weight zero, and the right to raise it.
+    async fn under_way(&mut self) -> Result<(Started, Held), StartError> {
         let ship = &self.fleet.ship;
         self.plan.validate()?;
         refuse_unfit(self.plan, &self.fleet.platform.capabilities(), &self.judging)?;
@@ -123,7 +158,7 @@ impl Canary<'_> {
         let held =
             if seen.epoch < held.epoch { held } else { ship.take_lease_above(seen.epoch).await? };
         match self.begin(&seen, &held).await {
-            Ok(started) => Ok(self.drive(started, held).await),
+            Ok(started) => Ok((started, held)),
             Err(error) => {
                 ship.book.release_lease(&ship.environment, &held).await;
                 Err(error)
@@ -141,6 +176,7 @@ impl Canary<'_> {
         let ship = &self.fleet.ship;
         let running = state.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
         let Some(running) = running.filter(|running| !running.complete) else { return Ok(seen) };
+        refuse_detached(running, &seen)?;
         let rollout = running.started.rollout.clone();
         ship.say(format!("rollout {rollout} has no process any more; users go back to base first"));
         let (step, reason) = (ship.book.id("st"), "its process was gone".to_owned());
@@ -233,9 +269,9 @@ impl Canary<'_> {
         }
     }
 
-    async fn drive(self, started: Started, held: Held) -> Ending {
+    fn acts(&self, started: Started, held: Held) -> Acts<'_> {
         let ready = vec![gates::ready(self.fleet, &self.candidate, &started.base)];
-        let mut acts = Acts {
+        Acts {
             fleet: self.fleet,
             plan: self.plan,
             candidate: &self.candidate,
@@ -243,7 +279,7 @@ impl Canary<'_> {
             ready,
             started,
             held,
-            watch: Watch::new(self.judging),
+            watch: Watch::new(self.judging.clone()),
             granted: None,
             decided: Vec::new(),
             moved_us: None,
@@ -251,7 +287,6 @@ impl Canary<'_> {
             proof: None,
             unwritten: Vec::new(),
             recorded: None,
-        };
-        drive(self.plan, &mut acts, Event::Started).await
+        }
     }
 }

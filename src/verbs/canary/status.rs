@@ -61,6 +61,8 @@ pub(crate) struct StageNow {
     pub(crate) of: usize,
     pub(crate) weight: Weight,
     pub(crate) bake: Micros,
+    /// How often ticks were announced, where they carry it on.
+    pub(crate) every: Option<Micros>,
     pub(crate) max_hold: Micros,
     pub(crate) decide_by: DecideBy,
     /// When it got its weight; not yet where absent.
@@ -138,6 +140,7 @@ async fn stage(asked: &Asked, rollout: &Rollout) -> Option<StageNow> {
         of: plan.stages.len(),
         weight: at.weight,
         bake: at.bake,
+        every: plan.every,
         max_hold: at.max_hold,
         decide_by: at.decide_by,
         since: began.map(|began| began.at),

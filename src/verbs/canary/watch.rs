@@ -33,7 +33,7 @@ use crate::verbs::ship::{Fleet, PhaseGate};
 const RATE_WITHIN: Duration = Duration::from_secs(1);
 /// How often an unreachable platform is mentioned.
 const SAY_EVERY: Duration = Duration::from_mins(1);
-/// How long a decided stage counts, in a promotion that comes later.
+/// How long a decided stage counts at least, in a promotion that comes later.
 const STAGE_MAX_AGE: Micros = Micros::from_secs(24 * 3_600);
 
 /// A stage under way.
@@ -79,6 +79,17 @@ impl Watch {
             looked: None,
             said: None,
         }
+    }
+
+    /// The stage under way as another process began it, judged so often.
+    pub(super) fn carried_on(
+        judging: Judging,
+        (stage, snapshot): (usize, Option<Samples>),
+        looks: u32,
+    ) -> Self {
+        let began = snapshot.map(|s| Began { stage, snapshot: Some(s), paired: None });
+        let written = began.as_ref().map(|began| began.stage);
+        Self { began, written, judged: (stage, looks), ..Self::new(judging) }
     }
 
     /// Takes the snapshot that the stage is measured from, and starts its paired load.
@@ -166,13 +177,9 @@ impl Watch {
         let probes: Arc<dyn ErasedCheck> =
             Arc::new(ProbesCheck { counted, policy: judging.policy(plan, stage, Source::Probes) });
         let name = format!("stage-{}", stage + 1);
-        let mut gate =
-            gates::gate(Phase::Canary, (&name, Mode::Enforce), STAGE_MAX_AGE, vec![users]);
-        gate.gate.checks.push(GateCheck {
-            check: probes,
-            required: paired,
-            max_age_us: STAGE_MAX_AGE.0,
-        });
+        let max_age = max_age(plan, stage);
+        let mut gate = gates::gate(Phase::Canary, (&name, Mode::Enforce), max_age, vec![users]);
+        gate.gate.checks.push(GateCheck { check: probes, required: paired, max_age_us: max_age.0 });
         gate
     }
 
@@ -319,6 +326,13 @@ impl Watch {
         self.said = Some(clock::monotonic());
         vec![Event::PlatformUncertain { detail: error.to_string() }]
     }
+}
+
+/// A stage counts until the later ones could be decided, and a day more.
+fn max_age(plan: &RolloutPlan, stage: usize) -> Micros {
+    let later = plan.stages.iter().skip(stage + 1);
+    let span = later.map(|at| at.bake.0.saturating_add(at.max_hold.0));
+    Micros(span.fold(STAGE_MAX_AGE.0, u64::saturating_add))
 }
 
 /// A stage that went on passed; one that did not either failed or could not decide.
