@@ -298,10 +298,11 @@ pub(crate) fn related_entries(
             Body::StepEnded { step, .. } => ids.contains(step),
             Body::Ruled { ruling, .. } => ruling.subject.commit == *commit,
             Body::Paused(said) => of_rollout(&said.rollout),
-            Body::Unpaused { rollout, .. } => of_rollout(rollout),
             Body::StageBegan(began) => of_rollout(&began.rollout),
             Body::StageDecided(decided) => of_rollout(&decided.rollout),
-            Body::RolloutEnded { rollout, .. } => of_rollout(rollout),
+            Body::Unpaused { rollout, .. } | Body::RolloutEnded { rollout, .. } => {
+                of_rollout(rollout)
+            }
             Body::RolledBack(back) => back.commit.as_ref() == Some(commit),
             Body::Promoted(promoted) => promoted.commit == *commit,
             Body::FinalTagged { commit: of, .. } | Body::Stable { commit: of, .. } => of == commit,

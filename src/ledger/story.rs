@@ -76,10 +76,11 @@ impl Known {
                 ours
             }
             Body::Paused(said) => self.rollouts.contains(&said.rollout),
-            Body::Unpaused { rollout, .. } => self.rollouts.contains(rollout),
             Body::StageBegan(began) => self.rollouts.contains(&began.rollout),
             Body::StageDecided(decided) => self.rollouts.contains(&decided.rollout),
-            Body::RolloutEnded { rollout, .. } => self.rollouts.contains(rollout),
+            Body::Unpaused { rollout, .. } | Body::RolloutEnded { rollout, .. } => {
+                self.rollouts.contains(rollout)
+            }
             Body::RaiseIntended { step, rollout, .. } => {
                 let ours = self.rollouts.contains(rollout);
                 self.step(step, ours)

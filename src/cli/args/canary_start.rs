@@ -116,9 +116,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         judging,
         force_undecidable: args.allow_undecidable,
     };
+    let after = |ending: &Ending| fleet.platform.after_back().filter(|_| went_back(ending));
     if args.ticks.detach {
         return match canary.detach().await? {
-            Rest::Ended(ending) => Ok(report(&candidate, &ending, stages)),
+            Rest::Ended(ending) => {
+                let note = after(&ending);
+                Ok(report(&candidate, &ending, stages, note))
+            }
             Rest::GoesOn(stands) => {
                 let document = document(&candidate, stages);
                 Ok(canary_detach::report(document, &stands, &plan))
@@ -126,7 +130,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         };
     }
     let ending = canary.run().await?;
-    let note = fleet.platform.after_back().filter(|_| went_back(&ending));
+    let note = after(&ending);
     Ok(report(&candidate, &ending, stages, note))
 }
 

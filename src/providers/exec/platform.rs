@@ -230,7 +230,11 @@ impl Platform for ExecPlatform {
         self.look().await
     }
 
-    async fn lower_to_base(&self) -> Result<PlatformState, PlatformError> {
+    /// The commands keep the base themselves.
+    async fn lower_to_base(
+        &self,
+        _: Option<&DeploymentId>,
+    ) -> Result<PlatformState, PlatformError> {
         self.back(None).await
     }
 

@@ -66,6 +66,7 @@ fn order(generation: u64, epoch: u64) -> StageOrder {
         salt: ReleaseName::new("v1.0.0-rc.1").unwrap(),
         expect_generation: generation,
         epoch,
+        weights: Vec::new(),
     }
 }
 
@@ -118,7 +119,7 @@ async fn the_end_of_a_change_is_what_it_says() {
         (&whole, "exit 5", "refused"),
     ] {
         let (platform, said) = platform(&[(Current, current), (Rollback, rollback)]);
-        let word = match platform.lower_to_base().await {
+        let word = match platform.lower_to_base(None).await {
             Ok(state) => {
                 assert_eq!(state.weight, Weight::ZERO);
                 assert_eq!(*said.lock().unwrap(), ["rollback: gone back"]);
@@ -166,7 +167,7 @@ async fn a_change_is_told_what_it_counts_on_and_going_back_counts_on_nothing() {
     let (platform, _) = platform(&scripts);
     let generation = platform.look().await.unwrap().generation;
     platform.stage(&order(generation, 7)).await.unwrap_err();
-    platform.lower_to_base().await.unwrap_err();
+    platform.lower_to_base(None).await.unwrap_err();
     let read = |name: &str| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
     };
