@@ -8,8 +8,8 @@ use super::blackout;
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
-    RawAfterPause, RawBreakingBelowOne, RawConfig, RawDbGate, RawDecideBy, RawGate, RawOnFail,
-    RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
+    RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawDecideBy, RawGate,
+    RawOnFail, RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
@@ -207,7 +207,6 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
     let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
-    let grant = resolve_grant(raw.canary.grant.as_ref(), source)?;
     Ok(Config {
         service: raw.service.name.unwrap_or_else(|| "service".to_owned()),
         environment,
@@ -238,18 +237,22 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             profile: raw.gates.load.profile.unwrap_or_else(|| "baseline".to_owned()),
             target: raw.gates.load.target,
         },
-        canary: CanaryConfig {
-            stages: resolve_stages(&raw.canary.stages, source)?,
-            p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
-            error_increase_max: source
-                .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
-            grant,
-            lease: Micros(grant.0.saturating_mul(2)),
-            hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
-            pause_for: source.unit_or(raw.canary.pause.span.as_ref(), Micros::from_secs(3_600))?,
-            pause_then: raw.canary.pause.then,
-        },
+        canary: resolve_canary(&raw.canary, source)?,
         trust: trust::resolve(&raw.trust, signing_key, source)?,
+    })
+}
+
+fn resolve_canary(raw: &RawCanary, source: &Source<'_>) -> Result<CanaryConfig, InputError> {
+    let grant = resolve_grant(raw.grant.as_ref(), source)?;
+    Ok(CanaryConfig {
+        stages: resolve_stages(&raw.stages, source)?,
+        p95_ratio_max_pct: raw.p95_ratio_max_pct.unwrap_or(120),
+        error_increase_max: source.unit_or(raw.error_increase_max.as_ref(), BasisPoints(100))?,
+        grant,
+        lease: Micros(grant.0.saturating_mul(2)),
+        hold_on_interrupt: raw.on_interrupt == RawOnInterrupt::Hold,
+        pause_for: source.unit_or(raw.pause.span.as_ref(), Micros::from_secs(3_600))?,
+        pause_then: raw.pause.then,
     })
 }
 
