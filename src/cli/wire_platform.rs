@@ -11,6 +11,9 @@ use super::explain::Code;
 use super::failure::Failure;
 use super::{wire, wire_fleet};
 use crate::base::redact::Secret;
+pub(crate) use crate::providers::exec::contract::{
+    Answer as ExecAnswer, Operation, Request as ExecRequest,
+};
 use crate::providers::exec::{Commands, ExecPlatform, Surroundings};
 use crate::providers::front::FrontDoor;
 use crate::providers::http::HttpClient;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::resolve::Source;
 use crate::base::units::Micros;
 use crate::base::yaml::{InputError, Spanned};
-use crate::providers::exec::contract::Operation;
+use crate::cli::wire_platform::Operation;
 
 /// Commands are lists: program, then arguments. No shell reads them. A program with a slash in its
 /// name is looked for from the folder of `orca.yaml`.
