@@ -202,6 +202,7 @@ macro_rules! checks {
 }
 
 checks! {
+    "release.calendar",
     "release.commits",
     "load.slo",
     "slo.budget",

@@ -288,7 +288,10 @@ fn beginning(text: &str) -> String {
     let line = words.join(" ");
     match line.char_indices().nth(72) {
         None => line,
-        Some((at, _)) => format!("{}...", line[..at].trim_end()),
+        Some((at, _)) => {
+            let whole = line[..at].rsplit_once(' ').map_or(&line[..at], |(whole, _)| whole);
+            format!("{whole}...")
+        }
     }
 }
 
