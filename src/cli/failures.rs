@@ -64,7 +64,7 @@ impl From<PlatformError> for Failure {
             }
             PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => {
                 Self::new(Code::VercelPlan, Exit::Closed, text)
-                    .hint("ship by blue/green: orca deploy blue-green")
+                    .hint("ship blue/green by hand: orca load --rc RC --target URL, then vercel promote URL")
                     .hint("or by the percentage of a flag, with both behaviours in one deployment")
             }
             PlatformError::Refused { refused: Refused::Busy(_), .. } => {

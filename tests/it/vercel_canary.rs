@@ -123,7 +123,7 @@ fn a_plan_without_rolling_releases_is_refused_with_what_else_there_is() {
     {
         shop.vercel.change(|project| project.plan = plan);
         let run = shop.orca(&Shop::canary(&candidate));
-        let said = [reason, "blue-green", "flag", "orca explain ORCA-1811"];
+        let said = [reason, "blue/green", "flag", "orca explain ORCA-1811"];
         refused(&shop, &run, 1, &said);
     }
 }
