@@ -62,11 +62,13 @@ impl From<PlatformError> for Failure {
                     .hint("make a token for the team and export VERCEL_TOKEN")
                     .hint("see that VERCEL_ORG_ID and VERCEL_PROJECT_ID name team and project")
             }
-            PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => {
-                Self::new(Code::VercelPlan, Exit::Closed, text)
-                    .hint("ship blue/green by hand: orca load --rc RC --target URL, then vercel promote URL")
-                    .hint("or by the percentage of a flag, with both behaviours in one deployment")
-            }
+            PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => Self::new(
+                Code::VercelPlan,
+                Exit::Closed,
+                text,
+            )
+            .hint("ship blue/green by hand: orca load --rc RC --target URL, then vercel promote")
+            .hint("or by the percentage of a flag, with both behaviours in one deployment"),
             PlatformError::Refused { refused: Refused::Busy(_), .. } => {
                 Self::new(Code::VercelBusy, Exit::Closed, text)
                     .hint("let it end, or bring everybody back: orca canary abort")
