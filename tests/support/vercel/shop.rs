@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{Deployed, PROJECT, TEAM, TOKEN, VercelFake};
 use crate::support::fleet::{KEY, lease_ends, text};
-use crate::support::{Run, Running, World, keeping_up};
+use crate::support::{Run, Running, World};
 
 pub(crate) struct Shop {
     pub(crate) world: World,
@@ -85,7 +85,7 @@ impl Shop {
         self.orca(&["preflight"]).expect_code(0);
         let deployment = self.vercel.deploy(&commit);
         let target = ["load", "--rc", &release, "--target", &deployment.url];
-        keeping_up(|| self.orca(&target)).expect_code(0);
+        self.orca(&target).expect_code(0);
         Candidate { release, deployment }
     }
 
@@ -122,14 +122,15 @@ impl Shop {
     }
 }
 
+/// The load of the gate is a closed loop: it is the same on a machine that stands still for a while.
 const MANIFEST: &str = "\
 version: 1
 defaults:
   min_samples: 50
-  objectives: [\"p95 < 1s\", \"errors < 5%\"]
+  objectives: [\"p95 < 5s\", \"errors < 5%\"]
 endpoints:
   - {name: trust, method: GET, path: /api/trust, weight: 4, safe: true}
   - {name: checkout, method: POST, path: /checkout, weight: 2, safe: false}
 profiles:
-  baseline: {rate: 300/s, duration: 2s, connections: 8}
+  baseline: {closed: true, duration: 1s, connections: 2}
 ";
