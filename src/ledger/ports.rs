@@ -106,6 +106,11 @@ pub(crate) trait Storage: Send {
     fn tip(&self) -> Result<Option<Tip>>;
     /// Entries up to `tip`, oldest first, without those up to `after`.
     fn read(&self, tip: &Tip, after: Option<&Tip>) -> Result<Vec<Stored>>;
+    /// The whole chain at `tip`, oldest first. What is not new may come from where it was kept to be
+    /// read faster: only for whoever verifies the chain, and reads it again if it does not hold.
+    fn recall(&self, tip: &Tip) -> Result<Vec<Stored>> {
+        self.read(tip, None)
+    }
     /// Stores an entry on top of `parent`, durably, without making it the tip.
     fn write(&self, parent: Option<&Tip>, new: &ToStore<'_>) -> Result<Tip>;
     /// Makes `to` the tip as long as `expected` still is, durably, and reads it back.

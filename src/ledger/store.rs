@@ -217,12 +217,16 @@ impl Ledger {
         self.fold_on(fold, Some(tip))
     }
 
-    pub(super) fn fold_on(&self, mut fold: Fold, tip: Option<&Tip>) -> Result<Fold, LedgerError> {
+    pub(super) fn fold_on(&self, fold: Fold, tip: Option<&Tip>) -> Result<Fold, LedgerError> {
         let Some(tip) = tip else { return Ok(fold) };
-        for stored in self.storage.read(tip, fold.tip.as_ref())? {
-            fold.go_on(&stored)?;
+        if fold.tip.is_none()
+            && let Ok(whole) = self.storage.recall(tip)
+            && let Ok(folded) = fold.clone().all_of(&whole)
+        {
+            return Ok(folded);
         }
-        Ok(fold)
+        let new = self.storage.read(tip, fold.tip.as_ref())?;
+        fold.all_of(&new)
     }
 
     /// Stores `entry` on the present tip and folds it.
@@ -337,6 +341,12 @@ impl Ledger {
 }
 
 impl Fold {
+    /// What follows, in order.
+    fn all_of(mut self, entries: &[Stored]) -> Result<Self, LedgerError> {
+        entries.iter().try_for_each(|stored| self.go_on(stored))?;
+        Ok(self)
+    }
+
     pub(super) fn go_on(&mut self, stored: &Stored) -> Result<(), Corrupted> {
         let record = chain::verify_next(&mut self.link, &stored.entry)?;
         Arc::make_mut(&mut self.state).apply(&record);

@@ -252,6 +252,47 @@ fn a_corrupted_object_is_named_and_a_leftover_lock_file_is_removed() {
 }
 
 #[test]
+fn what_was_read_before_is_a_shortcut_and_never_the_truth() {
+    let folder = repository();
+    let mut ledger = open(folder.path(), "ann");
+    let freeze = |number: u32| live(Told::frozen("v1.4.0-rc.1", &number.to_string()));
+    for number in 0..9 {
+        ledger.append(freeze(number)).unwrap();
+    }
+    let file = folder.path().join(".git/orca/entries");
+    let state = |ledger: &mut Ledger| (*ledger.state().unwrap()).clone();
+    let whole = state(&mut ledger);
+    assert!(!file.exists());
+    assert_eq!(state(&mut open(folder.path(), "bob")), whole);
+    let kept = std::fs::read(&file).unwrap();
+    // It is used: an old object that is gone is not missed, except by who reads all of git again.
+    let first = git(folder.path(), &["rev-list", "--max-parents=0", "refs/orca/ledger"]);
+    let object = folder.path().join(format!(".git/objects/{}/{}", &first[..2], &first[2..]));
+    let aside = folder.path().join("aside");
+    std::fs::rename(&object, &aside).unwrap();
+    assert_eq!(state(&mut open(folder.path(), "bob")), whole);
+    assert!(open(folder.path(), "bob").entries().is_err());
+    std::fs::rename(&aside, &object).unwrap();
+    // Whatever stands in it, the state is that of git.
+    let digest_of = |bytes: &[u8]| Digest::of(bytes).hex().into_bytes();
+    let mut forged = kept.clone();
+    let place = forged.windows(3).position(|w| w == b"ann").unwrap();
+    forged[place] = b'b';
+    let head = digest_of(&forged[64..]);
+    forged[..64].copy_from_slice(&head);
+    let half = [digest_of(&kept[64..900]), kept[64..900].to_vec()].concat();
+    let mut flipped = kept.clone();
+    flipped[200] ^= 1;
+    for bytes in [forged, half, flipped, kept[..700].to_vec(), Vec::new()] {
+        std::fs::write(&file, bytes).unwrap();
+        assert_eq!(state(&mut open(folder.path(), "bob")), whole);
+    }
+    // Another chain shares what it shares.
+    git(folder.path(), &["update-ref", "refs/orca/ledger", "refs/orca/ledger~2"]);
+    assert_ne!(state(&mut open(folder.path(), "bob")), whole);
+}
+
+#[test]
 fn unsupported_repositories_are_refused_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     for (args, feature) in [

@@ -3,6 +3,7 @@
 pub(crate) mod command;
 pub(crate) mod release;
 mod durable;
+mod entry_cache;
 mod heads;
 #[cfg(test)]
 mod ledger_tests;

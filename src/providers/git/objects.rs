@@ -66,7 +66,7 @@ impl GitStorage {
         self
     }
 
-    fn own_folder(&self) -> PathBuf {
+    pub(super) fn own_folder(&self) -> PathBuf {
         self.repository.commondir().join("orca")
     }
 
@@ -113,6 +113,10 @@ impl Storage for GitStorage {
         }
         entries.reverse();
         Ok(entries)
+    }
+
+    fn recall(&self, tip: &Tip) -> Result<Vec<Stored>> {
+        self.recall_chain(oid_of(tip)?)
     }
 
     fn write(&self, parent: Option<&Tip>, new: &ToStore<'_>) -> Result<Tip> {
