@@ -1,6 +1,6 @@
 //! What a check saw, with the limits it was judged by: enough to judge it again anywhere.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::check::{ErasedCheck, Unseen};
@@ -14,10 +14,48 @@ pub(crate) const SCHEMA: &str = "orca.exhibit/v1";
 
 /// Either what was seen, or why nothing was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "sight")]
+#[serde(rename_all = "snake_case", tag = "sight", try_from = "Stored")]
 pub(crate) enum Sight {
     Seen { seen: Value },
     Unseen { cause: Cause, detail: String, next: String },
+}
+
+/// A [`Sight`] as it is read: its tag stands behind what was seen, and looking for it first would
+/// mean to read megabytes twice.
+#[derive(Deserialize)]
+struct Stored {
+    sight: Tag,
+    #[serde(default, deserialize_with = "even_null")]
+    seen: Option<Value>,
+    cause: Option<Cause>,
+    detail: Option<String>,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Tag {
+    Seen,
+    Unseen,
+}
+
+fn even_null<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(from).map(Some)
+}
+
+impl TryFrom<Stored> for Sight {
+    type Error = &'static str;
+
+    fn try_from(stored: Stored) -> Result<Self, Self::Error> {
+        match (stored.sight, stored.seen, stored.cause, stored.detail, stored.next) {
+            (Tag::Seen, Some(seen), ..) => Ok(Self::Seen { seen }),
+            (Tag::Seen, None, ..) => Err("missing field `seen`"),
+            (Tag::Unseen, _, Some(cause), Some(detail), Some(next)) => {
+                Ok(Self::Unseen { cause, detail, next })
+            }
+            (Tag::Unseen, ..) => Err("it needs `cause`, `detail` and `next`"),
+        }
+    }
 }
 
 /// One observation. Its canonical bytes are what digests are taken of.
