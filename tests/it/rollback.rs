@@ -121,6 +121,46 @@ fn a_rollback_waits_for_no_lease_freeze_or_remote() {
     assert_eq!(colleague["condemned"].as_array().unwrap().len(), 1, "{colleague}");
 }
 
+/// No file takes a byte any more, neither in the repository nor in the user's folder.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_stops_every_decision_and_no_rollback() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&[ALL]);
+    fleet.users("users");
+    let candidate = fleet.complete();
+    let told = fleet.log(".").len();
+    let on_full_disk = |args: &[&str]| {
+        let typed = fleet.command(args);
+        let mut shell = fleet.world.outside("sh");
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""]);
+        shell.arg(typed.get_program()).args(typed.get_args());
+        for (name, value) in typed.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Run::of(shell)
+    };
+    let refused = on_full_disk(&["promote", "--rc", &candidate.release]);
+    assert!(refused.stderr.contains("ORCA-1204"), "{refused:#?}");
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str(), "{refused:#?}");
+
+    let back = on_full_disk(&["rollback", "--json", "--reason", "the disk is full"]);
+    assert_eq!(back.json()["traffic"], "verified", "{back:#?}");
+    assert!(back.stderr.contains("going back all the same"), "{back:#?}");
+    assert_eq!((fleet.weight(), fleet.served_by(&candidate.commit, 50)), (0, 0));
+    assert_eq!(fleet.log(".").len(), told, "nothing is half written");
+
+    // There is room again: the next rollback stays where users are, and writes the commit down.
+    let again = fleet.orca(&["rollback", "--json", "--reason", "there is room again"]);
+    let again = again.expect_code(0).json();
+    assert_eq!(again["ledger"], "synced", "{again}");
+    let refused = fleet.orca(&Fleet::canary(&candidate)).expect_code(1);
+    assert!(refused.stderr.contains("ORCA-1304"), "{}", refused.stderr);
+}
+
 /// Two people in two clones, at once; then one of them dies between the call and the last entry.
 #[test]
 fn two_people_at_once_and_one_that_dies_converge() {
