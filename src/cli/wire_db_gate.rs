@@ -65,7 +65,7 @@ pub(crate) async fn gate(
     let asked_of_shadow = wire_db::Asked {
         shadow_url: asked.shadow_url.clone(),
         target_url: asked.target_url.clone(),
-        major: migrations::major(&context.folder),
+        major: migrations::settings(&context.folder)?.major,
         statement_timeout: STATEMENT,
     };
     let target = asked.target_url.clone().or_else(|| context.env.secret("ORCA_TARGET_URL"));
