@@ -226,3 +226,44 @@ fn the_gate_asks_for_the_project_and_its_roles_where_it_is_told_to() {
     let strong = &check(&unfit, "db.roles")["findings"][0];
     assert_eq!(strong["fingerprint"], "db.roles:anon:bypassrls");
 }
+
+/// An auditor needs neither the database nor the project: what was seen judges to the same bytes.
+#[test]
+fn every_check_of_a_database_is_judged_again_from_a_pack() {
+    let (world, supabase) = (World::new(), healthy());
+    world.git(&["init", "--quiet"]);
+    world.write("supabase/migrations/1_a.sql", "create table public.a (id int primary key);\n");
+    world.commit("feat: a");
+    world.git(&["tag", "-a", "-m", "1.0.0", "v1.0.0"]);
+    world.write("supabase/migrations/2_b.sql", "create table public.b (id int);\nvacuum;\n");
+    world.write(
+        "orca.yaml",
+        "version: 1\ngates:\n  preflight:\n    db: {project: {key_age_max: 90d}, roles: {}}\n",
+    );
+    world.commit("feat: b");
+    let answer = json!({"public_creates": true, "roles": []}).to_string();
+    supabase.state().ask = Some(Box::new(move |_| answer.clone()));
+    let tagged = orca(&world, &supabase, &["release", "tag", "--rc", "--json"]).expect_code(0);
+    let release = tagged.json()["release"].as_str().expect("a release").to_owned();
+    orca(&world, &supabase, &["preflight", "--only", "db"]).expect_code(1);
+
+    let key = world.folder().join("../orca.key");
+    let mut openssl = world.outside("openssl");
+    openssl.args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key);
+    Run::of(openssl).expect_code(0);
+    let mut pack = world.command(&["evidence", "generate", "--json", "--tag", &release]);
+    let made = Run::of({
+        pack.env("ORCA_SIGNING_KEY", &key);
+        pack
+    });
+    let pack = made.json()["pack"].as_str().expect("a pack").to_owned();
+    let again = world.orca(&["evidence", "rejudge", "--json", &pack]).expect_code(0).json();
+    let rulings = again["rulings"].as_array().expect("a list").iter();
+    let checks = rulings.flat_map(|ruling| ruling["checks"].as_array().expect("a list"));
+    let mut judged = Vec::new();
+    for check in checks {
+        assert_eq!(check["judged_sha256"], check["recorded_sha256"], "{check:#}");
+        judged.extend(check["rule"].as_str().and_then(|rule| rule.strip_prefix("db.")));
+    }
+    assert_eq!(judged, ["history", "lint", "shadow", "protection", "rpc", "project", "roles"]);
+}
