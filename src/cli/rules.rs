@@ -1,6 +1,8 @@
 //! Every rule this orca can judge by, and judge again by. A check that is not listed here does not
 //! exist: its exhibits would be Inconclusive.
 
+use crate::db::hosted::project::ProjectCheck;
+use crate::db::hosted::roles::RolesCheck;
 use crate::db::preflight::history::HistoryCheck;
 use crate::db::preflight::lint::LintCheck;
 use crate::db::preflight::protection::ProtectionCheck;
@@ -33,4 +35,6 @@ pub(crate) fn all() -> Rules {
         .with::<ShadowCheck>()
         .with::<ProtectionCheck>()
         .with::<RpcCheck>()
+        .with::<ProjectCheck>()
+        .with::<RolesCheck>()
 }

@@ -9,7 +9,7 @@ use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
 use super::wire::Git;
-use super::{wire_db, wire_gates};
+use super::{wire_db, wire_db_hosted, wire_gates};
 use crate::base::limits;
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
@@ -56,7 +56,8 @@ pub(crate) async fn gate(
     let before = base.as_ref().map(|(commit, _)| has_migrations(&git, commit));
     let before = before.transpose()?.unwrap_or(false);
     let here = context.folder.join(migrations::FOLDER).is_dir();
-    if !here && !before && !config.db.required {
+    let asked_for = config.db.required || config.db.project.is_some() || config.db.roles.is_some();
+    if !here && !before && !asked_for {
         return Ok(None);
     }
     let commit = base.as_ref().map(|(commit, _)| commit.clone());
@@ -64,10 +65,11 @@ pub(crate) async fn gate(
     let asked_of_shadow = wire_db::Asked {
         shadow_url: asked.shadow_url.clone(),
         target_url: asked.target_url.clone(),
-        major: migrations::major(&context.folder),
+        major: migrations::settings(&context.folder)?.major,
         statement_timeout: STATEMENT,
     };
     let target = asked.target_url.clone().or_else(|| context.env.secret("ORCA_TARGET_URL"));
+    let hosted = wire_db_hosted::checks(&config.db, target.as_ref(), context);
     let projects = Migrations { folder: context.folder.clone(), base, target };
     let shadows = wire_db::shadows(asked_of_shadow, context);
     let mut rows = config.db.rows.clone();
@@ -78,7 +80,8 @@ pub(crate) async fn gate(
     let room = Room::new(Arc::new(projects), shadows, (STATEMENT.duration(), rows));
     let room = Arc::new(room);
     let policy = history::Policy { base: commit, required: config.db.required };
-    let checks = checks(&room, (policy, baseline), context, config);
+    let mut checks = checks(&room, (policy, baseline), context, config);
+    checks.extend(hosted);
     let GateConfig { mode, max_age } = config.db.gate;
     Ok(Some(gate_of(Phase::Preflight, ("db", mode), max_age, checks)))
 }

@@ -13,8 +13,13 @@ const API: &str = "https://api.supabase.com";
 /// Where the command line of Supabase keeps what it is linked to.
 const LINKED: &str = "supabase/.temp/project-ref";
 
-/// The project of `--project`, else of `SUPABASE_PROJECT_REF`, else the linked one.
+/// [`management`] as a verb asks it.
 pub(crate) fn hosted(project: Option<&str>, context: &Context) -> Result<Box<dyn Hosted>, Failure> {
+    Ok(Box::new(management(project, context)?))
+}
+
+/// The project of `--project`, else of `SUPABASE_PROJECT_REF`, else the linked one.
+pub(super) fn management(project: Option<&str>, context: &Context) -> Result<Management, Failure> {
     let usage = |text: String| Failure::new(Code::HostedUnnamed, Exit::Usage, text);
     let linked =
         || atomic_file::read_text(&context.folder.join(LINKED), limits::INPUT_FILE_BYTES_MAX);
@@ -41,27 +46,17 @@ pub(crate) fn hosted(project: Option<&str>, context: &Context) -> Result<Box<dyn
     }
     let around = (context.entropy.clone(), context.redactor.clone());
     let client = Management::new((url, token, &reference), around);
-    let client = client.map_err(|e| HostedError::Unavailable(e.to_string()))?;
-    Ok(Box::new(client))
+    Ok(client.map_err(|e| HostedError::Unavailable(e.to_string()))?)
 }
 
 impl From<HostedError> for Failure {
     fn from(error: HostedError) -> Self {
-        let text = error.to_string();
-        let unavailable = |code| Self::new(code, Exit::Unavailable, text.clone());
-        match error {
-            HostedError::Denied { .. } => unavailable(Code::HostedDenied)
-                .hint("see whether the token lives and its owner belongs to the organisation"),
-            HostedError::Limited { secs } => unavailable(Code::HostedLimited)
-                .hint(format!("run it again in {secs} s; all tokens of one user share the limit")),
-            HostedError::Refused { .. } => unavailable(Code::HostedRefused)
-                .hint("see whether the plan of the organisation has it"),
-            HostedError::Unavailable(_) => {
-                unavailable(Code::HostedUnavailable).hint("see https://status.supabase.com")
-            }
-            HostedError::Unreadable { .. } => {
-                unavailable(Code::HostedUnavailable).hint("a newer orca may know this answer")
-            }
-        }
+        let code = match error {
+            HostedError::Denied { .. } => Code::HostedDenied,
+            HostedError::Limited { .. } => Code::HostedLimited,
+            HostedError::Refused { .. } => Code::HostedRefused,
+            HostedError::Unavailable(_) | HostedError::Unreadable { .. } => Code::HostedUnavailable,
+        };
+        Self::new(code, Exit::Unavailable, error.to_string()).hint(error.next())
     }
 }

@@ -184,3 +184,34 @@ fn repaired_losses_are_forgotten() {
     let json = world.orca(&["db", "shadow", "--json"]).json();
     assert!(!errors(&json).contains(&"protection.security-invoker-lost"), "{json:#}");
 }
+
+/// One project in which every door stands open, and one in which each is closed in the way its advice
+/// says.
+#[test]
+fn every_door_is_seen_open_and_not_seen_closed() {
+    let ids = |text: &str, code| {
+        let world = World::new();
+        world.write(
+            "supabase/config.toml",
+            "[api]\nschemas = [\"public\", \"shop\", \"pgmq_public\"]\n",
+        );
+        world.write("supabase/migrations/1_a.sql", text);
+        let json = world.orca(&["db", "shadow", "--json"]).expect_code(code).json();
+        assert_eq!(json["files"][0]["status"], "applied", "{json:#}");
+        let found = json["findings"].as_array().expect("a list").iter();
+        let ids = found.filter_map(|f| f["id"].as_str()).map(str::to_owned);
+        let door = |id: &String| ["rls.", "function.", "schema."].iter().any(|d| id.starts_with(d));
+        let doors: std::collections::BTreeSet<String> = ids.filter(door).collect();
+        (doors, json)
+    };
+    let (open, json) = ids(include_str!("db_doors_open.sql"), 1);
+    let source = include_str!("../../src/db/protection/lints.rs");
+    let known = source.split("= [").nth(1).and_then(|rest| rest.split("];").next());
+    let known = known.expect("the list of ids").split('"').skip(1).step_by(2).map(str::to_owned);
+    assert_eq!(open, known.collect(), "{json:#}");
+    let keys = json["findings"].to_string();
+    assert!(keys.contains("rls.disabled-in-public:shop.open"), "{keys}");
+
+    let (closed, json) = ids(include_str!("db_doors_closed.sql"), 3);
+    assert_eq!(closed, std::collections::BTreeSet::new(), "{json:#}");
+}

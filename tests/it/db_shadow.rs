@@ -241,6 +241,23 @@ fn a_server_that_is_killed_is_inconclusive() {
     assert!(is_gone(&folder));
 }
 
+/// A full disk decides nothing about the migration, and leaves nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_inconclusive() {
+    let big = "create table big as select md5(n::text) from generate_series(1, 2000000) n;\n";
+    let world = project(&[("1_a.sql", big)]);
+    let mut command = world.outside("sh");
+    // A limit on the size of a file fails as a full disk does, and needs no rights. Logs have 16 MiB.
+    let script = "trap '' XFSZ; ulimit -f 65536; exec \"$0\" db shadow --json";
+    command.args(["-c", script]).arg(world.command(&[]).get_program());
+    let json = crate::support::Run::of(command).expect_code(3).json();
+    assert_eq!(statuses(&json), ["inconclusive"]);
+    assert!(
+        finding(&json, "replay.server")["message"].as_str().is_some_and(|m| m.contains("large"))
+    );
+}
+
 /// A database on another server: made, used, dropped; and never the target itself.
 #[test]
 fn a_shadow_url_is_never_the_target() {
@@ -253,6 +270,11 @@ fn a_shadow_url_is_never_the_target() {
     assert_eq!(server.ask("select count(*) from pg_database where datname like 'orca%'"), "0");
     let refused = world.orca(&[&args[..], &["--target-url", &url]].concat()).expect_code(2);
     assert!(refused.stderr.contains("ORCA-2004"), "{}", refused.stderr);
+    // A role that may not make databases is said to be that, and not to be a server that is down.
+    server.ask("create role weak login");
+    let weak = url.replace("//postgres@", "//weak@");
+    let weak = world.orca(&["db", "shadow", "--shadow-url", &weak]).expect_code(3);
+    assert!(weak.stderr.contains("no database can be made"), "{}", weak.stderr);
     let gone =
         world.orca(&["db", "shadow", "--shadow-url", "postgres://127.0.0.1:1/x"]).expect_code(4);
     assert!(gone.stderr.contains("ORCA-2003"), "{}", gone.stderr);
@@ -268,7 +290,13 @@ impl Server {
     pub(crate) fn start(world: &World) -> Self {
         world.write("supabase/migrations/1_a.sql", "select pg_sleep(600);\n");
         let orca = world.spawn_orca(&["db", "shadow", "--statement-timeout", "700s"]);
-        Self { folder: cluster_of(orca.id(), world), orca: Some(orca) }
+        let server = Self { folder: cluster_of(orca.id(), world), orca: Some(orca) };
+        // Its socket is there before it answers, and it answers before it has its roles.
+        let waits = "select 1 from pg_stat_activity where query = 'select pg_sleep(600)'";
+        wait_until("the migration waits", LONG, || {
+            server.psql(waits).output().is_ok_and(|output| output.stdout.starts_with(b"1"))
+        });
+        server
     }
 
     pub(crate) fn url(&self) -> String {
@@ -277,13 +305,14 @@ impl Server {
     }
 
     pub(crate) fn ask(&self, sql: &str) -> String {
+        crate::support::Run::of(self.psql(sql)).expect_code(0).stdout.trim().to_owned()
+    }
+
+    fn psql(&self, sql: &str) -> Command {
         let mut command = Command::new("psql");
         command.args(["-XAtq", "-U", "postgres", "-d", "postgres", "-c", sql, "-h"]);
-        let run = crate::support::Run::of({
-            command.arg(&self.folder);
-            command
-        });
-        run.expect_code(0).stdout.trim().to_owned()
+        command.arg(&self.folder);
+        command
     }
 }
 

@@ -1,5 +1,5 @@
 //! The verbs that ask a hosted Supabase: `db project`, `db restore-point` and `db roles`, against a
-//! project with state in this process.
+//! project with state in this process; and the gate that asks the same before a release.
 
 use serde_json::{Value, json};
 
@@ -174,4 +174,96 @@ fn roles_that_may_too_much_are_named() {
     let api = ["db", "roles", "--json", "--via-api", "--allow-role", "legacy"];
     let by_api = orca(&world, &supabase, &api).expect_code(1).json();
     assert_eq!(by_api["findings"].as_array().map(Vec::len), Some(keys.len() - 1), "{by_api:#}");
+}
+
+fn check<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let gates = document["gates"].as_array().expect("gates are a list").iter();
+    let mut checks = gates.flat_map(|gate| gate["checks"].as_array().expect("a list"));
+    checks.find(|check| check["check"] == name).unwrap_or_else(|| panic!("no {name}: {document:#}"))
+}
+
+/// Not asked unless the configuration says so; asked without credentials they are Inconclusive, and
+/// with them they judge, and are judged again from the ledger to the same bytes.
+#[test]
+fn the_gate_asks_for_the_project_and_its_roles_where_it_is_told_to() {
+    let (world, supabase) = (World::repository(), healthy());
+    let only = ["preflight", "--only", "db", "--json"];
+    world.orca(&only).expect_code(2);
+    world.write(
+        "orca.yaml",
+        "version: 1\ngates:\n  preflight:\n    db: {project: {key_age_max: 90d}, roles: {}}\n",
+    );
+    world.commit("feat: ask");
+    let without = world.orca(&only).expect_code(3).json();
+    for (name, wanted) in [("db.project", "SUPABASE_PROJECT_REF"), ("db.roles", "ORCA_TARGET_URL")]
+    {
+        let found = check(&without, name);
+        assert_eq!(found["verdict"], "inconclusive");
+        assert!(found["next"].to_string().contains(wanted), "{found:#}");
+    }
+    let roles = json!({"public_creates": false, "roles": [
+        {"name": "anon", "superuser": false, "login": false, "inherit": true, "bypass_rls": false,
+         "makes_roles": false, "makes_databases": false, "replication": false, "creates": false,
+         "member_of": []}]});
+    let answer = roles.to_string();
+    supabase.state().ask = Some(Box::new(move |_| answer.clone()));
+    let fit = orca(&world, &supabase, &only).expect_code(0).json();
+    assert_eq!(check(&fit, "db.project")["verdict"], "pass");
+    assert_eq!(check(&fit, "db.roles")["headline"], "none of 1 roles may more than it needs");
+    assert_eq!(check(&fit, "db.lint")["verdict"], "not_applicable");
+
+    let excess = roles.to_string().replacen("\"bypass_rls\":false", "\"bypass_rls\":true", 1);
+    let mut state = supabase.state();
+    state.ask = Some(Box::new(move |_| excess.clone()));
+    state.backups = vec![("2026-01-02T00:00:00Z".to_owned(), "COMPLETED")];
+    drop(state);
+    let unfit = orca(&world, &supabase, &only).expect_code(1).json();
+    let old = &check(&unfit, "db.project")["findings"][0];
+    assert_eq!(
+        (&old["fingerprint"], &old["unit"]),
+        (&json!("db.project:backup"), &json!("microseconds"))
+    );
+    let strong = &check(&unfit, "db.roles")["findings"][0];
+    assert_eq!(strong["fingerprint"], "db.roles:anon:bypassrls");
+}
+
+/// An auditor needs neither the database nor the project: what was seen judges to the same bytes.
+#[test]
+fn every_check_of_a_database_is_judged_again_from_a_pack() {
+    let (world, supabase) = (World::new(), healthy());
+    world.git(&["init", "--quiet"]);
+    world.write("supabase/migrations/1_a.sql", "create table public.a (id int primary key);\n");
+    world.commit("feat: a");
+    world.git(&["tag", "-a", "-m", "1.0.0", "v1.0.0"]);
+    world.write("supabase/migrations/2_b.sql", "create table public.b (id int);\nvacuum;\n");
+    world.write(
+        "orca.yaml",
+        "version: 1\ngates:\n  preflight:\n    db: {project: {key_age_max: 90d}, roles: {}}\n",
+    );
+    world.commit("feat: b");
+    let answer = json!({"public_creates": true, "roles": []}).to_string();
+    supabase.state().ask = Some(Box::new(move |_| answer.clone()));
+    let tagged = orca(&world, &supabase, &["release", "tag", "--rc", "--json"]).expect_code(0);
+    let release = tagged.json()["release"].as_str().expect("a release").to_owned();
+    orca(&world, &supabase, &["preflight", "--only", "db"]).expect_code(1);
+
+    let key = world.folder().join("../orca.key");
+    let mut openssl = world.outside("openssl");
+    openssl.args(["genpkey", "-algorithm", "ed25519", "-out"]).arg(&key);
+    Run::of(openssl).expect_code(0);
+    let mut pack = world.command(&["evidence", "generate", "--json", "--tag", &release]);
+    let made = Run::of({
+        pack.env("ORCA_SIGNING_KEY", &key);
+        pack
+    });
+    let pack = made.json()["pack"].as_str().expect("a pack").to_owned();
+    let again = world.orca(&["evidence", "rejudge", "--json", &pack]).expect_code(0).json();
+    let rulings = again["rulings"].as_array().expect("a list").iter();
+    let checks = rulings.flat_map(|ruling| ruling["checks"].as_array().expect("a list"));
+    let mut judged = Vec::new();
+    for check in checks {
+        assert_eq!(check["judged_sha256"], check["recorded_sha256"], "{check:#}");
+        judged.extend(check["rule"].as_str().and_then(|rule| rule.strip_prefix("db.")));
+    }
+    assert_eq!(judged, ["history", "lint", "shadow", "protection", "rpc", "project", "roles"]);
 }

@@ -199,6 +199,7 @@ impl From<SourceError> for Failure {
         let hint = match error {
             SourceError::TooLarge(_) => "split it: rows belong into a seed, not into a migration",
             SourceError::Missing(_) | SourceError::Unreadable(..) => "correct the path",
+            SourceError::Settings(..) => "correct the line; supabase start says the same",
         };
         Self::new(Code::SqlFile, Exit::Usage, error.to_string()).hint(hint)
     }

@@ -110,7 +110,7 @@ impl Look {
         let asked = Asked {
             shadow_url: self.shadow_url.as_deref().map(Secret::new),
             target_url: self.target_url.as_deref().map(Secret::new),
-            major: self.major.or(project.major),
+            major: self.major.or(project.settings.major),
             statement_timeout: self.statement_timeout,
         };
         let mut files = project.files.clone();
@@ -118,7 +118,7 @@ impl Look {
         let mut plan = Plan {
             old: files,
             new,
-            major: project.major,
+            settings: project.settings.clone(),
             statement_timeout: self.statement_timeout.duration(),
             rows: self.rows.iter().map(|of| (of.table.clone(), of.rows)).collect(),
         };

@@ -9,8 +9,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::wire_supabase;
-use crate::db::hosted::ports::HostedError;
-use crate::db::hosted::project::{Finding, Policy, Seen, findings, newest_age};
+use crate::db::hosted::finding::Finding;
+use crate::db::hosted::project::{Policy, Seen, backup_in_words, findings, look, newest_age};
 use crate::gate::verdict::Verdict;
 
 #[derive(Debug, clap::Args)]
@@ -44,25 +44,12 @@ pub(crate) struct ProjectDocument {
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let hosted = wire_supabase::hosted(args.project.as_deref(), context)?;
-    let seen = async {
-        let (project, services, backups, keys) =
-            tokio::try_join!(hosted.project(), hosted.services(), hosted.backups(), hosted.keys())?;
-        Ok::<_, HostedError>(Seen { project, services, backups, keys })
-    };
-    let seen = seen.await?;
-    let policy = Policy {
-        now: context.clock.now(),
-        age_max: args.age_max,
-        any_moment: args.pitr,
-        key_age_max: args.key_age_max,
-    };
+    let seen = look(hosted.as_ref(), context.clock.now()).await?;
+    let policy =
+        Policy { age_max: args.age_max, any_moment: args.pitr, key_age_max: args.key_age_max };
     let findings = findings(&policy, &seen);
-    let age = newest_age(&seen.backups, policy.now);
-    let backup = match (seen.backups.any_moment, age) {
-        (true, _) => "any moment can be brought back".to_owned(),
-        (false, Some(age)) => format!("the newest backup is {age} old"),
-        (false, None) => "there is no backup".to_owned(),
-    };
+    let age = newest_age(&seen.backups, seen.at);
+    let backup = backup_in_words(&seen);
     let (verdict, headline) = match findings.first() {
         Some(worst) => (worst.verdict, worst.message.clone()),
         None => (Verdict::Pass, format!("the project serves, and {backup}")),

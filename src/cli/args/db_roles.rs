@@ -10,8 +10,8 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{wire_db_backup, wire_supabase};
-use crate::db::hosted::project::Finding;
-use crate::db::hosted::roles::{Answer, QUESTION, findings};
+use crate::db::hosted::finding::Finding;
+use crate::db::hosted::roles::{self, QUESTION, findings};
 use crate::db::shadow::ports::Database as _;
 use crate::gate::verdict::Verdict;
 
@@ -60,11 +60,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         let rows = session.run(QUESTION).await.map_err(|e| wire_db_backup::unreadable(&e))?;
         rows.into_iter().flatten().flatten().next().unwrap_or_default()
     };
-    let answer: Answer = serde_json::from_str(&text).map_err(|e| {
-        let text = format!("the roles cannot be read: {e}");
+    let answer = roles::read(&text).map_err(|text| {
         Failure::new(Code::TargetUnreadable, Exit::Unavailable, text).hint("run it again")
     })?;
-    let findings = findings(&answer, &args.allow_role);
+    let findings = findings(&answer, &args.allow_role.iter().cloned().collect());
     let roles = answer.roles.len();
     let (verdict, headline) = match (findings.len(), roles) {
         (0, 0) => (Verdict::Inconclusive, "no role was listed".to_owned()),

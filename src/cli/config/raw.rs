@@ -1,7 +1,7 @@
 //! `orca.yaml` as it is written. Every key is optional here; [`super::resolve`] gives the defaults
 //! and says what is missing. Unknown keys are errors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -163,6 +163,34 @@ pub(crate) struct RawDbGate {
     /// So long may a statement hold others up on such a table; `2s` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) lock_max: Option<Spanned<String>>,
+    /// Asks the hosted Supabase project whether it is fit for a release; not asked unless said.
+    pub(crate) project: Option<RawHostedProject>,
+    /// Asks the target, or Supabase, which roles may too much; not asked unless said.
+    pub(crate) roles: Option<RawRoles>,
+}
+
+/// What a hosted project must be; `{}` takes what is said of each.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawHostedProject {
+    /// How old the newest backup may be; `26h` unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) backup_age_max: Option<Spanned<String>>,
+    /// Whether point-in-time recovery must be on; `false` unless said.
+    #[serde(default)]
+    pub(crate) pitr: bool,
+    /// How old secret API keys may be, such as `90d`; their age is not judged unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) key_age_max: Option<Spanned<String>>,
+}
+
+/// What database roles may; `{}` accepts none that is strong.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRoles {
+    /// Roles that are meant to be strong.
+    #[serde(default)]
+    pub(crate) allow: BTreeSet<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

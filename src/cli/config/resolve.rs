@@ -9,13 +9,14 @@ use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
     RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawDecideBy, RawGate,
-    RawOnFail, RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
+    RawHostedProject, RawOnFail, RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
 };
 use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
 use crate::base::yaml::{self, InputError, Spanned};
 use crate::cli::env::Env;
+use crate::db::hosted::{project, roles};
 use crate::db::shadow::fill::with_schema;
 use crate::gate::ruling::Mode;
 use crate::release::calendar::Blackout;
@@ -77,6 +78,10 @@ pub(crate) struct DbGateConfig {
     pub(crate) allow_substitutes: Vec<String>,
     pub(crate) rows: BTreeMap<String, u64>,
     pub(crate) lock_max: Micros,
+    /// Where the hosted project is asked, its limits.
+    pub(crate) project: Option<project::Policy>,
+    /// Where roles are asked for, those that are meant to be strong.
+    pub(crate) roles: Option<roles::Policy>,
 }
 
 #[derive(Debug, Clone)]
@@ -262,6 +267,7 @@ fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputE
 
 fn resolve_db(raw: RawDbGate, source: &Source<'_>) -> Result<DbGateConfig, InputError> {
     let max_age = source.unit_or(raw.max_age.as_ref(), DAY)?;
+    let project = raw.project.map(|raw| resolve_hosted(&raw, source)).transpose()?;
     Ok(DbGateConfig {
         gate: GateConfig { mode: raw.mode, max_age },
         required: raw.required,
@@ -269,7 +275,18 @@ fn resolve_db(raw: RawDbGate, source: &Source<'_>) -> Result<DbGateConfig, Input
         allow_substitutes: raw.allow_substitutes,
         rows: raw.rows.into_iter().map(|(table, rows)| (with_schema(&table), rows)).collect(),
         lock_max: source.unit_or(raw.lock_max.as_ref(), Micros::from_secs(2))?,
+        project,
+        roles: raw.roles.map(|raw| roles::Policy { allow: raw.allow }),
     })
+}
+
+fn resolve_hosted(
+    raw: &RawHostedProject,
+    source: &Source<'_>,
+) -> Result<project::Policy, InputError> {
+    let key_age_max = raw.key_age_max.as_ref().map(|text| source.unit(text)).transpose()?;
+    let age_max = source.unit_or(raw.backup_age_max.as_ref(), Micros::from_secs(26 * 3_600))?;
+    Ok(project::Policy { age_max, any_moment: raw.pitr, key_age_max })
 }
 
 /// A minute; shorter than a second could not be renewed in time, longer than an hour is no guard.

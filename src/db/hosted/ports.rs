@@ -3,7 +3,10 @@
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::gate::check::Unseen;
+use crate::gate::verdict::Cause;
 
 /// One project.
 #[async_trait]
@@ -26,21 +29,21 @@ pub(crate) trait Hosted: Send + Sync {
     async fn ask(&self, sql: &str) -> Result<String, HostedError>;
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Project {
     /// `ACTIVE_HEALTHY` when it serves.
     pub(crate) status: String,
     pub(crate) version: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) status: String,
     pub(crate) error: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Backups {
     /// Whether it can be brought back to any moment.
     pub(crate) any_moment: bool,
@@ -49,7 +52,7 @@ pub(crate) struct Backups {
     pub(crate) latest_moment_secs: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Backup {
     pub(crate) id: i64,
     pub(crate) status: String,
@@ -58,7 +61,7 @@ pub(crate) struct Backup {
     pub(crate) physical: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Key {
     pub(crate) name: String,
     /// `secret`, `publishable` or `legacy`.
@@ -74,6 +77,13 @@ pub(crate) struct RestorePoint {
     pub(crate) status: String,
 }
 
+/// A database, by a connection or by the API, that answers questions and cannot be changed by them.
+#[async_trait]
+pub(crate) trait Catalog: Send + Sync {
+    /// The one cell of the answer.
+    async fn answer(&self, sql: &str) -> Result<String, Unseen>;
+}
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HostedError {
@@ -87,4 +97,31 @@ pub(crate) enum HostedError {
     Unavailable(String),
     #[error("what Supabase answers to {what} cannot be read: {why}")]
     Unreadable { what: String, why: String },
+}
+
+impl HostedError {
+    /// What to do about it.
+    pub(crate) fn next(&self) -> String {
+        match self {
+            Self::Denied { .. } => {
+                "see whether the token lives and its owner belongs to the organisation".to_owned()
+            }
+            Self::Limited { secs } => {
+                format!("run it again in {secs} s; all tokens of one user share the limit")
+            }
+            Self::Refused { .. } => "see whether the plan of the organisation has it".to_owned(),
+            Self::Unavailable(_) => "see https://status.supabase.com".to_owned(),
+            Self::Unreadable { .. } => "a newer orca may know this answer".to_owned(),
+        }
+    }
+}
+
+impl From<HostedError> for Unseen {
+    fn from(error: HostedError) -> Self {
+        let cause = match error {
+            HostedError::Denied { .. } => Cause::Denied,
+            _ => Cause::Unobserved,
+        };
+        Self::new(cause, error.to_string(), error.next())
+    }
 }

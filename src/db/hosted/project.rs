@@ -1,17 +1,34 @@
 //! `db.project`: whether a hosted project is fit for a release: it serves, it can be brought back,
-//! and its keys are not old. Pure.
+//! and its keys are not old.
+
+use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::ports::{Backups, Key, Project, Service};
-use crate::base::clock::Timestamp;
+use super::finding::{Finding, judgement};
+use super::ports::{Backups, Hosted, HostedError, Key, Project, Service};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::ids::CheckId;
 use crate::base::units::Micros;
-use crate::gate::verdict::Verdict;
+use crate::gate::check::{Check, Look, RuleId, Unseen};
+use crate::gate::verdict::{Judgement, Unit, Verdict};
+
+const RULE: &str = "the project serves, it can be brought back, and its keys are not old";
+
+/// The project, asked once.
+pub(crate) struct ProjectCheck {
+    /// Or why it cannot be asked.
+    pub(crate) hosted: Result<Arc<dyn Hosted>, Unseen>,
+    pub(crate) clock: Clock,
+    pub(crate) policy: Policy,
+}
 
 /// What was seen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Seen {
+    /// When, in microseconds since 1970: ages are counted up to then.
+    pub(crate) at: Timestamp,
     pub(crate) project: Project,
     pub(crate) services: Vec<Service>,
     pub(crate) backups: Backups,
@@ -19,24 +36,55 @@ pub(crate) struct Seen {
 }
 
 /// The limits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Policy {
-    pub(crate) now: Timestamp,
+    /// How old the newest backup may be, unless any moment can be brought back.
     pub(crate) age_max: Micros,
     /// Whether it must be possible to bring it back to any moment.
     pub(crate) any_moment: bool,
     pub(crate) key_age_max: Option<Micros>,
 }
 
-/// One thing that is wrong or not known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub(crate) struct Finding {
-    /// Stays the same from run to run.
-    pub(crate) key: String,
-    pub(crate) verdict: Verdict,
-    pub(crate) message: String,
-    /// What to do.
-    pub(crate) next: String,
+impl Check for ProjectCheck {
+    type Policy = Policy;
+    type Seen = Seen;
+
+    const RULE: RuleId = RuleId { name: "db.project", version: 1 };
+
+    fn id(&self) -> CheckId {
+        CheckId::new("db.project").expect("a constant id is valid")
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    async fn observe(&self, _look: &Look) -> Result<Seen, Unseen> {
+        let hosted = self.hosted.as_ref().map_err(Clone::clone)?;
+        Ok(look(hosted.as_ref(), self.clock.now()).await?)
+    }
+
+    fn judge(policy: &Policy, seen: &Seen) -> Judgement {
+        let well = format!("the project serves, and {}", backup_in_words(seen));
+        judgement(findings(policy, seen), well, RULE)
+    }
+}
+
+/// Asks for everything at once.
+pub(crate) async fn look(hosted: &dyn Hosted, at: Timestamp) -> Result<Seen, HostedError> {
+    let (project, services, backups, keys) =
+        tokio::try_join!(hosted.project(), hosted.services(), hosted.backups(), hosted.keys())?;
+    Ok(Seen { at, project, services, backups, keys })
+}
+
+/// What the project could be brought back to.
+pub(crate) fn backup_in_words(seen: &Seen) -> String {
+    match (seen.backups.any_moment, newest_age(&seen.backups, seen.at)) {
+        (true, _) => "any moment can be brought back".to_owned(),
+        (false, Some(age)) => format!("the newest backup is {age} old"),
+        (false, None) => "there is no backup".to_owned(),
+    }
 }
 
 /// Everything that is wrong, the worst first.
@@ -58,9 +106,9 @@ pub(crate) fn findings(policy: &Policy, seen: &Seen) -> Vec<Finding> {
         let key = format!("service:{}", service.name);
         found.push(finding(&key, verdict, text, "see https://status.supabase.com"));
     }
-    found.extend(backup(policy, &seen.backups));
+    found.extend(backup(policy, seen));
     if let Some(limit) = policy.key_age_max {
-        found.extend(seen.keys.iter().filter_map(|key| old(key, limit, policy.now)));
+        found.extend(seen.keys.iter().filter_map(|key| old(key, limit, seen.at)));
     }
     found.sort_by_key(|f| std::cmp::Reverse(f.verdict));
     found
@@ -76,8 +124,9 @@ pub(crate) fn newest_age(backups: &Backups, now: Timestamp) -> Option<Micros> {
     Some(Micros(u64::try_from(now.since_us(newest)).unwrap_or_default()))
 }
 
-fn backup(policy: &Policy, backups: &Backups) -> Option<Finding> {
-    let next = "orca db backup takes one; orca db backup --restore-point NAME marks a moment";
+fn backup(policy: &Policy, seen: &Seen) -> Option<Finding> {
+    let backups = &seen.backups;
+    let next = "orca db backup takes one; orca db restore-point NAME marks a moment";
     if policy.any_moment && !backups.any_moment {
         let text = "point-in-time recovery is off".to_owned();
         return Some(finding("pitr", Verdict::Fail, text, "switch it on in the project's add-ons"));
@@ -87,7 +136,7 @@ fn backup(policy: &Policy, backups: &Backups) -> Option<Finding> {
         return None;
     }
     let complete = backups.list.iter().any(|b| b.status == "COMPLETED");
-    match newest_age(backups, policy.now) {
+    match newest_age(backups, seen.at) {
         None if complete => {
             let text = "no backup tells when it was taken".to_owned();
             Some(finding("backup", Verdict::Inconclusive, text, next))
@@ -95,7 +144,7 @@ fn backup(policy: &Policy, backups: &Backups) -> Option<Finding> {
         None => Some(finding("backup", Verdict::Fail, "there is no backup".to_owned(), next)),
         Some(age) if age > policy.age_max => {
             let text = format!("the newest backup is {age} old, and may be {}", policy.age_max);
-            Some(finding("backup", Verdict::Fail, text, next))
+            Some(aged(finding("backup", Verdict::Fail, text, next), age))
         }
         Some(_) => None,
     }
@@ -116,13 +165,18 @@ fn old(key: &Key, limit: Micros, now: Timestamp) -> Option<Finding> {
         Some(Ok(at)) => {
             let age = Micros(u64::try_from(now.since_us(at)).unwrap_or_default());
             let text = format!("the key {} is {age} old, and may be {limit}", key.name);
-            (age > limit).then(|| finding(&id, Verdict::Fail, text, next))
+            (age > limit).then(|| aged(finding(&id, Verdict::Fail, text, next), age))
         }
     }
 }
 
 fn finding(key: &str, verdict: Verdict, message: String, next: &str) -> Finding {
-    Finding { key: format!("db.project:{key}"), verdict, message, next: next.to_owned() }
+    Finding::new(format!("db.project:{key}"), verdict, message, next)
+}
+
+/// A waiver of an age says how old is tolerated.
+fn aged(found: Finding, age: Micros) -> Finding {
+    Finding { value: age.as_i64(), unit: Unit::Microseconds, ..found }
 }
 
 #[cfg(test)]
@@ -134,6 +188,7 @@ mod tests {
 
     fn seen() -> Seen {
         Seen {
+            at: Timestamp::parse_rfc3339("2026-01-02T00:00:00.5Z").unwrap(),
             project: Project { status: "ACTIVE_HEALTHY".into(), version: "17.4".into() },
             services: vec![Service {
                 name: "db".into(),
@@ -159,12 +214,7 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        Policy {
-            now: Timestamp::parse_rfc3339("2026-01-02T00:00:00.5Z").unwrap(),
-            age_max: Micros(DAY),
-            any_moment: false,
-            key_age_max: Some(Micros(90 * DAY)),
-        }
+        Policy { age_max: Micros(DAY), any_moment: false, key_age_max: Some(Micros(90 * DAY)) }
     }
 
     type Change = fn(&mut Seen, &mut Policy);
@@ -204,6 +254,6 @@ mod tests {
         idle.keys[0].kind = Some("publishable".into());
         idle.keys[0].made_at = None;
         assert_eq!(findings(&Policy { any_moment: true, ..policy() }, &idle), []);
-        assert!(newest_age(&idle.backups, policy().now).is_some_and(|age| age > Micros(DAY)));
+        assert!(newest_age(&idle.backups, idle.at).is_some_and(|age| age > Micros(DAY)));
     }
 }

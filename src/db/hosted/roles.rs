@@ -1,22 +1,79 @@
-//! `db.roles`: no role may more than its work needs: those that the API logs in as least of all. Pure.
+//! `db.roles`: no role may more than its work needs: those that the API logs in as least of all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use super::project::Finding;
-use crate::gate::verdict::Verdict;
+use super::finding::{Finding, judgement};
+use super::ports::Catalog;
+use crate::base::ids::CheckId;
+use crate::gate::check::{Check, Look, RuleId, Unseen};
+use crate::gate::verdict::{Cause, Judgement, Verdict};
+
+const RULE: &str = "no role may more than its work needs";
 
 /// The question; its answer is [`Answer`].
 pub(crate) const QUESTION: &str = include_str!("roles.sql");
 
-#[derive(Debug, Clone, Deserialize)]
+/// The roles of a database.
+pub(crate) struct RolesCheck {
+    /// Or why it cannot be asked.
+    pub(crate) catalog: Result<Arc<dyn Catalog>, Unseen>,
+    pub(crate) policy: Policy,
+}
+
+/// Roles that are meant to be strong.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    pub(crate) allow: BTreeSet<String>,
+}
+
+impl Check for RolesCheck {
+    type Policy = Policy;
+    type Seen = Answer;
+
+    const RULE: RuleId = RuleId { name: "db.roles", version: 1 };
+
+    fn id(&self) -> CheckId {
+        CheckId::new("db.roles").expect("a constant id is valid")
+    }
+
+    fn policy(&self) -> Policy {
+        self.policy.clone()
+    }
+
+    async fn observe(&self, _look: &Look) -> Result<Answer, Unseen> {
+        let catalog = self.catalog.as_ref().map_err(Clone::clone)?;
+        let text = catalog.answer(QUESTION).await?;
+        read(&text).map_err(|why| Unseen::new(Cause::Unobserved, why, "run it again"))
+    }
+
+    fn judge(policy: &Policy, seen: &Answer) -> Judgement {
+        match seen.roles.len() {
+            0 => Judgement::inconclusive(Cause::NoData, "no role was listed", RULE)
+                .with_next("run it again"),
+            all => {
+                let well = format!("none of {all} roles may more than it needs");
+                judgement(findings(seen, &policy.allow), well, RULE)
+            }
+        }
+    }
+}
+
+/// Reads what the database answered to the question.
+pub(crate) fn read(text: &str) -> Result<Answer, String> {
+    serde_json::from_str(text).map_err(|error| format!("the roles cannot be read: {error}"))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) public_creates: bool,
     pub(crate) roles: Vec<Role>,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "they are what Postgres keeps of a role")]
 pub(crate) struct Role {
     pub(crate) name: String,
@@ -55,7 +112,7 @@ fn is_platform(name: &str) -> bool {
 }
 
 /// Everything that somebody may and should not.
-pub(crate) fn findings(answer: &Answer, allowed: &[String]) -> Vec<Finding> {
+pub(crate) fn findings(answer: &Answer, allowed: &BTreeSet<String>) -> Vec<Finding> {
     let by_name: BTreeMap<&str, &Role> =
         answer.roles.iter().map(|r| (r.name.as_str(), r)).collect();
     let mut found = Vec::new();
@@ -132,8 +189,7 @@ fn reached<'a>(role: &'a Role, all: &BTreeMap<&str, &'a Role>) -> Option<&'a str
 }
 
 fn finding(key: &str, message: String, next: &str) -> Finding {
-    let (key, next) = (format!("db.roles:{key}"), next.to_owned());
-    Finding { key, verdict: Verdict::Fail, message, next }
+    Finding::new(format!("db.roles:{key}"), Verdict::Fail, message, next)
 }
 
 #[cfg(test)]
@@ -164,7 +220,7 @@ mod tests {
 
     #[test]
     fn each_excess_is_one_finding() {
-        assert_eq!(findings(&answer(), &[]), []);
+        assert_eq!(findings(&answer(), &BTreeSet::new()), []);
         let cases: [(&str, Change); 10] = [
             ("public", |a| a.public_creates = true),
             ("anon:superuser", |a| a.roles[0].superuser = true),
@@ -180,13 +236,25 @@ mod tests {
         for (key, change) in cases {
             let mut seen = answer();
             change(&mut seen);
-            let found = findings(&seen, &[]);
+            let found = findings(&seen, &BTreeSet::new());
             let keys: Vec<&str> = found.iter().map(|f| f.key.as_str()).collect();
             assert_eq!(keys, [format!("db.roles:{key}")]);
         }
         let mut seen = answer();
         seen.roles[5].superuser = true;
-        assert_eq!(findings(&seen, &["web".to_owned()]), []);
+        assert_eq!(findings(&seen, &["web".to_owned()].into()), []);
+    }
+
+    #[test]
+    fn no_roles_are_no_data_and_an_excess_closes() {
+        let none = Answer { public_creates: false, roles: vec![] };
+        let open = Answer { public_creates: true, ..answer() };
+        let policy = Policy::default();
+        for (seen, verdict) in
+            [(none, Verdict::Inconclusive), (answer(), Verdict::Pass), (open, Verdict::Fail)]
+        {
+            assert_eq!(RolesCheck::judge(&policy, &seen).verdict, verdict);
+        }
     }
 
     #[test]
@@ -194,6 +262,6 @@ mod tests {
         let mut seen = answer();
         seen.roles[0].member_of.push("authenticated".into());
         seen.roles[1].member_of.push("anon".into());
-        assert_eq!(findings(&seen, &[]), []);
+        assert_eq!(findings(&seen, &BTreeSet::new()), []);
     }
 }

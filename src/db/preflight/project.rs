@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::lint::rules::version;
 use crate::db::shadow::fill::worth_measuring;
+use crate::db::shadow::migrations::Settings;
 use crate::db::sql::script::Script;
 use crate::db::sql::source::Source;
 
@@ -14,8 +15,7 @@ use crate::db::sql::source::Source;
 pub(crate) struct Project {
     /// In the order in which they run.
     pub(crate) files: Vec<Source>,
-    /// The major version that the project asks for.
-    pub(crate) major: Option<u32>,
+    pub(crate) settings: Settings,
     /// The release before this one.
     pub(crate) base: Option<Base>,
     /// What the target says about itself, where it was asked.

@@ -50,7 +50,8 @@ impl Room {
             let (old, new) = project.split();
             let statement_timeout = self.statement_timeout;
             let rows = project.rows_of(&new, &self.rows);
-            let plan = Plan { old, new, major: project.major, statement_timeout, rows };
+            let settings = project.settings.clone();
+            let plan = Plan { old, new, settings, statement_timeout, rows };
             study(&plan, self.shadows.as_ref()).await.map(Arc::new).map_err(unseen)
         };
         self.shown.get_or_init(look).await.clone().map(Some)

@@ -117,6 +117,15 @@ fn judge(policy: &Policy, seen: &Replayed) -> Judgement {
         return Judgement::inconclusive(Cause::Unobserved, format!("{count}; {why}"), RULE)
             .with_next("--shadow-url to a server that has what is missing");
     }
+    let other = |f: &&ShadowFinding| f.id == "shadow.major" && !policy.baseline.contains(&f.key);
+    if let Some(other) = seen.findings.iter().find(other) {
+        let found = of_shadow(other);
+        let headline = format!("{count}; {}", found.title);
+        let mut judgement = Judgement::inconclusive(Cause::Unobserved, headline, RULE)
+            .with_next(found.next.clone());
+        judgement.findings = vec![found];
+        return judgement;
+    }
     let weak = |name: &&String| !policy.allow_substitutes.contains(*name);
     let weakened: Vec<&String> = seen.substitutes.iter().filter(weak).collect();
     if weakened.is_empty() {
@@ -188,12 +197,16 @@ mod tests {
         let accepted =
             Policy { allow_substitutes: ["vector".to_owned()].into(), ..Policy::default() };
         let known = Policy { baseline: [failed.key.clone()].into(), ..Policy::default() };
+        let major = found("shadow.major:", Level::Warning);
+        let other = Policy { baseline: [major.key.clone()].into(), ..Policy::default() };
         let none = Policy::default();
         for (policy, seen, verdict) in [
             (&none, replayed(&[Applied, Applied], &[slight], &[]), Verdict::Pass),
             (&none, replayed(&[Failed, NotRun], std::slice::from_ref(&failed), &[]), Verdict::Fail),
             (&known, replayed(&[Failed, NotRun], &[failed], &[]), Verdict::Fail),
             (&none, replayed(&[Inconclusive], &[], &[]), Verdict::Inconclusive),
+            (&none, replayed(&[Applied], std::slice::from_ref(&major), &[]), Verdict::Inconclusive),
+            (&other, replayed(&[Applied], &[major.clone()], &[]), Verdict::Pass),
             (&none, replayed(&[Applied], &[], &["vector"]), Verdict::Inconclusive),
             (&accepted, replayed(&[Applied], &[], &["vector"]), Verdict::Waived),
             (&accepted, replayed(&[Applied], &[], &["http", "vector"]), Verdict::Inconclusive),

@@ -1,10 +1,11 @@
--- Relations of the API: name, quoted name, owner column, columns and values of a row without its owner,
+-- Relations of the API, which are in the schemas of `pgrst.db_schemas`: name, quoted name, owner column, columns and values of a row without its owner,
 -- what anon and authenticated may do. Values are those of row 1.
 with api as (
   select c.oid, c.relkind, n.nspname || '.' || c.relname as name,
     pg_catalog.format('%I.%I', n.nspname, c.relname) as quoted
   from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-  where n.nspname = 'public' and c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition
+  where n.nspname = any (pg_catalog.string_to_array(pg_catalog.current_setting('pgrst.db_schemas'), ','))
+    and n.nspname <> 'graphql_public' and c.relkind in ('r', 'p', 'v', 'm') and not c.relispartition
     and not exists (select from pg_catalog.pg_depend d where d.objid = c.oid and d.deptype = 'e'
       and d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)
 ),

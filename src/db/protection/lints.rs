@@ -7,7 +7,7 @@ use crate::db::shadow::ports::{Database, SqlError};
 const LINTS: &str = include_str!("lints.sql");
 
 /// The ids that the statements use, so that findings carry static ones.
-pub(crate) const IDS: [&str; 16] = [
+pub(crate) const IDS: [&str; 24] = [
     "rls.disabled-in-public",
     "rls.policy-without-rls",
     "rls.enabled-without-policy",
@@ -24,6 +24,14 @@ pub(crate) const IDS: [&str; 16] = [
     "function.definer-for-anon",
     "schema.foreign-key-to-auth",
     "schema.unindexed-foreign-key",
+    "function.definer-for-users",
+    "rls.queue-in-api",
+    "rls.bucket-listing",
+    "rls.policies-of-one-role",
+    "schema.no-primary-key",
+    "schema.duplicate-index",
+    "schema.extension-in-api",
+    "schema.column-type",
 ];
 
 /// What stands open now.

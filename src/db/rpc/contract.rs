@@ -68,7 +68,9 @@ pub(crate) fn breaks(before: &[Function], after: &[Function]) -> BTreeSet<Break>
                 continue;
             }
             let now: Vec<&Function> = after.iter().filter(takes).collect();
-            let shown: Vec<&str> = keys.iter().copied().collect();
+            // An argument without a name is the body of the request.
+            let shown: Vec<&str> =
+                keys.iter().map(|key| if key.is_empty() { "the body" } else { key }).collect();
             let call = format!("{}({})", old.name, shown.join(", "));
             let messages = match now.as_slice() {
                 [] => vec!["PGRST202, 404: no function takes these arguments".to_owned()],
@@ -154,6 +156,7 @@ mod tests {
             (vec![old.clone(), function(&[("a", "text")], 1)], Some("PGRST203")),
             (vec![defaulted], None),
             (with(&|f| f.types = vec!["text".into()]), Some("22P02")),
+            (with(&|f| f.names = vec![String::new()]), Some("PGRST202")),
             (with(&|f| f.result = "SETOF integer".into()), Some("another answer")),
             (with(&|f| f.volatility = "v".into()), Some("405")),
             (with(&|f| f.callers = vec!["authenticated".into()]), Some("42501")),
@@ -176,6 +179,9 @@ mod tests {
 
     #[test]
     fn optional_arguments_are_calls_too() {
+        let body = function(&[("", "jsonb")], 1);
+        let gone: Vec<String> = breaks(&[body], &[]).into_iter().map(|b| b.call).collect();
+        assert_eq!(gone, ["public.f(the body)"]);
         let old = function(&[("a", "integer"), ("b", "text"), ("c", "text")], 1);
         let new = function(&[("a", "integer"), ("b", "text")], 1);
         let found: Vec<String> = breaks(&[old], &[new]).into_iter().map(|b| b.call).collect();

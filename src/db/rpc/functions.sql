@@ -1,4 +1,4 @@
--- Functions that PostgREST offers: name, names and types of what goes in, how many are required,
+-- Functions that PostgREST offers in the schemas of `pgrst.db_schemas`: name, names and types of what goes in, how many are required,
 -- result, volatility, who may call. Types are printed with their schemas.
 select n.nspname || '.' || p.proname,
   coalesce(pg_catalog.to_json(a.names)::text, '[]'), coalesce(pg_catalog.to_json(a.types)::text, '[]'),
@@ -21,7 +21,8 @@ lateral (select
   from pg_catalog.generate_series(1, pg_catalog.cardinality(
     coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]))) i
   where coalesce(p.proargmodes[i], 'i') in ('i', 'b', 'v')) a
-where n.nspname in ('public', 'graphql_public') and p.prokind = 'f'
+where n.nspname = any (pg_catalog.string_to_array(pg_catalog.current_setting('pgrst.db_schemas'), ','))
+  and p.prokind = 'f'
   and p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
   and not exists (select from pg_catalog.pg_depend d where d.objid = p.oid and d.deptype = 'e'
     and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass)

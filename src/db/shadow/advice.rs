@@ -1,6 +1,6 @@
 //! What to do about each finding of the shadow, by its id.
 
-const ADVICE: [(&str, &str); 48] = [
+const ADVICE: [(&str, &str); 56] = [
     ("replay.failed", "correct the statement"),
     ("replay.transaction", "put the statement alone into a file of its own"),
     ("replay.server", "run it again; look at the disk and the memory of this machine"),
@@ -50,6 +50,14 @@ const ADVICE: [(&str, &str); 48] = [
     ("function.definer-for-anon", "REVOKE EXECUTE ... FROM public, anon"),
     ("schema.foreign-key-to-auth", "refer to the primary key of auth.users"),
     ("schema.unindexed-foreign-key", "CREATE INDEX CONCURRENTLY on the columns of the key"),
+    ("function.definer-for-users", "SECURITY INVOKER, or check auth.uid() first in its body"),
+    ("rls.queue-in-api", "ALTER TABLE ... ENABLE ROW LEVEL SECURITY on the queue"),
+    ("rls.bucket-listing", "drop the policy: files of a public bucket are read without it"),
+    ("rls.policies-of-one-role", "join them by OR in one policy"),
+    ("schema.no-primary-key", "add an identity column as primary key"),
+    ("schema.duplicate-index", "DROP INDEX CONCURRENTLY all but one"),
+    ("schema.extension-in-api", "CREATE EXTENSION ... WITH SCHEMA extensions"),
+    ("schema.column-type", "keep the name as text"),
     (
         "probe.unfiltered-read",
         "add a condition to the policy, unless everybody is meant to read every row",

@@ -4,6 +4,8 @@ do $$
 declare
   name text;
 begin
+  -- Another orca on this server waits here: two that alter one role at a time fail.
+  lock table pg_catalog.pg_authid in share row exclusive mode;
   foreach name in array array['anon', 'authenticated', 'service_role', 'supabase_admin',
     'supabase_auth_admin', 'supabase_storage_admin', 'supabase_realtime_admin',
     'supabase_functions_admin', 'supabase_replication_admin', 'supabase_read_only_user',

@@ -20,7 +20,15 @@ pub(crate) struct Doors {
 }
 
 impl Doors {
-    pub(crate) async fn look(database: &dyn Database) -> Result<Self, SqlError> {
+    /// Looks at the schemas that the API shows.
+    pub(crate) async fn look(
+        database: &dyn Database,
+        exposed: &[String],
+    ) -> Result<Self, SqlError> {
+        // As PostgREST keeps them; the questions below read it.
+        let schemas = exposed.join(",").replace('\'', "''");
+        let told = format!("select pg_catalog.set_config('pgrst.db_schemas', '{schemas}', false)");
+        database.run(&told).await?;
         let mut open = lints(database).await?;
         open.extend(probe(database).await?);
         Ok(Self { open, functions: functions(database).await? })

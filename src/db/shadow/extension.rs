@@ -26,9 +26,14 @@ const SUBSTITUTES: [(&str, &str); 17] = [
     ("pg_stat_monitor", ""),
 ];
 
+/// Before and after the stand-ins of one extension: they belong to an extension, as the real ones do,
+/// so that nothing takes them for objects of the project.
+const ADOPTION: [&str; 2] =
+    [include_str!("substitutes/before.sql"), include_str!("substitutes/after.sql")];
+
 /// What stand-ins are made by.
 pub(super) fn made_by() -> String {
-    SUBSTITUTES.map(|(name, sql)| [name, ":", sql].concat()).concat()
+    SUBSTITUTES.map(|(name, sql)| [name, ":", sql].concat()).concat() + &ADOPTION.concat()
 }
 
 /// Which extensions the server has, and which were replaced so far.
@@ -47,6 +52,8 @@ pub(crate) enum Treatment {
     Skip,
     /// Run this instead of creating the extension of this name.
     Substitute(String, String),
+    /// It is there; run this where it does not start without settings of the whole server.
+    OrSubstitute(String, String),
     /// An extension that is not there and has no stand-in.
     Unknown(String),
 }
@@ -81,21 +88,22 @@ impl Extensions {
         let Some(name) = statement.identifier(statement.skip_noise(2)) else {
             return Treatment::AsItIs;
         };
-        if self.available.contains(&name) {
-            return Treatment::AsItIs;
-        }
         if self.substituted.contains(&name) {
             return Treatment::Skip;
         }
-        let schema = statement.find(2, &["schema"]).map(|at| statement.raw(at + 1));
-        match SUBSTITUTES.iter().find(|(known, _)| *known == name) {
-            None => Treatment::Unknown(name),
-            Some((_, sql)) => {
-                let schema = schema.unwrap_or("public");
-                let sql = sql.replace("@schema@", schema);
-                let home = format!("create schema if not exists {schema};\n");
-                Treatment::Substitute(name, format!("{home}{sql}"))
-            }
+        let schema = statement.find(2, &["schema"]).map_or("public", |at| statement.raw(at + 1));
+        let stand_ins = SUBSTITUTES.iter().find(|(known, _)| *known == name);
+        let stand_ins = stand_ins.map(|(_, sql)| {
+            let sql = sql.replace("@schema@", schema);
+            let home = format!("create schema if not exists {schema};");
+            let [before, after] = ADOPTION;
+            [&home, before, &sql, after].join("\n")
+        });
+        match (self.available.contains(&name), stand_ins) {
+            (true, None) => Treatment::AsItIs,
+            (true, Some(sql)) => Treatment::OrSubstitute(name, sql),
+            (false, None) => Treatment::Unknown(name),
+            (false, Some(sql)) => Treatment::Substitute(name, sql),
         }
     }
 }
@@ -108,7 +116,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_replaced_skipped_or_unknown() {
         let extensions = Extensions {
-            available: BTreeSet::from(["pgcrypto".to_owned()]),
+            available: BTreeSet::from(["pgcrypto".to_owned(), "pg_cron".to_owned()]),
             substituted: BTreeSet::from(["vector".to_owned()]),
             unknown: BTreeMap::new(),
         };
@@ -124,6 +132,7 @@ mod tests {
         ] {
             assert_eq!(treat(sql), expected, "{sql}");
         }
+        assert!(matches!(treat("create extension pg_cron"), Treatment::OrSubstitute(..)));
         match treat("CREATE EXTENSION IF NOT EXISTS \"http\" WITH SCHEMA \"extensions\"") {
             Treatment::Substitute(name, sql) => {
                 assert_eq!(name, "http");

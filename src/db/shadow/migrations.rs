@@ -3,6 +3,10 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
+
+use crate::base::atomic_file;
+use crate::base::limits;
 use crate::db::sql::source::{Source, SourceError};
 
 /// Where Supabase keeps them.
@@ -16,8 +20,23 @@ pub(crate) struct Migrations {
     pub(crate) files: Vec<Source>,
     /// Names in the folder that are no migrations.
     pub(crate) skipped: Vec<String>,
-    /// What the project asks for.
+    pub(crate) settings: Settings,
+}
+
+/// What the project asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
     pub(crate) major: Option<u32>,
+    /// Schemas that the API shows.
+    pub(crate) exposed: Vec<String>,
+}
+
+impl Default for Settings {
+    /// What a new project has.
+    fn default() -> Self {
+        let exposed = ["public", "graphql_public"].map(str::to_owned).to_vec();
+        Self { major: None, exposed }
+    }
 }
 
 /// Reads the project at `folder`; none when it has no migrations folder.
@@ -35,7 +54,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<Migrations>, SourceError> {
         }
     }
     names.sort();
-    let mut found = Migrations { major: major(folder), ..Migrations::default() };
+    let mut found = Migrations { settings: settings(folder)?, ..Migrations::default() };
     for name in names {
         if is_migration(&name) {
             let shown = format!("{FOLDER}/{name}");
@@ -54,25 +73,48 @@ pub(crate) fn is_migration(name: &str) -> bool {
     digits && Path::new(rest).extension().is_some_and(|e| e == "sql")
 }
 
-/// `major_version` of the section `[db]`.
-pub(crate) fn major(folder: &Path) -> Option<u32> {
-    let text = std::fs::read_to_string(folder.join(CONFIG)).ok()?;
-    major_in(&text)
+/// What orca reads of `supabase/config.toml`; the rest is Supabase's.
+#[derive(Default, Deserialize)]
+struct RawSettings {
+    #[serde(default)]
+    db: RawDb,
+    #[serde(default)]
+    api: RawApi,
 }
 
-fn major_in(text: &str) -> Option<u32> {
-    let mut section = "";
-    for line in text.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']');
-        } else if let Some((key, value)) = line.split_once('=').filter(|_| section == "db")
-            && key.trim() == "major_version"
-        {
-            let digits = value.trim().trim_matches('"');
-            return digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok();
-        }
+#[derive(Default, Deserialize)]
+struct RawDb {
+    major_version: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawApi {
+    schemas: Option<Vec<String>>,
+}
+
+/// Schemas that Supabase itself fills: what stands open there is not a migration's.
+const OF_THE_PLATFORM: [&str; 4] = ["storage", "auth", "realtime", "graphql"];
+
+/// What the project asks for; what a new one has where it has no such file.
+pub(crate) fn settings(folder: &Path) -> Result<Settings, SourceError> {
+    match atomic_file::read_text(&folder.join(CONFIG), limits::INPUT_FILE_BYTES_MAX) {
+        Ok(text) => settings_in(&text).map_err(|why| SourceError::Settings(CONFIG.into(), why)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) => Err(SourceError::Unreadable(CONFIG.into(), error)),
     }
-    None
+}
+
+fn settings_in(text: &str) -> Result<Settings, String> {
+    let raw: RawSettings = toml::from_str(text).map_err(|error| {
+        let before = error.span().map_or("", |span| &text[..span.start.min(text.len())]);
+        format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+    })?;
+    let mut settings = Settings { major: raw.db.major_version, ..Settings::default() };
+    if let Some(schemas) = raw.api.schemas {
+        settings.exposed = schemas;
+        settings.exposed.retain(|name| !OF_THE_PLATFORM.contains(&name.as_str()));
+    }
+    Ok(settings)
 }
 
 #[cfg(test)]
@@ -90,12 +132,36 @@ mod tests {
         ] {
             assert_eq!(is_migration(name), is, "{name}");
         }
-        for (text, major) in [
-            ("[db]\nport = 1\nmajor_version = 17 # new\n", Some(17)),
-            ("[api]\nmajor_version = 12\n[db.pooler]\nmajor_version = 13\n", None),
-            ("", None),
+    }
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_project_asks_for() {
+        for (text, major, exposed) in [
+            (
+                "[db]\nport = 1\nmajor_version = 17 # new\n",
+                Some(17),
+                &["public", "graphql_public"][..],
+            ),
+            (
+                "[api]\nschemas = [\n  \"public\",\n  \"storage\", \"shop\",\n]\n[db.pooler]\nx = 13\n",
+                None,
+                &["public", "shop"],
+            ),
+            ("", None, &["public", "graphql_public"]),
         ] {
-            assert_eq!(major_in(text), major, "{text}");
+            let found = settings_in(text).unwrap();
+            assert_eq!(
+                (found.major, found.exposed.as_slice()),
+                (major, strings(exposed).as_slice()),
+                "{text}"
+            );
+        }
+        for (text, why) in [("[db]\nmajor_version = \"x\"\n", "line 2: "), ("[api\n", "line 1: ")] {
+            assert!(settings_in(text).unwrap_err().starts_with(why), "{text}");
         }
     }
 }

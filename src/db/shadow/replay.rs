@@ -242,6 +242,17 @@ impl File<'_> {
                     self.run(statement, &sql).await?;
                     self.substituted(replay, statement, name);
                 }
+                Treatment::OrSubstitute(name, sql) => {
+                    self.run(statement, "savepoint extension").await?;
+                    match self.run(statement, self.text(statement)).await {
+                        Err((_, error)) if !error.is_of_the_server() => {
+                            self.run(statement, "rollback to savepoint extension").await?;
+                            self.run(statement, &sql).await?;
+                            self.substituted(replay, statement, name);
+                        }
+                        ran => ran?,
+                    }
+                }
                 Treatment::AsItIs => match refuses_transaction(statement) {
                     Some(what) => self.outside(replay, statement, what, alone).await?,
                     None => self.measured(replay, statement, rows).await?,

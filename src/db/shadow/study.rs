@@ -13,6 +13,7 @@ use super::finding::ShadowFinding;
 use super::footprint::{Footprint, Watch};
 use super::guard::Guard;
 use super::mention::Mentions;
+use super::migrations::Settings;
 use super::ports::{Database, NoShadow, Shadow, Shadows, SqlError};
 use super::replay::{FileStatus, Replay, ReplayedFile};
 use super::schema_hash::schema_hash;
@@ -27,8 +28,7 @@ pub(crate) struct Plan {
     /// Files that an earlier release has, in their order; new ones come after them.
     pub(crate) old: Vec<Source>,
     pub(crate) new: Vec<Source>,
-    /// The major version that the project asks for.
-    pub(crate) major: Option<u32>,
+    pub(crate) settings: Settings,
     /// One statement may take this long.
     pub(crate) statement_timeout: Duration,
     /// Rows of tables, where anybody said: the new files are measured on so many.
@@ -93,7 +93,7 @@ async fn look(plan: &Plan, shadow: &dyn Shadow, states: &[Digest]) -> Result<Sho
     let mut before = None;
     if replay.holds() {
         replay.guard = Guard::begin(shadow).await.map_err(read)?;
-        before = Some(Doors::look(shadow).await.map_err(read)?);
+        before = Some(Doors::look(shadow, &plan.settings.exposed).await.map_err(read)?);
         measure(plan, shadow, &mut replay).await.map_err(read)?;
     }
     replay.apply(shadow, &plan.new, plan.statement_timeout).await;
@@ -114,7 +114,7 @@ async fn look(plan: &Plan, shadow: &dyn Shadow, states: &[Digest]) -> Result<Sho
         schema_hash: None,
     };
     if let Some(before) = before.filter(|_| replay.holds()) {
-        let after = Doors::look(shadow).await.map_err(read)?;
+        let after = Doors::look(shadow, &plan.settings.exposed).await.map_err(read)?;
         let mentions = Mentions::of(&plan.new);
         shown.rpc = before.broken(&after, &mentions);
         shown.protection = replay.guard.findings();
@@ -239,7 +239,7 @@ fn states(old: &[Source]) -> Vec<Digest> {
 }
 
 fn other_major(plan: &Plan, shadow: &dyn Shadow) -> Option<ShadowFinding> {
-    let major = plan.major.filter(|major| *major != shadow.major())?;
+    let major = plan.settings.major.filter(|major| *major != shadow.major())?;
     let text = format!("the project asks for Postgres {major}, the shadow is {}", shadow.version());
     Some(ShadowFinding::new("shadow.major", "", Level::Warning, text))
 }

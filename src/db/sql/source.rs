@@ -15,6 +15,8 @@ pub(crate) enum SourceError {
     Unreadable(PathBuf, std::io::Error),
     #[error("{0} holds more than {max} MiB of SQL", max = limits::SQL_FILE_BYTES_MAX >> 20)]
     TooLarge(PathBuf),
+    #[error("{0} cannot be read: {1}")]
+    Settings(PathBuf, String),
 }
 
 /// A file that was read.

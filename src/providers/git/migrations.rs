@@ -53,8 +53,8 @@ fn here(folder: PathBuf, base: Option<(String, String)>) -> Result<Project, Unse
     };
     let base = base.map(|base| at_base(&git, base)).transpose().map_err(unknown)?;
     let uncommitted = uncommitted(&git).map_err(unknown)?;
-    let (files, major) = (found.files, found.major);
-    Ok(Project { files, major, base, uncommitted, ..Project::default() })
+    let (files, settings) = (found.files, found.settings);
+    Ok(Project { files, settings, base, uncommitted, ..Project::default() })
 }
 
 /// Whether `base` has migrations below the folder that git runs in.

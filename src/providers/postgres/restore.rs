@@ -221,7 +221,18 @@ impl Home<'_> {
             );
             let script = Script::parse(&sql);
             let Some(statement) = script.statements().next() else { continue };
-            match extensions.treat(statement) {
+            let mut treatment = extensions.treat(statement);
+            if let Treatment::OrSubstitute(name, stand_in) = treatment {
+                // Some are there and do not start without settings of the whole server.
+                let starts = session.run(&format!("begin; {sql}")).await;
+                session.run("rollback").await?;
+                treatment = match starts {
+                    Err(error) if error.is_of_the_server() => return Err(error),
+                    Err(_) => Treatment::Substitute(name, stand_in),
+                    Ok(_) => Treatment::AsItIs,
+                };
+            }
+            match treatment {
                 Treatment::Substitute(name, stand_in) => {
                     // Some want roles of Supabase; then it is missing without one.
                     match session.run(&stand_in).await {
@@ -232,7 +243,7 @@ impl Home<'_> {
                 Treatment::Unknown(name) => {
                     missing.insert(name);
                 }
-                Treatment::AsItIs | Treatment::Skip => {}
+                Treatment::AsItIs | Treatment::OrSubstitute(..) | Treatment::Skip => {}
             }
         }
         Ok(missing)

@@ -40,6 +40,8 @@ pub(crate) enum ShadowError {
     Cluster(#[from] ClusterError),
     #[error("the {0} database does not answer: {1}")]
     Unreachable(&'static str, SqlError),
+    #[error("no database can be made on the server of the shadow URL: {0}")]
+    NoDatabase(SqlError),
     #[error("the shadow URL leads to the target itself")]
     IsTheTarget,
 }
@@ -66,6 +68,13 @@ impl From<ShadowError> for NoShadow {
             ShadowError::Unreachable(..) => (
                 Unreachable,
                 own(&["try the same URL with psql; without --shadow-url a local Postgres is used"]),
+            ),
+            ShadowError::NoDatabase(_) => (
+                Unusable,
+                own(&[
+                    "use a role that may create databases and roles, such as supabase_admin of \
+                       supabase start; without --shadow-url a local Postgres is used",
+                ]),
             ),
             ShadowError::IsTheTarget => {
                 (IsTheTarget, own(&["leave --shadow-url out, or name another server"]))
@@ -200,7 +209,11 @@ async fn elsewhere(
         }
     }
     let name = format!("orca_shadow_{:012x}", entropy.next_u64() >> 16);
-    admin.run(&format!("create database {name}")).await.map_err(unreachable)?;
+    let made = admin.run(&format!("create database {name}")).await;
+    made.map_err(|error| match error.is_of_the_server() {
+        true => ShadowError::Unreachable("shadow", error),
+        false => ShadowError::NoDatabase(error),
+    })?;
     let address = Address::parse(url).expect("it was connected to by this URL");
     let session =
         session::connect(&address.with_database(&name), deadline).await.map_err(unreachable)?;

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
+
 use super::session;
 use crate::base::limits;
 use crate::base::redact::Secret;
+use crate::db::hosted::ports::Catalog;
 use crate::db::preflight::project::Applied;
 use crate::db::shadow::ports::{Database as _, SqlError};
+use crate::gate::check::Unseen;
+use crate::gate::verdict::Cause;
 
 /// Of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,4 +48,25 @@ pub(crate) async fn read(url: &Secret) -> Result<Target, SqlError> {
         Some(Applied { version, statements })
     });
     Ok(Target { applied: applied.collect(), rows })
+}
+
+/// Answers questions about catalogs by a connection.
+pub(crate) struct ByConnection {
+    pub(crate) url: Secret,
+}
+
+#[async_trait]
+impl Catalog for ByConnection {
+    async fn answer(&self, sql: &str) -> Result<String, Unseen> {
+        let asked = async {
+            let session = session::connect_url(&self.url, limits::HTTP_CALL).await?;
+            session.run("set default_transaction_read_only = on").await?;
+            session.run(sql).await
+        };
+        let rows = asked.await.map_err(|error| {
+            let text = format!("the target database does not answer: {error}");
+            Unseen::new(Cause::Unobserved, text, "try the same URL with psql")
+        })?;
+        Ok(rows.into_iter().flatten().flatten().next().unwrap_or_default())
+    }
 }

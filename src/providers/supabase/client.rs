@@ -14,7 +14,10 @@ use crate::base::clock::Entropy;
 use crate::base::limits;
 use crate::base::redact::{Redactor, Secret};
 use crate::base::retry::RetryBudget;
-use crate::db::hosted::ports::{Backups, Hosted, HostedError, Key, Project, RestorePoint, Service};
+use crate::db::hosted::ports::{
+    Backups, Catalog, Hosted, HostedError, Key, Project, RestorePoint, Service,
+};
+use crate::gate::check::Unseen;
 use crate::providers::http::{Call, HttpAnswer, HttpClient, HttpError};
 
 /// Services that a release needs.
@@ -195,6 +198,13 @@ impl Hosted for Management {
             Some((_, value)) => Ok(value.to_string()),
             None => Err(unreadable(what, "the row is empty")),
         }
+    }
+}
+
+#[async_trait]
+impl Catalog for Management {
+    async fn answer(&self, sql: &str) -> Result<String, Unseen> {
+        Ok(self.ask(sql).await?)
     }
 }
 
