@@ -27,7 +27,7 @@ use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
 use crate::slo::raw::OnInconclusive;
-use crate::verbs::canary::judging::Judging;
+use crate::verbs::canary::judging::{Judging, Triggers};
 use crate::verbs::ports::PairedLoad;
 
 /// The plan as the machine runs it.
@@ -81,7 +81,11 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
     let folder = file.parent().unwrap_or(&context.folder);
     let endpoints = from_manifest::endpoints(&manifest, "", Around { folder, env: &env })?;
     let paired: Arc<dyn PairedLoad> = Arc::new(DoorLoad { endpoints });
-    Ok(Judging { objectives, comparison, looks: manifest.looks, paired: Some(paired) })
+    let triggers = Triggers {
+        p95_ratio_pct: config.canary.triggers.p95_ratio_pct,
+        unhealthy_for: config.canary.triggers.unhealthy_for,
+    };
+    Ok(Judging { objectives, comparison, looks: manifest.looks, paired: Some(paired), triggers })
 }
 
 /// Paired load through the platform's doors.
@@ -158,6 +162,7 @@ pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Dig
 mod tests {
     use super::*;
     use crate::base::units::Weight;
+    use crate::cli::config::resolve::TriggersConfig;
 
     #[test]
     fn an_undecided_stage_waits_or_withdraws_as_the_manifest_says() {
@@ -179,6 +184,8 @@ mod tests {
                 hold_on_interrupt: false,
                 p95_ratio_max_pct: 120,
                 error_increase_max: crate::base::units::BasisPoints(100),
+                track: None,
+                triggers: TriggersConfig::default(),
             };
             let plan = plan_of(&config, on_inconclusive);
             assert_eq!(plan.stages[0].max_hold, Micros(expected));

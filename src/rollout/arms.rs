@@ -15,6 +15,7 @@ use crate::slo::compare::{ComparisonPolicy, compare};
 use crate::slo::hard_limit::{is_breached, is_unreachable};
 use crate::slo::judge_objectives::{ObjectivesPolicy, judge_objectives};
 use crate::slo::objective::Limit;
+use crate::slo::statistics::quantile::ranks;
 
 /// The limits of one stage for one source of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub(crate) struct ArmsPolicy {
     pub(crate) weight: Weight,
     /// Whether this source decides the stage, or is watched for a breach alone.
     pub(crate) decides: bool,
+    /// A p95 beyond this many percent of the base's acts at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p95_trigger_pct: Option<u32>,
 }
 
 /// Fewer keys on the base never say that the canary cannot be reached.
@@ -96,6 +100,18 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
         let finding = finding("canary.hard_limit", &text, ratio, Unit::Ppm);
         return Some(Judgement::fail(text, "exact 99 % lower bound beyond the limit", finding));
     }
+    if let Some(slow) = slow_beyond_doubt(policy, seen) {
+        let text = format!(
+            "{} of {} answers to {who} took longer than {} on the new version, which is {} % of \
+             the base's p95",
+            slow.answers,
+            slow.of,
+            Unit::Microseconds.show(i64::try_from(slow.limit_us).unwrap_or(i64::MAX)),
+            slow.percent
+        );
+        let finding = finding("canary.p95_spike", &text, slow.answers, Unit::Count);
+        return Some(Judgement::fail(text, "exact 99 % lower bound beyond one in twenty", finding));
+    }
     let nobody = policy.decides && seen.canary.requests == 0 && seen.base.requests > 0;
     // A late answer or two of the base say nothing, even where the canary has all the weight.
     let enough = seen.base.sticky_keys >= UNREACHABLE_KEYS_MIN;
@@ -108,6 +124,27 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
         return Some(Judgement::fail(text, "chance explains it with less than 0.1 %", finding));
     }
     None
+}
+
+/// Answers of the canary beyond the limit that the base's p95 gives.
+struct Slow {
+    answers: u64,
+    of: u64,
+    limit_us: u64,
+    percent: u32,
+}
+
+/// The p95 is beyond the limit when more than one answer in twenty is; the base's p95 is taken at
+/// the upper end of its 99 % interval.
+fn slow_beyond_doubt(policy: &ArmsPolicy, seen: &StageSeen) -> Option<Slow> {
+    const ONE_IN_TWENTY_PPM: u32 = 50_000;
+    let percent = policy.p95_trigger_pct.filter(|_| policy.weight != Weight::FULL)?;
+    let base = Histogram::try_from(&seen.base.latency).ok()?;
+    let canary = Histogram::try_from(&seen.canary.latency).ok()?;
+    let (_, base_us) = base.edges_at_rank(ranks(base.count(), 9_500, 9_900).upper?)?;
+    let limit_us = base_us.saturating_mul(u64::from(percent)) / 100;
+    let (answers, of) = (canary.count_above(limit_us), canary.count());
+    is_breached(answers, of, ONE_IN_TWENTY_PPM).then_some(Slow { answers, of, limit_us, percent })
 }
 
 /// What both arms breach, when both do.
@@ -170,7 +207,34 @@ mod tests {
             comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
             weight: Weight::from_basis_points(weight).unwrap(),
             decides,
+            p95_trigger_pct: None,
         }
+    }
+
+    /// The base answers in 10 ms, and twice that is the limit.
+    #[test]
+    fn a_p95_far_beyond_the_base_acts_at_once() {
+        let slow = |answers: u64| {
+            let mut latency = Histogram::default();
+            latency.record_many(10_000, 100 - answers);
+            latency.record_many(21_000, answers);
+            super::super::samples::ArmSeen { latency: (&latency).into(), ..arm(100, 0, 10_000) }
+        };
+        for (trigger, weight, answers, acts) in [
+            (Some(200), 500, 100, true),
+            (Some(200), 500, 12, true),
+            (Some(200), 500, 9, false),
+            (Some(300), 500, 100, false),
+            (Some(200), 10_000, 100, false),
+            (None, 500, 100, false),
+        ] {
+            let policy = ArmsPolicy { p95_trigger_pct: trigger, ..policy(weight, true) };
+            let live = live_breach(&policy, &seen(arm(5_000, 0, 10_000), slow(answers)), "users");
+            assert_eq!(live.is_some(), acts, "{trigger:?} {weight} {answers}");
+        }
+        let policy = ArmsPolicy { p95_trigger_pct: Some(200), ..policy(500, true) };
+        let few = seen(arm(20, 0, 10_000), slow(100));
+        assert!(live_breach(&policy, &few, "users").is_none(), "the base is not known well enough");
     }
 
     fn seen(

@@ -51,6 +51,7 @@ impl Run {
             comparison: ComparisonPolicy { min_samples: 50, ..ComparisonPolicy::default() },
             weight: Weight::ZERO,
             decides: true,
+            p95_trigger_pct: None,
         };
         let counted = Counted::default();
         Self {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::force::Force;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
-use crate::cli::config::resolve::CanaryConfig;
+use crate::cli::config::resolve::{CanaryConfig, Config};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -34,6 +34,10 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_undecidable: bool,
 
+    /// Ramp up as this track of orca.yaml says: standard, high-risk, hotfix or one of your own
+    #[arg(long, value_name = "NAME")]
+    track: Option<String>,
+
     #[command(flatten)]
     force: Force,
 
@@ -52,10 +56,19 @@ pub(crate) struct CanaryDocument {
     /// `complete`, `rolled_back`, `withdrawn`, `aborted`, `grant_ended`; absent when it goes on.
     end: Option<String>,
     reason: String,
+    /// The track that the stages are of, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<String>,
     stages: Vec<StageDocument>,
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     when_orca_dies: Option<String>,
+}
+
+/// How users come to meet the version.
+struct Ramp {
+    track: Option<String>,
+    stages: Vec<StageDocument>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -68,7 +81,7 @@ struct StageDocument {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire::load_config(context)?;
+    let config = on_track(wire::load_config(context)?, args.track.as_deref())?;
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
     let state = fleet.ship.book.synced().await?;
@@ -81,11 +94,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     };
     let plan = wire_canary::plan(context, &config)?;
     let judging = wire_canary::judging(context, &config)?;
-    let stages = stages(&config.canary);
+    let ramp = Ramp { track: config.canary.track.clone(), stages: stages(&config.canary) };
     let platform = fleet.platform.capabilities();
     if args.dry_run {
         refuse_unfit(&plan, &platform, &judging)?;
-        return Ok(planned(&candidate, (&plan, &platform), stages));
+        return Ok(planned(&candidate, (&plan, &platform), ramp));
     }
     context.say(format!("if orca dies: {}", platform.when_orca_dies(plan.grant)));
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
@@ -101,7 +114,21 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         force_undecidable: args.allow_undecidable,
     };
     let ending = canary.run().await?;
-    Ok(report(&candidate, &ending, stages))
+    Ok(report(&candidate, &ending, ramp))
+}
+
+/// The configuration with the stages of `track`: a flag comes before the file.
+fn on_track(mut config: Config, track: Option<&str>) -> Result<Config, Failure> {
+    let Some(track) = track else { return Ok(config) };
+    let Some(stages) = config.tracks.get(track) else {
+        let known: Vec<&str> = config.tracks.keys().map(String::as_str).collect();
+        let text = format!("there is no track {track}; there are {}", known.join(", "));
+        return Err(Failure::new(Code::Input, Exit::Usage, text)
+            .hint(format!("set tracks.{track}.stages in orca.yaml")));
+    };
+    config.canary.stages.clone_from(stages);
+    config.canary.track = Some(track.to_owned());
+    Ok(config)
 }
 
 /// The candidate that was asked for, or the newest one.
@@ -142,9 +169,13 @@ fn stages(config: &CanaryConfig) -> Vec<StageDocument> {
 fn planned(
     candidate: &Candidate,
     (plan, platform): (&RolloutPlan, &Capabilities),
-    stages: Vec<StageDocument>,
+    ramp: Ramp,
 ) -> Report {
-    let mut human = format!("would ship {} to {}\n\n", candidate.release, candidate.deployment);
+    let mut human = format!("would ship {} to {}\n", candidate.release, candidate.deployment);
+    if let Some(track) = &ramp.track {
+        human.push_str(&format!("on the track {track}\n"));
+    }
+    human.push('\n');
     for (number, stage) in (1..).zip(&plan.stages) {
         human.push_str(&format!(
             "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: {}\n",
@@ -163,7 +194,8 @@ fn planned(
         deployment: candidate.deployment.to_string(),
         end: None,
         reason: "dry run".to_owned(),
-        stages,
+        track: ramp.track,
+        stages: ramp.stages,
         when_orca_dies: Some(when_orca_dies),
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
@@ -191,7 +223,7 @@ pub(crate) fn end_word(end: RolloutEnd) -> String {
         .unwrap_or_default()
 }
 
-fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) -> Report {
+fn report(candidate: &Candidate, ending: &Ending, ramp: Ramp) -> Report {
     let exit = exit_of(ending.exit);
     let end = ending.end.map(end_word);
     let human = format!(
@@ -207,7 +239,8 @@ fn report(candidate: &Candidate, ending: &Ending, stages: Vec<StageDocument>) ->
         deployment: candidate.deployment.to_string(),
         end: end.clone(),
         reason: ending.reason.clone(),
-        stages,
+        track: ramp.track,
+        stages: ramp.stages,
         when_orca_dies: None,
     };
     let report = Report::new(exit, "orca.canary/v1", &document, human)

@@ -1,10 +1,13 @@
 //! `orca.yaml` as it is written. Every key is optional here; [`super::resolve`] gives the defaults
 //! and says what is missing. Unknown keys are errors.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::exec::RawExec;
+use super::tracks::RawTrack;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
 use crate::gate::waiver::Role;
@@ -26,6 +29,10 @@ pub(crate) struct RawConfig {
     pub(crate) gates: RawGates,
     #[serde(default)]
     pub(crate) canary: RawCanary,
+    /// Ramps by name, for `canary start --track`. `standard`, `high-risk` and `hotfix` are built in
+    /// and can be written anew here.
+    #[serde(default)]
+    pub(crate) tracks: BTreeMap<String, RawTrack>,
     #[serde(default)]
     pub(crate) trust: RawTrust,
 }
@@ -147,6 +154,12 @@ pub(crate) struct RawCanary {
     /// Weight, bake time and failure action of each stage; 1 %, 5 %, 25 %, 100 % unless said.
     #[serde(default)]
     pub(crate) stages: Vec<RawStage>,
+    /// The track whose stages are used unless `--track` names another; instead of `stages`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) track: Option<Spanned<String>>,
+    /// What brings users back at once, in the middle of a stage.
+    #[serde(default)]
+    pub(crate) triggers: RawTriggers,
     /// The canary's p95 in percent of the base's, at most; 120 unless said.
     pub(crate) p95_ratio_max_pct: Option<u32>,
     /// How many more requests may fail on the canary than on the base; `1%` unless said.
@@ -159,6 +172,20 @@ pub(crate) struct RawCanary {
     /// What Ctrl-C and SIGTERM do: `abort` to base (default) or `hold`.
     #[serde(default)]
     pub(crate) on_interrupt: RawOnInterrupt,
+}
+
+/// Beside the error limit of the manifest, which always acts at once.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTriggers {
+    /// The canary's p95 beyond this many percent of the base's, without doubt; such as 200. Above
+    /// 100. Nothing unless said.
+    #[schemars(with = "Option<u32>")]
+    pub(crate) p95_ratio_pct: Option<Spanned<u32>>,
+    /// The canary not answering, or saying that it is not healthy, for this long; such as `5m`.
+    /// Nothing unless said.
+    #[schemars(with = "Option<String>")]
+    pub(crate) unhealthy_for: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -6,9 +6,10 @@ use std::str::FromStr;
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
-    RawBreakingBelowOne, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
-    RawPlatformKind, RawStage,
+    RawBreakingBelowOne, RawCanary, RawConfig, RawDecideBy, RawGate, RawOnFail, RawOnInterrupt,
+    RawPlatformKind, RawStage, RawTriggers,
 };
+use super::tracks::{self, Tracks};
 use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
@@ -29,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) budget: GateConfig,
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
+    pub(crate) tracks: Tracks,
     pub(crate) trust: TrustConfig,
 }
 
@@ -70,6 +72,9 @@ pub(crate) struct LoadConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
+    /// The track that the stages are of, where they are of one.
+    pub(crate) track: Option<String>,
+    pub(crate) triggers: TriggersConfig,
     /// How long a weight lasts unless renewed.
     pub(crate) grant: Micros,
     pub(crate) hold_on_interrupt: bool,
@@ -78,7 +83,13 @@ pub(crate) struct CanaryConfig {
     pub(crate) error_increase_max: BasisPoints,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct TriggersConfig {
+    pub(crate) p95_ratio_pct: Option<u32>,
+    pub(crate) unhealthy_for: Option<Micros>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StageConfig {
     pub(crate) weight: Weight,
     pub(crate) bake: Micros,
@@ -134,14 +145,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         let text = format!("version {} is unknown", raw.version.value);
         return Err(source.error(&raw.version, text).suggest("this orca reads version: 1"));
     }
-    let environment = match &raw.service.environment {
-        None => Setting::default(Environment::new("production").expect("a constant name")),
-        Some(text) => {
-            let value = Environment::new(text.value.clone())
-                .map_err(|error| source.error(text, error.to_string()))?;
-            Setting::file(value, source.file, text.referenced.line())
-        }
-    };
+    let environment = resolve_environment(raw.service.environment.as_ref(), source)?;
     let given = |value: &Option<String>| match value {
         None => Setting::default(None),
         Some(text) => Setting::file(Some(text.clone()), source.file, 0),
@@ -151,6 +155,8 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
         .overridden(("--admin", None), ("ORCA_ROUTER_ADMIN", variable("ORCA_ROUTER_ADMIN")));
     let url = given(&raw.platform.url)
         .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
+    let tracks = tracks::resolve(&raw.tracks, source)?;
+    let stages = stages_or_track(&raw.canary, &tracks, source)?;
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
     Ok(Config {
@@ -188,15 +194,30 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             target: raw.gates.load.target,
         },
         canary: CanaryConfig {
-            stages: resolve_stages(&raw.canary.stages, source)?,
+            stages,
+            track: raw.canary.track.as_ref().map(|track| track.value.clone()),
+            triggers: resolve_triggers(&raw.canary.triggers, source)?,
             p95_ratio_max_pct: raw.canary.p95_ratio_max_pct.unwrap_or(120),
             error_increase_max: source
                 .unit_or(raw.canary.error_increase_max.as_ref(), BasisPoints(100))?,
             grant: resolve_grant(raw.canary.grant.as_ref(), source)?,
             hold_on_interrupt: raw.canary.on_interrupt == RawOnInterrupt::Hold,
         },
+        tracks,
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })
+}
+
+fn resolve_environment(
+    raw: Option<&Spanned<String>>,
+    source: &Source<'_>,
+) -> Result<Setting<Environment>, InputError> {
+    let Some(text) = raw else {
+        return Ok(Setting::default(Environment::new("production").expect("a constant name")));
+    };
+    let value = Environment::new(text.value.clone())
+        .map_err(|error| source.error(text, error.to_string()))?;
+    Ok(Setting::file(value, source.file, text.referenced.line()))
 }
 
 fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
@@ -214,8 +235,42 @@ fn resolve_grant(raw: Option<&Spanned<String>>, source: &Source<'_>) -> Result<M
     }
 }
 
+/// `canary.track` names the stages, or they stand there; both would contradict each other.
+fn stages_or_track(
+    raw: &RawCanary,
+    tracks: &Tracks,
+    source: &Source<'_>,
+) -> Result<Vec<StageConfig>, InputError> {
+    let Some(track) = &raw.track else { return resolve_stages(&raw.stages, source) };
+    if !raw.stages.is_empty() {
+        let text = "canary has both a track and stages";
+        return Err(source
+            .error(track, text)
+            .suggest("move the stages under tracks, or leave out track"));
+    }
+    tracks.get(&track.value).cloned().ok_or_else(|| {
+        let known: Vec<&str> = tracks.keys().map(String::as_str).collect();
+        source
+            .error(track, format!("there is no track {}", track.value))
+            .suggest(format!("tracks are {}", known.join(", ")))
+    })
+}
+
+fn resolve_triggers(raw: &RawTriggers, source: &Source<'_>) -> Result<TriggersConfig, InputError> {
+    if let Some(ratio) = raw.p95_ratio_pct.as_ref().filter(|ratio| ratio.value <= 100) {
+        let text = format!("a p95 of {} % of the base's is no reason to go back", ratio.value);
+        return Err(source.error(ratio, text).suggest("p95_ratio_pct: 200"));
+    }
+    let unhealthy_for = raw.unhealthy_for.as_ref().map(|text| source.unit(text)).transpose()?;
+    let p95_ratio_pct = raw.p95_ratio_pct.as_ref().map(|ratio| ratio.value);
+    Ok(TriggersConfig { p95_ratio_pct, unhealthy_for })
+}
+
 /// The stages as written, or 1 %, 5 %, 25 %, 100 % with 15 minutes to an hour of bake time.
-fn resolve_stages(raw: &[RawStage], source: &Source<'_>) -> Result<Vec<StageConfig>, InputError> {
+pub(super) fn resolve_stages(
+    raw: &[RawStage],
+    source: &Source<'_>,
+) -> Result<Vec<StageConfig>, InputError> {
     if raw.is_empty() {
         return Ok(default_stages());
     }
@@ -288,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn a_track_is_a_ramp_by_name() {
+        let weights = |config: &Config| -> Vec<u16> {
+            config.canary.stages.iter().map(|stage| stage.weight.basis_points()).collect()
+        };
+        let standard = read("version: 1\ncanary: {track: standard}\n").unwrap();
+        assert_eq!(weights(&standard), [100, 500, 1_000, 2_500, 5_000, 10_000]);
+        let names: Vec<&str> = standard.tracks.keys().map(String::as_str).collect();
+        assert_eq!(names, ["high-risk", "hotfix", "standard"]);
+        let own = "version: 1\ncanary: {track: hotfix}\ntracks:\n  hotfix:\n    stages:\n      \
+                   - {weight: 50%, bake: 1m}\n      - {weight: 100%, bake: 1m, on_fail: hold}\n";
+        let own = read(own).unwrap();
+        assert_eq!(weights(&own), [5_000, 10_000]);
+        assert!(own.canary.stages[1].hold_on_fail);
+        let triggers = "version: 1\ncanary: {triggers: {p95_ratio_pct: 200, unhealthy_for: 5m}}\n";
+        let triggers = read(triggers).unwrap().canary.triggers;
+        assert_eq!(triggers.p95_ratio_pct, Some(200));
+        assert_eq!(triggers.unhealthy_for, Some(Micros::from_secs(300)));
+    }
+
+    #[test]
     fn every_mistake_has_a_place_and_a_reason() {
         for (text, line, message) in [
             ("version: 2\n", 1, "version 2 is unknown"),
@@ -322,6 +397,14 @@ mod tests {
                 "is not between 1s and 1h",
             ),
             ("version: 1\nplatform:\n  exec: {comand: [a]}\n", 3, "unknown field"),
+            ("version: 1\ncanary:\n  track: fast\n", 3, "there is no track fast"),
+            (
+                "version: 1\ncanary:\n  track: hotfix\n  stages: [{weight: 100%, bake: 1m}]\n",
+                3,
+                "both a track and stages",
+            ),
+            ("version: 1\ntracks:\n  own: {stages: []}\n", 1, "the track own has no stages"),
+            ("version: 1\ncanary:\n  triggers: {p95_ratio_pct: 90}\n", 3, "no reason to go back"),
             ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {

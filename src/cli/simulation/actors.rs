@@ -17,7 +17,7 @@ use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::verbs::book::Book;
 use crate::verbs::canary::abort::Abort;
 use crate::verbs::canary::again::{self, AgainError};
-use crate::verbs::canary::judging::Judging;
+use crate::verbs::canary::judging::{Judging, Triggers};
 use crate::verbs::canary::start::{Canary, Candidate};
 use crate::verbs::promote::{self, PromoteError, Promotion};
 use crate::verbs::rollback::Rollback;
@@ -38,6 +38,7 @@ pub(super) fn judging() -> Judging {
         },
         looks: None,
         paired: None,
+        triggers: Triggers::default(),
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) struct Judging {
     pub(crate) looks: Option<u32>,
     /// Absent where paired load cannot be sent.
     pub(crate) paired: Option<Arc<dyn PairedLoad>>,
+    pub(crate) triggers: Triggers,
+}
+
+/// What brings users back in the middle of a stage, beside the error limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Triggers {
+    pub(crate) p95_ratio_pct: Option<u32>,
+    pub(crate) unhealthy_for: Option<Micros>,
 }
 
 impl Judging {
@@ -48,6 +56,7 @@ impl Judging {
             comparison: self.comparison.clone(),
             weight: at.weight,
             decides,
+            p95_trigger_pct: self.triggers.p95_ratio_pct,
         }
     }
 
@@ -152,6 +161,7 @@ mod tests {
             comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
             looks: None,
             paired: None,
+            triggers: Triggers::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod began;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
+mod health;
 pub(crate) mod judging;
 mod refusals;
 pub(crate) mod start;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::health::Health;
 use super::judging::Judging;
 use crate::base::clock;
 use crate::base::ids::{DeploymentId, OrcaId};
@@ -65,6 +66,7 @@ pub(crate) struct Watch {
     written: Option<usize>,
     looked: Option<Instant>,
     said: Option<Instant>,
+    health: Health,
 }
 
 impl Watch {
@@ -78,6 +80,7 @@ impl Watch {
             written: None,
             looked: None,
             said: None,
+            health: Health::default(),
         }
     }
 
@@ -269,6 +272,10 @@ impl Watch {
                 }
             }
             Err(error) => return self.uncertain(&error),
+        }
+        let unhealthy = self.health.look(&*fleet.platform, self.judging.triggers).await;
+        if let Some(event) = unhealthy.filter(|_| !state.breached) {
+            return vec![event];
         }
         let Some((seen, source)) = self.live(fleet).await else { return Vec::new() };
         // A breach that is known already is not told again: it would only prolong the hold.
