@@ -149,6 +149,8 @@ codes! {
     PlatformWeight => "ORCA-1840",
     /// A stage of which nothing would be seen.
     Unmeasured => "ORCA-1841",
+    /// No such track.
+    Track => "ORCA-1850",
     /// No database was named.
     NoTarget => "ORCA-2030",
     /// The target database cannot be reached or read.
@@ -216,6 +218,7 @@ checks! {
     "db.protection",
     "db.rpc",
     "canary.probes",
+    "canary.health",
     "db.project",
     "db.roles",
 }

@@ -11,6 +11,7 @@ use crate::load::slo_check::LoadCheck;
 use crate::release::calendar::CalendarCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::release::trust_change::TrustCheck;
+use crate::rollout::health::HealthCheck;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
@@ -26,6 +27,7 @@ pub(crate) fn all() -> Rules {
         .with::<ReadyCheck>()
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
+        .with::<HealthCheck>()
         .with::<LoadCheck>()
         .with::<BudgetCheck>()
         .with::<HistoryCheck>()

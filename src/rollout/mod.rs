@@ -3,6 +3,7 @@
 pub(crate) mod arms;
 mod carried;
 pub(crate) mod decision;
+pub(crate) mod health;
 pub(crate) mod identity;
 #[cfg(test)]
 mod little_traffic;
@@ -11,8 +12,10 @@ pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod probes;
 pub(crate) mod ready;
+pub(crate) mod recent;
 pub(crate) mod samples;
 pub(crate) mod snapshot;
 pub(crate) mod step;
 pub(crate) mod tally;
+pub(crate) mod triggers;
 pub(crate) mod users;

@@ -9,6 +9,7 @@ mod bad_luck;
 mod canary_pause;
 mod canary_status;
 mod canary_tick;
+mod canary_track;
 mod command_line;
 mod db_backup;
 mod contract;

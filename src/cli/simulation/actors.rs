@@ -38,6 +38,7 @@ pub(super) fn judging() -> Judging {
         },
         looks: None,
         paired: None,
+        ask: None,
     }
 }
 

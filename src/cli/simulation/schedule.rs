@@ -16,6 +16,7 @@ use crate::base::units::{Micros, Weight};
 use crate::cli::exit::Exit;
 use crate::ledger::entry::{Body, Promoted, RcTagged};
 use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::rollout::triggers::Triggers;
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ fn plan(dice: &Dice) -> RolloutPlan {
         grant: Micros::from_secs(60),
         renewal: Micros::from_secs(15),
         on_interrupt: if hold { OnInterrupt::Hold } else { OnInterrupt::Abort },
+        track: None,
+        triggers: Triggers::default(),
         every: None,
     }
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::clear::{Granted, Proof};
+use super::foreign::Ours;
 use super::refusals::{refusal_of, refusal_of_book};
 use super::start::{Candidate, Started};
-use super::watch::{Ours, Watch};
+use super::watch::Watch;
 use crate::base::clock::{self, Timestamp};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::OrcaId;

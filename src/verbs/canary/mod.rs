@@ -9,6 +9,8 @@ mod began;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
+mod foreign;
+mod health;
 pub(crate) mod judging;
 pub(crate) mod once;
 pub(crate) mod pause;
