@@ -119,6 +119,16 @@ codes! {
     DetachedPaired => "ORCA-1871",
     /// A canary that ticks carry on.
     Detached => "ORCA-1872",
+    /// A stage that nobody may let go on.
+    NoAdvance => "ORCA-1873",
+    /// A canary that nobody drives.
+    Undriven => "ORCA-1874",
+    /// No promoted release serves.
+    NotServing => "ORCA-1875",
+    /// Nothing would be seen of users after a promotion.
+    Unwatched => "ORCA-1876",
+    /// A trigger after a promotion.
+    WatchBreach => "ORCA-1877",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// Vercel does not let orca at the project.
@@ -219,6 +229,7 @@ checks! {
     "db.rpc",
     "canary.probes",
     "canary.health",
+    "watch.users",
     "db.project",
     "db.roles",
 }

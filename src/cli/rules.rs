@@ -16,6 +16,7 @@ use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
 use crate::rollout::users::UsersCheck;
+use crate::rollout::watched::WatchedCheck;
 use crate::slo::budget::BudgetCheck;
 
 pub(crate) fn all() -> Rules {
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Rules {
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
         .with::<HealthCheck>()
+        .with::<WatchedCheck>()
         .with::<LoadCheck>()
         .with::<BudgetCheck>()
         .with::<HistoryCheck>()

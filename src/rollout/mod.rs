@@ -1,5 +1,6 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
+pub(crate) mod advance;
 pub(crate) mod arms;
 mod carried;
 pub(crate) mod decision;
@@ -19,3 +20,4 @@ pub(crate) mod step;
 pub(crate) mod tally;
 pub(crate) mod triggers;
 pub(crate) mod users;
+pub(crate) mod watched;

@@ -23,6 +23,10 @@ pub(crate) struct Triggers {
     /// What is asked for it; `/` unless said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) health: Option<String>,
+    /// After a promotion: fewer requests in a minute than this many percent of what came beside the
+    /// canary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) traffic_pct: Option<u32>,
     /// Paths that must work: each that fails three times in a row brings users back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) critical: Vec<String>,
@@ -53,6 +57,7 @@ impl Triggers {
             error_rate: self.error_rate.or(other.error_rate),
             p95_ratio_pct: self.p95_ratio_pct.or(other.p95_ratio_pct),
             unhealthy_for: self.unhealthy_for.or(other.unhealthy_for),
+            traffic_pct: self.traffic_pct.or(other.traffic_pct),
             health: self.health.or_else(|| other.health.clone()),
             critical: if self.critical.is_empty() { other.critical.clone() } else { self.critical },
         }
@@ -68,7 +73,10 @@ impl Triggers {
         });
         let critical = (!self.critical.is_empty())
             .then(|| format!("one of {} fails three times in a row", self.critical.join(", ")));
-        [errors, slow, sick, critical].into_iter().flatten().collect()
+        let quiet = self.traffic_pct.map(|pct| {
+            format!("after promote, fewer than {pct} % of the usual requests come in a minute")
+        });
+        [errors, slow, sick, critical, quiet].into_iter().flatten().collect()
     }
 }
 

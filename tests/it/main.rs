@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_luck;
+mod canary_advance;
 mod canary_pause;
 mod canary_status;
 mod canary_tick;
@@ -48,4 +49,5 @@ mod unattended;
 mod vercel_canary;
 mod vercel_trouble;
 mod waiver;
+mod watch;
 mod world;

@@ -207,6 +207,7 @@ mod tests {
             ("canary:\n  triggers: {error_rate: 5}\n", 3, ""),
             ("canary:\n  triggers: {unhealthy_for: 0s}\n", 3, "for no time"),
             ("canary:\n  triggers: {critical: [checkout]}\n", 3, "is not a path"),
+            ("canary:\n  triggers: {traffic_pct: 100}\n", 3, "is no limit"),
             ("canary:\n  triggers: {crit: [/a]}\n", 3, "unknown field"),
         ] {
             let error = read(&format!("version: 1\n{text}")).unwrap_err();

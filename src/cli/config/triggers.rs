@@ -25,6 +25,10 @@ pub(crate) struct RawTriggers {
     /// What is asked for that; `/` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) health: Option<Spanned<String>>,
+    /// In `orca watch`: fewer requests in a minute than this many percent of what both versions got
+    /// beside each other; below 100, such as 50. Nights are quiet too.
+    #[schemars(with = "Option<u32>")]
+    pub(crate) traffic_pct: Option<Spanned<u32>>,
     /// Paths that must answer below 400, such as `/checkout`; three failures in a row bring users
     /// back.
     #[serde(default)]
@@ -36,6 +40,10 @@ pub(super) fn resolve(raw: &RawTriggers, source: &Source<'_>) -> Result<Triggers
     if let Some(ratio) = raw.p95_ratio_pct.as_ref().filter(|ratio| ratio.value <= 100) {
         let text = format!("a p95 of {} % of the base's is no reason to go back", ratio.value);
         return Err(source.error(ratio, text).suggest("p95_ratio_pct: 200"));
+    }
+    if let Some(traffic) = raw.traffic_pct.as_ref().filter(|at| !(1..100).contains(&at.value)) {
+        let text = format!("{} % of the usual traffic is no limit", traffic.value);
+        return Err(source.error(traffic, text).suggest("traffic_pct: 50"));
     }
     let error_rate: Option<BasisPoints> = given(raw.error_rate.as_ref(), source)?;
     if let Some(at) = raw.error_rate.as_ref().filter(|_| error_rate == Some(BasisPoints(0))) {
@@ -56,6 +64,7 @@ pub(super) fn resolve(raw: &RawTriggers, source: &Source<'_>) -> Result<Triggers
         error_rate,
         p95_ratio_pct: raw.p95_ratio_pct.as_ref().map(|ratio| ratio.value),
         unhealthy_for,
+        traffic_pct: raw.traffic_pct.as_ref().map(|percent| percent.value),
         health: raw.health.as_ref().map(|path| path.value.clone()),
         critical: raw.critical.iter().map(|path| path.value.clone()).collect(),
     })
