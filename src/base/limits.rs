@@ -38,6 +38,8 @@ pub(crate) const PACK_FILES_MAX: usize = 20_000;
 pub(crate) const HTTP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Time for one provider call from connect to the last byte.
 pub(crate) const HTTP_CALL: Duration = Duration::from_secs(10);
+/// Time for asking a version whether it is well: its answer is waited for between two looks.
+pub(crate) const HEALTH_ASK: Duration = Duration::from_secs(1);
 /// Time for one call to the router's admin interface.
 pub(crate) const ADMIN_CALL: Duration = Duration::from_secs(2);
 /// Largest output of a command of `platform: exec`, in bytes.

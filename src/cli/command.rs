@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::args::{
     canary, completions, db, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
-    promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
+    promote, release, release_tag, rollback, router, sample_service, schema, slo, watch, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Bring users back to the version before, now
     Rollback(rollback::Args),
+    /// Watch a promoted release until it is stable, or bring users back
+    Watch(watch::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
     /// Show, share, check and heal what is remembered
@@ -94,6 +96,7 @@ impl Command {
             Self::Canary(_) => "canary",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
+            Self::Watch(_) => "watch",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
             Self::Why(_) => "why",
@@ -125,6 +128,7 @@ impl Command {
             | Self::Canary(_)
             | Self::Promote(_)
             | Self::Rollback(_)
+            | Self::Watch(_)
             | Self::Ledger(_)
             | Self::Router(_) => true,
             Self::Evidence(_)
@@ -149,6 +153,7 @@ impl Command {
             Self::Canary(args) => canary::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
+            Self::Watch(args) => watch::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,
             Self::Why(args) => why::run(&args, context).await,

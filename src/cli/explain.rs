@@ -119,6 +119,16 @@ codes! {
     DetachedPaired => "ORCA-1871",
     /// A canary that ticks carry on.
     Detached => "ORCA-1872",
+    /// A stage that nobody may let go on.
+    NoAdvance => "ORCA-1873",
+    /// A canary that nobody drives.
+    Undriven => "ORCA-1874",
+    /// No promoted release serves.
+    NotServing => "ORCA-1875",
+    /// Nothing would be seen of users after a promotion.
+    Unwatched => "ORCA-1876",
+    /// A trigger after a promotion.
+    WatchBreach => "ORCA-1877",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// Vercel does not let orca at the project.
@@ -149,6 +159,8 @@ codes! {
     PlatformWeight => "ORCA-1840",
     /// A stage of which nothing would be seen.
     Unmeasured => "ORCA-1841",
+    /// No such track.
+    Track => "ORCA-1850",
     /// No database was named.
     NoTarget => "ORCA-2030",
     /// The target database cannot be reached or read.
@@ -216,6 +228,8 @@ checks! {
     "db.protection",
     "db.rpc",
     "canary.probes",
+    "canary.health",
+    "watch.users",
     "db.project",
     "db.roles",
 }

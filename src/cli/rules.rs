@@ -13,10 +13,12 @@ use crate::load::slo_check::LoadCheck;
 use crate::release::calendar::CalendarCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::release::trust_change::TrustCheck;
+use crate::rollout::health::HealthCheck;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::ready::ReadyCheck;
 use crate::rollout::users::UsersCheck;
+use crate::rollout::watched::WatchedCheck;
 use crate::slo::budget::BudgetCheck;
 
 pub(crate) fn all() -> Rules {
@@ -28,6 +30,8 @@ pub(crate) fn all() -> Rules {
         .with::<ReadyCheck>()
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
+        .with::<HealthCheck>()
+        .with::<WatchedCheck>()
         .with::<LoadCheck>()
         .with::<BudgetCheck>()
         .with::<HistoryCheck>()

@@ -28,7 +28,7 @@ use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::manifest::Manifest;
 use crate::slo::raw::OnInconclusive;
 use crate::verbs::canary::judging::Judging;
-use crate::verbs::ports::PairedLoad;
+use crate::verbs::ports::{Ask, PairedLoad};
 
 /// The plan as the machine runs it.
 pub(crate) fn plan(context: &Context, config: &Config) -> Result<RolloutPlan, Failure> {
@@ -50,6 +50,8 @@ fn plan_of(config: &CanaryConfig, on_inconclusive: OnInconclusive) -> RolloutPla
         grant: config.grant,
         renewal: Micros(config.grant.0 / limits::GRANT_RENEWALS),
         every: None,
+        track: config.track.clone(),
+        triggers: config.triggers.clone(),
         on_interrupt: if config.hold_on_interrupt { OnInterrupt::Hold } else { OnInterrupt::Abort },
     }
 }
@@ -82,7 +84,10 @@ pub(crate) fn judging(context: &Context, config: &Config) -> Result<Judging, Fai
     let folder = file.parent().unwrap_or(&context.folder);
     let endpoints = from_manifest::endpoints(&manifest, "", Around { folder, env: &env })?;
     let paired: Arc<dyn PairedLoad> = Arc::new(DoorLoad { endpoints });
-    Ok(Judging { objectives, comparison, looks: manifest.looks, paired: Some(paired) })
+    let ask: Option<Arc<dyn Ask>> = HttpClient::new(context.entropy.clone())
+        .ok()
+        .map(|http| -> Arc<dyn Ask> { Arc::new(DoorAsk { http }) });
+    Ok(Judging { objectives, comparison, looks: manifest.looks, paired: Some(paired), ask })
 }
 
 /// Paired load through the platform's doors.
@@ -118,6 +123,25 @@ impl PairedLoad for DoorLoad {
         let running = run_paired(Arms { base, canary }, &self.endpoints, pace, &cancel);
         let (pair, (), ()) = tokio::join!(running, base_counting, canary_counting);
         pair.map(|_| ()).map_err(|error| error.to_string())
+    }
+}
+
+/// Asks a version through the platform's door.
+struct DoorAsk {
+    http: HttpClient,
+}
+
+#[async_trait]
+impl Ask for DoorAsk {
+    async fn get(&self, door: &Door, path: &str) -> Result<u16, String> {
+        let mut call = Call::get(format!("{}{path}", door.url.trim_end_matches('/')));
+        call.timeout = limits::HEALTH_ASK;
+        call.named_headers = door.headers.clone();
+        call.headers = vec![("x-orca-probe", "health".to_owned())];
+        // It must be asked however often it did not answer: that is what is asked for.
+        call.urgent = true;
+        let answer = self.http.send(&call).await.map_err(|error| error.to_string())?;
+        Ok(answer.status)
     }
 }
 
@@ -159,6 +183,7 @@ pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Dig
 mod tests {
     use super::*;
     use crate::base::units::Weight;
+    use crate::rollout::triggers::Triggers;
 
     #[test]
     fn an_undecided_stage_waits_or_withdraws_as_the_manifest_says() {
@@ -183,6 +208,9 @@ mod tests {
                 pause_then: crate::cli::config::raw::RawAfterPause::Withdraw,
                 p95_ratio_max_pct: 120,
                 error_increase_max: crate::base::units::BasisPoints(100),
+                track: None,
+                triggers: Triggers::default(),
+                own_triggers: Triggers::default(),
             };
             let plan = plan_of(&config, on_inconclusive);
             assert_eq!(plan.stages[0].max_hold, Micros(expected));

@@ -134,6 +134,9 @@ fn describe(body: &Body) -> (String, String, Option<Verdict>) {
         Body::StepEnded { outcome, detail, .. } => plain(outcome_text(*outcome), detail.clone()),
         Body::Paused(p) => plain("Paused", format!("until {}: {}", p.until.rfc3339(), p.reason)),
         Body::Unpaused { reason, .. } => plain("Resumed", reason.clone()),
+        Body::Advanced(a) => {
+            plain("Stage advanced undecided", format!("stage {}: {}", a.stage, a.reason))
+        }
         Body::StageBegan(s) => plain("Stage began", format!("{} at {}", s.stage, s.weight)),
         Body::StageDecided(s) => {
             (format!("Stage {} ({})", s.stage, s.weight), s.headline.clone(), Some(s.verdict))

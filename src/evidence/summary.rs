@@ -18,7 +18,7 @@ use crate::gate::rules::Rules;
 use crate::gate::ruling::{self, CheckRecord, RulingRecord};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::gate::waiver::Waiver;
-use crate::ledger::entry::{Body, Entry, RolloutEnd};
+use crate::ledger::entry::{Advanced, Body, Entry, RolloutEnd};
 
 /// A ruling of the ledger and what judging it again gave.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ fn newest(rulings: &[Rejudged]) -> Vec<&Rejudged> {
 /// Judges every ruling again, each with its own exhibits and the waivers that counted then.
 fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
     let mut waivers: Vec<Waiver> = Vec::new();
-    let (mut stored, mut clearances) = (Vec::new(), Vec::new());
+    let (mut stored, mut clearances, mut advances) = (Vec::new(), Vec::new(), Vec::new());
     for (index, entry) in material.entries.iter().enumerate() {
         let (at, body) = said(entry);
         match body {
@@ -155,6 +155,16 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
                 let named = |w: &&Waiver| ruling.checks.iter().any(|c| c.waivers.contains(&w.id));
                 let used: Vec<Waiver> = waivers.iter().filter(named).cloned().collect();
                 stored.push((index + 1, at, phase, ruling, used));
+            }
+            Body::Advanced(said) => {
+                advances.push((stored.len(), entry_author(entry), said, false));
+            }
+            // It counted: whoever drove the canary went on from it.
+            Body::StageDecided(decided) if decided.verdict == Verdict::Waived => {
+                let is_it = |a: &&mut (usize, String, Advanced, bool)| {
+                    a.2.rollout == decided.rollout && a.2.stage == decided.stage
+                };
+                advances.iter_mut().filter(is_it).for_each(|a| a.3 = true);
             }
             Body::Cleared { clearance, .. }
                 if clearance.subject.subject.commit == *material.commit =>
@@ -173,6 +183,18 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
         ours: ruling.subject.commit == *material.commit,
         stored: (**ruling).clone(),
     });
+    for (before, by, said, _) in advances.iter().filter(|(_, _, _, counted)| *counted) {
+        let gate = format!("stage-{}", said.stage);
+        let held = rulings
+            .iter_mut()
+            .take(*before)
+            .rev()
+            .find(|r| r.ours && r.stored.gate == gate && r.phase == Phase::Canary);
+        if let Some(ruling) = held {
+            let again = ruling.judged.clone().advanced(by, &said.reason);
+            ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
+        }
+    }
     // It was cleared: what stood against it then had been waived.
     for (at, before, known) in clearances {
         let known = waivers.get(..known).unwrap_or_default();
@@ -183,6 +205,11 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
         }
     }
     rulings
+}
+
+/// Who wrote an entry.
+fn entry_author(entry: &Entry) -> String {
+    entry.actor.name.clone()
 }
 
 /// Judges one ruling again. Its exhibits are held only as long as that takes.
@@ -298,6 +325,7 @@ pub(crate) fn related_entries(
             Body::StepEnded { step, .. } => ids.contains(step),
             Body::Ruled { ruling, .. } => ruling.subject.commit == *commit,
             Body::Paused(said) => of_rollout(&said.rollout),
+            Body::Advanced(said) => of_rollout(&said.rollout),
             Body::StageBegan(began) => of_rollout(&began.rollout),
             Body::StageDecided(decided) => of_rollout(&decided.rollout),
             Body::Unpaused { rollout, .. } | Body::RolloutEnded { rollout, .. } => {

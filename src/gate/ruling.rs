@@ -83,6 +83,19 @@ pub(crate) struct RulingRecord {
     pub(crate) headline: String,
 }
 
+impl RulingRecord {
+    /// This ruling as a person let it go on: only what the data could not decide is waived. A
+    /// failure stays one, and so does a proof that does not count.
+    #[must_use]
+    pub(crate) fn advanced(self, by: &str, reason: &str) -> Self {
+        if self.verdict != Verdict::Inconclusive || !self.cause.is_some_and(Cause::is_of_data) {
+            return self;
+        }
+        let headline = format!("{} (let go on by {by}: {reason})", self.headline);
+        Self { verdict: Verdict::Waived, headline, ..self }
+    }
+}
+
 /// A ruling that was judged in this process.
 #[derive(Debug, Clone)]
 pub(crate) struct Ruling(RulingRecord);
@@ -94,6 +107,11 @@ impl Ruling {
 
     pub(crate) fn verdict(&self) -> Verdict {
         self.0.verdict
+    }
+
+    /// This ruling as a person let it go on.
+    pub(crate) fn advanced(self, by: &str, reason: &str) -> Self {
+        Self(self.0.advanced(by, reason))
     }
 
     /// This ruling as one that does not count, for a typed cause.

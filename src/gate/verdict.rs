@@ -112,6 +112,21 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
+    /// Whether the world was looked at and could not be decided, or could not be looked at. The
+    /// other causes are of the proof itself, and no person stands in for that.
+    pub(crate) const fn is_of_data(self) -> bool {
+        matches!(
+            self,
+            Self::NoData
+                | Self::TooFewSamples
+                | Self::Timeout
+                | Self::Denied
+                | Self::Undecided
+                | Self::Unobserved
+                | Self::GeneratorTooSlow
+        )
+    }
+
     /// One lowercase fragment for people.
     pub(crate) const fn text(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use super::rollout_entry::{
-    AfterPause, Paused, RolloutEnd, RolloutStarted, StageBegan, StageDecided,
+    Advanced, AfterPause, Paused, RolloutEnd, RolloutStarted, StageBegan, StageDecided,
 };
 use crate::base::clock::Timestamp;
 use crate::base::digest::{Digest, canonical_json};
@@ -110,6 +110,7 @@ pub(crate) enum Body {
         rollout: OrcaId,
         reason: String,
     },
+    Advanced(Advanced),
     FinalTagged {
         release: ReleaseName,
         rc: ReleaseName,
@@ -238,7 +239,7 @@ pub(crate) enum Outcome {
 
 impl Body {
     /// Every kind this orca knows, as `kind` is written.
-    pub(crate) const KINDS: [&str; 23] = [
+    pub(crate) const KINDS: [&str; 24] = [
         "rc_tagged",
         "frozen",
         "unfrozen",
@@ -249,6 +250,7 @@ impl Body {
         "promote_intended",
         "paused",
         "unpaused",
+        "advanced",
         "final_tagged",
         "step_intended",
         "ruled",
@@ -277,6 +279,7 @@ impl Body {
             Self::PromoteIntended { .. } => "promote_intended",
             Self::Paused(_) => "paused",
             Self::Unpaused { .. } => "unpaused",
+            Self::Advanced(_) => "advanced",
             Self::FinalTagged { .. } => "final_tagged",
             Self::StepIntended { .. } => "step_intended",
             Self::Ruled { .. } => "ruled",
@@ -302,6 +305,7 @@ impl Body {
                 | Self::RaiseIntended { .. }
                 | Self::PromoteIntended { .. }
                 | Self::Unpaused { .. }
+                | Self::Advanced(_)
                 | Self::FinalTagged { .. }
         )
     }
@@ -316,6 +320,7 @@ impl Body {
                 | Self::PromoteIntended { .. }
                 | Self::Paused(_)
                 | Self::Unpaused { .. }
+                | Self::Advanced(_)
                 | Self::LowerIntended { .. }
                 | Self::StageBegan(_)
                 | Self::StageDecided(_)
@@ -339,6 +344,7 @@ impl Body {
             | Self::PromoteIntended { .. }
             | Self::Paused(_)
             | Self::Unpaused { .. }
+            | Self::Advanced(_)
             | Self::FinalTagged { .. }
             | Self::StepIntended { .. } => false,
             Self::Ruled { .. }

@@ -63,6 +63,8 @@ pub(crate) struct Rollout {
     pub(crate) complete: bool,
     /// The last pause.
     pub(crate) paused: Option<Pause>,
+    /// Stages (1-based) that a person let go on although they could not be decided, and why.
+    pub(crate) advanced: Vec<(u32, String, Author)>,
 }
 
 impl Rollout {
@@ -163,6 +165,11 @@ impl EnvironmentState {
                     pause.lift(by.at);
                 }
             }
+            Body::Advanced(said) => {
+                if let Some(running) = self.running(&said.rollout) {
+                    running.advanced.push((said.stage, said.reason.clone(), by.clone()));
+                }
+            }
             Body::StageDecided(decided) => {
                 if let Some(running) = self.running(&decided.rollout) {
                     running.stages.push((decided.clone(), by.at));
@@ -222,6 +229,7 @@ impl EnvironmentState {
             open_raise: None,
             complete: false,
             paused: None,
+            advanced: Vec::new(),
         });
     }
 

@@ -209,6 +209,7 @@ impl State {
             | Body::StageBegan(_)
             | Body::Paused(_)
             | Body::Unpaused { .. }
+            | Body::Advanced(_)
             | Body::StageDecided(_)
             | Body::Stable { .. } => {
                 self.in_environment(entry, &by, arrival);

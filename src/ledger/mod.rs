@@ -1,5 +1,6 @@
 //! Remembering: an append-only, hash-chained record that lives in the git repository itself.
 
+pub(crate) mod advance;
 pub(crate) mod back;
 pub(crate) mod chain;
 mod draft;

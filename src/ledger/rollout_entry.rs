@@ -65,6 +65,16 @@ pub(crate) struct Paused {
     pub(crate) reason: String,
 }
 
+/// A person lets a stage go on that the data could not decide. Never a stage that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Advanced {
+    pub(crate) rollout: OrcaId,
+    /// 1-based.
+    pub(crate) stage: u32,
+    pub(crate) reason: String,
+}
+
 /// What happens when nobody resumes it in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

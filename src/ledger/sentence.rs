@@ -51,6 +51,9 @@ pub(crate) fn sentence(body: &Body) -> String {
             format!("paused the canary until {}: {}", said.until.rfc3339(), said.reason)
         }
         Body::Unpaused { reason, .. } => format!("resumed the canary: {reason}"),
+        Body::Advanced(said) => {
+            format!("let stage {} go on undecided: {}", said.stage, said.reason)
+        }
         Body::StageBegan(began) => {
             format!("stage {} has its weight: {} on the canary", began.stage, began.weight)
         }

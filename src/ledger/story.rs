@@ -76,6 +76,7 @@ impl Known {
                 ours
             }
             Body::Paused(said) => self.rollouts.contains(&said.rollout),
+            Body::Advanced(said) => self.rollouts.contains(&said.rollout),
             Body::StageBegan(began) => self.rollouts.contains(&began.rollout),
             Body::StageDecided(decided) => self.rollouts.contains(&decided.rollout),
             Body::Unpaused { rollout, .. } | Body::RolloutEnded { rollout, .. } => {

@@ -1,7 +1,8 @@
 //! Whether a decision is still right on this state. Pure. A refusal says who did what, and where.
 //! Facts are always accepted: they have happened.
 
-use super::entry::{Body, Entry, RcTagged, RolloutStarted};
+use super::advance::{NoAdvance, advanceable};
+use super::entry::{Advanced, Body, Entry, RcTagged, RolloutStarted};
 use super::environment::EnvironmentState;
 use super::fold::{Author, KeptClearance, State, Tagged, is_same_line};
 use crate::base::clock::Timestamp;
@@ -27,6 +28,8 @@ pub(crate) enum Refused {
     NotRunning { rollout: OrcaId, environment: Environment, ended: Option<Author> },
     #[error("the canary is paused until {} by {by}: {reason}", until.rfc3339())]
     Paused { until: Timestamp, reason: String, by: Box<Author> },
+    #[error("{0}")]
+    NoAdvance(NoAdvance),
     #[error("rollout {0} is complete: there is nothing left to pause")]
     Complete(OrcaId),
     #[error("rollout {0} is not paused")]
@@ -76,6 +79,7 @@ impl Refused {
             | Self::UnknownCandidate(_)
             | Self::Complete(_)
             | Self::NotPaused(_)
+            | Self::NoAdvance(_)
             | Self::Waiver(_)
             | Self::NoEnvironment(_) => None,
         }
@@ -136,6 +140,12 @@ impl State {
             }
             Body::Paused(said) => place.pausable(&said.rollout)?,
             Body::Unpaused { rollout, .. } => place.resumable(rollout, now)?,
+            Body::Advanced(said) => {
+                let commit = place.running(&said.rollout)?;
+                place.sound(&commit)?;
+                place.unpaused(now)?;
+                self.advance(place, said)?;
+            }
             Body::PromoteIntended { release, clearance, .. } => {
                 let kept = self.unspent(clearance, now)?;
                 let commit = &kept.record.subject.subject.commit;
@@ -186,6 +196,17 @@ impl State {
             }),
             None => Ok(()),
         }
+    }
+
+    /// The stage holds because the data could not decide it.
+    fn advance(&self, place: Place<'_>, said: &Advanced) -> Result<(), Refused> {
+        let running = place.state.and_then(|s| s.rollout.as_ref());
+        let Some(running) = running else { return Ok(()) };
+        let held = advanceable(self, place.name, running).map_err(Refused::NoAdvance)?;
+        if held == said.stage {
+            return Ok(());
+        }
+        Err(Refused::NoAdvance(NoAdvance::Elsewhere { at: held, asked: said.stage }))
     }
 
     /// No freeze by another version holds.

@@ -15,6 +15,7 @@ use crate::slo::compare::{ComparisonPolicy, compare};
 use crate::slo::hard_limit::{is_breached, is_unreachable};
 use crate::slo::judge_objectives::{ObjectivesPolicy, judge_objectives};
 use crate::slo::objective::Limit;
+use crate::slo::statistics::quantile::ranks;
 
 /// The limits of one stage for one source of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,12 @@ pub(crate) struct ArmsPolicy {
     pub(crate) weight: Weight,
     /// Whether this source decides the stage, or is watched for a breach alone.
     pub(crate) decides: bool,
+    /// More failures than this in the last minute act at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) error_trigger_ppm: Option<u32>,
+    /// A p95 of the last minute beyond this many percent of the base's acts at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) p95_trigger_pct: Option<u32>,
 }
 
 /// Fewer keys on the base never say that the canary cannot be reached.
@@ -75,14 +82,6 @@ pub(crate) fn judge(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Judgeme
 
 /// What cannot wait for the end of the bake.
 pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Option<Judgement> {
-    let finding = |what: &str, title: &str, value: u64, unit: Unit| Finding {
-        fingerprint: format!("{what}:{who}"),
-        title: title.to_owned(),
-        place: Some("canary".to_owned()),
-        value: i64::try_from(value).unwrap_or(i64::MAX),
-        unit,
-        next: "mend it in a new commit, and tag a new candidate".to_owned(),
-    };
     if let Some(limit_ppm) = error_limit_ppm(policy)
         && is_breached(seen.canary.errors, seen.canary.requests, limit_ppm)
     {
@@ -93,8 +92,11 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
             Unit::Ppm.show(i64::from(limit_ppm))
         );
         let ratio = seen.canary.errors.saturating_mul(1_000_000) / seen.canary.requests.max(1);
-        let finding = finding("canary.hard_limit", &text, ratio, Unit::Ppm);
+        let finding = finding(("canary.hard_limit", who), &text, ratio, Unit::Ppm);
         return Some(Judgement::fail(text, "exact 99 % lower bound beyond the limit", finding));
+    }
+    if let Some(spike) = spike(policy, seen.recent.as_deref().unwrap_or(seen), who) {
+        return Some(spike);
     }
     let nobody = policy.decides && seen.canary.requests == 0 && seen.base.requests > 0;
     // A late answer or two of the base say nothing, even where the canary has all the weight.
@@ -104,16 +106,86 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
             "none of {} keys of {who} reached the new version at {}",
             seen.base.sticky_keys, policy.weight
         );
-        let finding = finding("canary.unreachable", &text, seen.base.sticky_keys, Unit::Count);
+        let keys = seen.base.sticky_keys;
+        let finding = finding(("canary.unreachable", who), &text, keys, Unit::Count);
         return Some(Judgement::fail(text, "chance explains it with less than 0.1 %", finding));
     }
     None
+}
+
+/// What the automatic triggers see in the traffic of the last minute.
+fn spike(policy: &ArmsPolicy, recent: &StageSeen, who: &str) -> Option<Judgement> {
+    let canary = &recent.canary;
+    if let Some(limit_ppm) = policy.error_trigger_ppm
+        && is_breached(canary.errors, canary.requests, limit_ppm)
+    {
+        let text = format!(
+            "{} of the last {} requests by {who} failed on the new version; the trigger is {}",
+            canary.errors,
+            canary.requests,
+            Unit::Ppm.show(i64::from(limit_ppm))
+        );
+        let ratio = canary.errors.saturating_mul(1_000_000) / canary.requests.max(1);
+        let finding = finding(("canary.error_spike", who), &text, ratio, Unit::Ppm);
+        return Some(Judgement::fail(text, "exact 99 % lower bound beyond the limit", finding));
+    }
+    let slow = slow_beyond_doubt(policy, recent)?;
+    let text = format!(
+        "{} of the last {} answers to {who} took longer than {} on the new version, which is {} % \
+         of the base's p95",
+        slow.answers,
+        slow.of,
+        Unit::Microseconds.show(i64::try_from(slow.limit_us).unwrap_or(i64::MAX)),
+        slow.percent
+    );
+    let finding = finding(("canary.p95_spike", who), &text, slow.answers, Unit::Count);
+    Some(Judgement::fail(text, "exact 99 % lower bound beyond one in twenty", finding))
+}
+
+fn finding((what, who): (&str, &str), title: &str, value: u64, unit: Unit) -> Finding {
+    Finding {
+        fingerprint: format!("{what}:{who}"),
+        title: title.to_owned(),
+        place: Some("canary".to_owned()),
+        value: i64::try_from(value).unwrap_or(i64::MAX),
+        unit,
+        next: "mend it in a new commit, and tag a new candidate".to_owned(),
+    }
+}
+
+/// Answers of the canary beyond the limit that the base's p95 gives.
+struct Slow {
+    answers: u64,
+    of: u64,
+    limit_us: u64,
+    percent: u32,
+}
+
+/// The p95 is beyond the limit when more than one answer in twenty is; the base's p95 is taken at
+/// the upper end of its 99 % interval.
+fn slow_beyond_doubt(policy: &ArmsPolicy, seen: &StageSeen) -> Option<Slow> {
+    const ONE_IN_TWENTY_PPM: u32 = 50_000;
+    let percent = policy.p95_trigger_pct.filter(|_| policy.weight != Weight::FULL)?;
+    let base = Histogram::try_from(&seen.base.latency).ok()?;
+    let canary = Histogram::try_from(&seen.canary.latency).ok()?;
+    let (_, base_us) = base.edges_at_rank(ranks(base.count(), 9_500, 9_900).upper?)?;
+    let limit_us = base_us.saturating_mul(u64::from(percent)) / 100;
+    let (answers, of) = (canary.count_above(limit_us), canary.count());
+    is_breached(answers, of, ONE_IN_TWENTY_PPM).then_some(Slow { answers, of, limit_us, percent })
 }
 
 /// What both arms breach, when both do.
 pub(crate) fn both_arms_breach(policy: &ArmsPolicy, seen: &StageSeen) -> Option<String> {
     if policy.weight == Weight::FULL {
         return None;
+    }
+    // A shared dependency that fails now is seen now, however long both did well.
+    let recent = seen.recent.as_deref().unwrap_or(seen);
+    let spikes = |arm: &super::samples::ArmSeen| {
+        policy.error_trigger_ppm.is_some_and(|limit| is_breached(arm.errors, arm.requests, limit))
+    };
+    if spikes(&recent.base) && spikes(&recent.canary) {
+        return Some(format!("{} of the base's last requests failed too", recent.base.errors));
     }
     let judged = |arm: &super::samples::ArmSeen| {
         judge_objectives(&policy.objectives, &arm.sample("base", seen.duration_us))
@@ -170,14 +242,72 @@ mod tests {
             comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
             weight: Weight::from_basis_points(weight).unwrap(),
             decides,
+            error_trigger_ppm: None,
+            p95_trigger_pct: None,
         }
+    }
+
+    /// The base answers in 10 ms, and twice that is the limit.
+    #[test]
+    fn a_p95_far_beyond_the_base_acts_at_once() {
+        let slow = |answers: u64| {
+            let mut latency = Histogram::default();
+            latency.record_many(10_000, 100 - answers);
+            latency.record_many(21_000, answers);
+            super::super::samples::ArmSeen { latency: (&latency).into(), ..arm(100, 0, 10_000) }
+        };
+        for (trigger, weight, answers, acts) in [
+            (Some(200), 500, 100, true),
+            (Some(200), 500, 12, true),
+            (Some(200), 500, 9, false),
+            (Some(300), 500, 100, false),
+            (Some(200), 10_000, 100, false),
+            (None, 500, 100, false),
+        ] {
+            let policy = ArmsPolicy { p95_trigger_pct: trigger, ..policy(weight, true) };
+            let live = live_breach(&policy, &seen(arm(5_000, 0, 10_000), slow(answers)), "users");
+            assert_eq!(live.is_some(), acts, "{trigger:?} {weight} {answers}");
+        }
+        let policy = ArmsPolicy { p95_trigger_pct: Some(200), ..policy(500, true) };
+        let few = seen(arm(20, 0, 10_000), slow(100));
+        assert!(live_breach(&policy, &few, "users").is_none(), "the base is not known well enough");
+    }
+
+    /// A day of quiet must not hide what happens now.
+    #[test]
+    fn a_spike_shows_in_its_own_minute() {
+        let quiet = || seen(arm(900_000, 0, 10_000), arm(100_000, 60, 10_000));
+        let with = |errors: u64| StageSeen {
+            recent: Some(Box::new(seen(arm(9_000, 0, 10_000), arm(600, errors, 10_000)))),
+            ..quiet()
+        };
+        for (trigger, errors, acts) in
+            [(Some(50_000), 60, true), (Some(50_000), 30, false), (None, 60, false)]
+        {
+            let policy = ArmsPolicy { error_trigger_ppm: trigger, ..policy(1_000, true) };
+            let live = live_breach(&policy, &with(errors), "users");
+            assert_eq!(live.is_some(), acts, "{trigger:?} {errors}");
+            // The stage is judged by the same rule.
+            assert_eq!(judge(&policy, &with(errors), "users").verdict == Verdict::Fail, acts);
+        }
+        let policy = ArmsPolicy { error_trigger_ppm: Some(50_000), ..policy(1_000, true) };
+        let shared = StageSeen {
+            recent: Some(Box::new(seen(arm(9_000, 900, 10_000), arm(600, 60, 10_000)))),
+            ..quiet()
+        };
+        assert_eq!(judge(&policy, &shared, "users").verdict, Verdict::Inconclusive);
+        let four = StageSeen {
+            recent: Some(Box::new(seen(arm(9_000, 0, 10_000), arm(4, 4, 10_000)))),
+            ..quiet()
+        };
+        assert!(live_breach(&policy, &four, "users").is_none(), "four failures are no spike");
     }
 
     fn seen(
         base: super::super::samples::ArmSeen,
         canary: super::super::samples::ArmSeen,
     ) -> StageSeen {
-        StageSeen { base, canary, duration_us: 60_000_000, uncounted: false }
+        StageSeen { base, canary, duration_us: 60_000_000, uncounted: false, recent: None }
     }
 
     #[test]

@@ -51,6 +51,8 @@ impl Run {
             comparison: ComparisonPolicy { min_samples: 50, ..ComparisonPolicy::default() },
             weight: Weight::ZERO,
             decides: true,
+            error_trigger_ppm: None,
+            p95_trigger_pct: None,
         };
         let counted = Counted::default();
         Self {
@@ -81,6 +83,7 @@ impl Run {
             canary: of(self.counted.canary),
             duration_us: 60_000_000,
             uncounted: false,
+            recent: None,
         }
     }
 

@@ -148,6 +148,11 @@ pub(crate) enum Event {
         by: String,
     },
     Unpaused,
+    /// A person lets a stage go on that could not be decided, and why.
+    Advanced {
+        stage: usize,
+        by: String,
+    },
     /// The platform went back to base because nobody renewed in time.
     GrantLost,
     /// A renewal's reply was lost.

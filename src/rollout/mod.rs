@@ -1,8 +1,10 @@
 //! The pure machine that moves traffic stage by stage, or back.
 
+pub(crate) mod advance;
 pub(crate) mod arms;
 mod carried;
 pub(crate) mod decision;
+pub(crate) mod health;
 pub(crate) mod identity;
 #[cfg(test)]
 mod little_traffic;
@@ -11,8 +13,11 @@ pub(crate) mod plan;
 pub(crate) mod ports;
 pub(crate) mod probes;
 pub(crate) mod ready;
+pub(crate) mod recent;
 pub(crate) mod samples;
 pub(crate) mod snapshot;
 pub(crate) mod step;
 pub(crate) mod tally;
+pub(crate) mod triggers;
 pub(crate) mod users;
+pub(crate) mod watched;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ports::{Capabilities, Weights};
+use super::triggers::Triggers;
 use crate::base::units::{Micros, Rate, Weight};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,12 @@ pub(crate) struct RolloutPlan {
     /// How often `canary tick` was announced to carry it on; absent where a process drives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) every: Option<Micros>,
+    /// The track that the stages are of, where they are of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) track: Option<String>,
+    /// What brings users back by itself in the middle of a stage.
+    #[serde(default, skip_serializing_if = "Triggers::is_none")]
+    pub(crate) triggers: Triggers,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,6 +153,8 @@ pub(super) mod tests {
             grant: a_minute(),
             renewal: Micros::from_secs(15),
             on_interrupt: OnInterrupt::Abort,
+            track: None,
+            triggers: Triggers::default(),
             every: None,
         }
     }

@@ -27,6 +27,9 @@ pub(crate) struct StageSeen {
     /// Set where the platform does not count this source at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) uncounted: bool,
+    /// The last minute of it, where triggers look at that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recent: Option<Box<StageSeen>>,
 }
 
 /// One source on one arm.
@@ -54,14 +57,26 @@ impl StageSeen {
             canary: ArmSeen::between(&of(&earlier.canary), &of(&later.canary)),
             duration_us: u64::try_from(span).unwrap_or(0),
             uncounted: false,
+            recent: None,
         }
+    }
+
+    /// The same, with what happened since a later snapshot.
+    pub(crate) fn with_recent(
+        self,
+        since: Option<&Samples>,
+        now: &Samples,
+        source: Source,
+    ) -> Self {
+        let recent = since.map(|since| Box::new(Self::between(since, now, source)));
+        Self { recent, ..self }
     }
 
     /// Nothing, because nobody counts it.
     pub(crate) fn uncounted() -> Self {
         let nothing = SourceSamples::default();
         let arm = || ArmSeen::between(&nothing, &nothing);
-        Self { base: arm(), canary: arm(), duration_us: 0, uncounted: true }
+        Self { base: arm(), canary: arm(), duration_us: 0, uncounted: true, recent: None }
     }
 }
 

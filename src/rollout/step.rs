@@ -6,6 +6,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "a state is used up by the step that leaves it")]
 
+use super::advance::{advanced, can_advance};
 use super::decision::{Decision, StageJudgement, decide};
 use super::machine::{Action, At, Denied, Event, ExitKind, Found, RaiseRefused, StageNext, State};
 use super::plan::{OnFail, OnInterrupt, RolloutPlan};
@@ -18,7 +19,7 @@ const LOWER_ATTEMPTS_MAX: u32 = 10;
 /// How often an accepted lowering is read back before a human is needed. The call is not repeated.
 const VERIFY_ATTEMPTS_MAX: u32 = 3;
 
-type Next = (State, Vec<Action>);
+pub(super) type Next = (State, Vec<Action>);
 
 /// The next state and what to do, given what happened at `now`.
 pub(crate) fn step(plan: &RolloutPlan, state: State, now: Timestamp, event: Event) -> Next {
@@ -55,6 +56,9 @@ fn going_forward(plan: &RolloutPlan, state: State, now: Timestamp, event: Event)
             (State { paused: Some(pause), ..state }, vec![Action::Say(text)])
         }
         Event::Unpaused => (unpaused(state, now), vec![Action::Say("resumed".to_owned())]),
+        Event::Advanced { stage, by } if stage == state.stage && can_advance(&state) => {
+            advanced(plan, state, by)
+        }
         Event::ClearanceGranted { stage }
             if state.at == At::Clearing && stage == state.stage && state.paused.is_some() =>
         {
@@ -209,20 +213,23 @@ fn looked(plan: &RolloutPlan, state: State, now: Timestamp, weight: Weight) -> N
     end(state, None, ExitKind::Unverified, text)
 }
 
+/// To the next stage, or to the end of the last.
+pub(super) fn go_on(plan: &RolloutPlan, state: State) -> (StageNext, Next) {
+    let stage = state.stage + 1;
+    if stage == plan.stages.len() {
+        let text = "all traffic is on the canary; the old base is kept ready".to_owned();
+        return (StageNext::Done, end(state, Some(RolloutEnd::Complete), ExitKind::Done, text));
+    }
+    let next = State { stage, baking_since: None, held_since: None, ..state };
+    (StageNext::Raise, clear(next))
+}
+
 fn judged_stage(plan: &RolloutPlan, state: State, now: Timestamp, judged: StageJudgement) -> Next {
     let index = state.stage;
-    let last = index + 1 == plan.stages.len();
     let headline = judged.headline.clone();
     let decision = decide(plan.stages[index].decide_by, &judged);
     let (step_next, (next, mut actions)) = match decision {
-        Decision::Proceed if last => {
-            let text = "all traffic is on the canary; the old base is kept ready".to_owned();
-            (StageNext::Done, end(state, Some(RolloutEnd::Complete), ExitKind::Done, text))
-        }
-        Decision::Proceed => {
-            let next = State { stage: index + 1, baking_since: None, held_since: None, ..state };
-            (StageNext::Raise, clear(next))
-        }
+        Decision::Proceed => go_on(plan, state),
         Decision::Hold => {
             let text = match &judged.both_arms_breach {
                 Some(shared) => format!("both versions fail on {shared}: {headline}"),

@@ -44,6 +44,7 @@ impl Tally {
             canary: ArmSeen::between(&nothing, &counted.canary),
             duration_us: counted.duration_us,
             uncounted: false,
+            recent: None,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct UsersCheck {
     pub(crate) platform: Arc<dyn Platform>,
     /// The snapshot at the beginning of the stage; without one nothing can be said of it.
     pub(crate) began: Option<Samples>,
+    /// The snapshot of a minute ago, where triggers look at that.
+    pub(crate) recent: Option<Samples>,
     pub(crate) policy: ArmsPolicy,
 }
 
@@ -42,7 +44,8 @@ impl Check for UsersCheck {
             let next = "see whether the platform answers";
             Unseen::new(Cause::Unobserved, error.to_string(), next)
         })?;
-        Ok(StageSeen::between(began, &now, Source::Users))
+        let seen = StageSeen::between(began, &now, Source::Users);
+        Ok(seen.with_recent(self.recent.as_ref(), &now, Source::Users))
     }
 
     fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {

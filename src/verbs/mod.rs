@@ -20,3 +20,4 @@ pub(crate) mod standing;
 pub(crate) mod tag_rc;
 pub(crate) mod trusted;
 pub(crate) mod waive;
+pub(crate) mod watch;

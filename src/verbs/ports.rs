@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::units::{Micros, Rate};
-use crate::rollout::ports::Platform;
+use crate::rollout::ports::{Door, Platform};
 use crate::rollout::tally::Tally;
 
 /// Sends the same load to both versions at once: equal arrival schedules, tagged as probes, safe
@@ -23,4 +23,11 @@ pub(crate) trait PairedLoad: Send + Sync {
         tally: &Tally,
         cancel: CancellationToken,
     ) -> Result<(), String>;
+}
+
+/// Asks a version by itself, past the split.
+#[async_trait]
+pub(crate) trait Ask: Send + Sync {
+    /// The status of one GET of `path`, within a second; the error is why there was no answer.
+    async fn get(&self, door: &Door, path: &str) -> Result<u16, String>;
 }

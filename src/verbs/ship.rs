@@ -143,9 +143,18 @@ impl Ship {
         let exhibits = self.book.exhibits(wanted).await;
         let waivers = trusted::waivers(self, state, &subject.commit).await?;
         let (rules, now) = (&self.bench.rules, self.now());
-        let replayed = kept
-            .into_iter()
-            .map(|kept| (ruling::replay(&kept.record, &exhibits, rules, (&waivers, now)), kept.by));
+        let advances = trusted::advances(self, state, subject).await?;
+        let replayed = kept.into_iter().map(|kept| {
+            let ruling = ruling::replay(&kept.record, &exhibits, rules, (&waivers, now));
+            // Only what is exactly as it was when somebody answered for it.
+            let same = *ruling.record() == *kept.record;
+            let advance = advances.iter().find(|advance| same && advance.is_about(&kept));
+            let ruling = match advance {
+                Some(advance) => ruling.advanced(&advance.by, &advance.reason),
+                None => ruling,
+            };
+            (ruling, kept.by)
+        });
         Ok(trusted::rulings(self, &subject.commit, replayed.collect()).await)
     }
 

@@ -6,9 +6,11 @@
 mod support;
 
 mod bad_luck;
+mod canary_advance;
 mod canary_pause;
 mod canary_status;
 mod canary_tick;
+mod canary_track;
 mod command_line;
 mod db_backup;
 mod contract;
@@ -47,4 +49,5 @@ mod unattended;
 mod vercel_canary;
 mod vercel_trouble;
 mod waiver;
+mod watch;
 mod world;

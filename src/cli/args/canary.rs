@@ -2,7 +2,10 @@
 
 use clap::Subcommand;
 
-use super::{canary_again, canary_judge, canary_pause, canary_start, canary_status, canary_tick};
+use super::{
+    canary_advance, canary_again, canary_judge, canary_pause, canary_start, canary_status,
+    canary_tick,
+};
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
@@ -23,6 +26,8 @@ enum Verb {
     Tick(canary_tick::Args),
     /// Hold the canary at its weight until it is resumed, or the pause ends
     Pause(canary_pause::Args),
+    /// Let a stage go on that the data could not decide; never one that failed
+    Advance(canary_advance::Args),
     /// Lift a pause, or record what became of a canary whose process is gone; never raises
     Resume(canary_again::ResumeArgs),
     /// Judge two results or sample files as a canary would be
@@ -37,6 +42,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         Verb::Status(args) => canary_status::run(args, context).await,
         Verb::Tick(args) => canary_tick::run(args, context).await,
         Verb::Pause(args) => canary_pause::run(args, context).await,
+        Verb::Advance(args) => canary_advance::run(args, context).await,
         Verb::Resume(args) => canary_again::resume(args, context).await,
         Verb::Judge(args) => canary_judge::run(args, context),
         Verb::Abort(args) => canary_again::abort(args, context).await,

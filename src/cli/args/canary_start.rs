@@ -8,7 +8,8 @@ use super::canary_tick;
 use super::force::Force;
 use super::rollback::{noted, set_project};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
-use crate::cli::config::resolve::CanaryConfig;
+use crate::cli::config::resolve::Config;
+use crate::cli::config::tracks;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -18,7 +19,7 @@ use crate::cli::{wire, wire_canary, wire_fleet, wire_gates, wire_trust};
 use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
-use crate::rollout::plan::RolloutPlan;
+use crate::rollout::plan::{DecideBy, OnFail, RolloutPlan, Stage};
 use crate::rollout::ports::Capabilities;
 use crate::verbs::canary::drive::Ending;
 use crate::verbs::canary::once::Rest;
@@ -42,6 +43,10 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_undecidable: bool,
 
+    /// Ramp up as this track of orca.yaml says: standard, high-risk, hotfix or one of your own
+    #[arg(long, value_name = "NAME")]
+    track: Option<String>,
+
     #[command(flatten)]
     ticks: Ticks,
 
@@ -63,6 +68,12 @@ pub(crate) struct CanaryDocument {
     /// `complete`, `rolled_back`, `withdrawn`, `aborted`, `grant_ended`; absent when it goes on.
     end: Option<String>,
     pub(super) reason: String,
+    /// The track that the stages are of, where one was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    track: Option<String>,
+    /// What brings users back by itself in the middle of a stage.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    triggers: Vec<String>,
     stages: Vec<StageDocument>,
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,11 +90,14 @@ struct StageDocument {
     max_hold_us: u64,
     /// `users` or `paired`.
     decide_by: &'static str,
+    /// What happens to users when it fails: `rollback` or `hold`.
+    on_fail: &'static str,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let mut config = wire::load_config(context)?;
     set_project(&mut config, args.project.as_ref());
+    follow_track(&mut config, args.track.as_deref())?;
     let config = if args.ticks.detach { canary_tick::brief(config) } else { config };
     let repository = wire_fleet::repository(context)?;
     let fleet = wire_fleet::fleet(context, &config)?;
@@ -98,10 +112,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let platform = fleet.platform.capabilities();
     let plan = args.ticks.plan(wire_canary::plan(context, &config)?, &platform)?;
     let judging = wire_canary::judging(context, &config)?;
-    let stages = stages(&config.canary);
     if args.dry_run {
         refuse_unfit(&plan, &platform, &judging)?;
-        return Ok(planned(&candidate, (&plan, &platform), stages));
+        return Ok(planned(&candidate, &plan, &platform));
     }
     context.say(format!("if orca dies: {}", platform.when_orca_dies(plan.grant)));
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
@@ -121,17 +134,29 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return match canary.detach().await? {
             Rest::Ended(ending) => {
                 let note = after(&ending);
-                Ok(report(&candidate, &ending, stages, note))
+                Ok(report(&candidate, &ending, &plan, note))
             }
             Rest::GoesOn(stands) => {
-                let document = document(&candidate, stages);
+                let document = document(&candidate, &plan);
                 Ok(canary_detach::report(document, &stands, &plan))
             }
         };
     }
     let ending = canary.run().await?;
     let note = after(&ending);
-    Ok(report(&candidate, &ending, stages, note))
+    Ok(report(&candidate, &ending, &plan, note))
+}
+
+/// The stages of `track` instead of those in the file.
+pub(crate) fn follow_track(config: &mut Config, track: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = track else { return Ok(()) };
+    let (name, track) = tracks::named(&config.tracks, name).map_err(|text| {
+        Failure::new(Code::Track, Exit::Usage, text)
+            .hint(format!("--track with one of {}", tracks::names(&config.tracks)))
+            .hint(format!("or write tracks.{name}.stages in orca.yaml"))
+    })?;
+    config.canary.follow(name, track);
+    Ok(())
 }
 
 /// The candidate that was asked for, or the newest one.
@@ -156,30 +181,46 @@ pub(crate) fn candidate(
     Ok((found.release.clone(), found.commit.clone()))
 }
 
-fn stages(config: &CanaryConfig) -> Vec<StageDocument> {
-    config
-        .stages
-        .iter()
-        .map(|stage| StageDocument {
-            weight_bp: stage.weight.basis_points(),
-            bake_us: stage.bake.0,
-            max_hold_us: stage.max_hold.0,
-            decide_by: if stage.paired.is_some() { "paired" } else { "users" },
-        })
-        .collect()
+fn stages(plan: &RolloutPlan) -> Vec<StageDocument> {
+    let stage = |stage: &Stage| StageDocument {
+        weight_bp: stage.weight.basis_points(),
+        bake_us: stage.bake.0,
+        max_hold_us: stage.max_hold.0,
+        decide_by: match stage.decide_by {
+            DecideBy::Paired => "paired",
+            DecideBy::Users => "users",
+        },
+        on_fail: match stage.on_fail {
+            OnFail::Rollback => "rollback",
+            OnFail::Hold => "hold",
+        },
+    };
+    plan.stages.iter().map(stage).collect()
 }
 
-fn planned(
-    candidate: &Candidate,
-    (plan, platform): (&RolloutPlan, &Capabilities),
-    stages: Vec<StageDocument>,
-) -> Report {
-    let mut human = format!("would ship {} to {}\n\n", candidate.release, candidate.deployment);
+fn planned(candidate: &Candidate, plan: &RolloutPlan, platform: &Capabilities) -> Report {
+    let mut human = format!("would ship {} to {}\n", candidate.release, candidate.deployment);
+    if let Some(track) = &plan.track {
+        human.push_str(&format!("on the track {track}\n"));
+    }
+    human.push('\n');
     for (number, stage) in (1..).zip(&plan.stages) {
+        let failed = match stage.on_fail {
+            OnFail::Rollback => "users go back at once",
+            OnFail::Hold => "it holds for a person",
+        };
         human.push_str(&format!(
-            "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: {}\n",
+            "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: {}\n   \
+             a failure: {failed}\n",
             stage.weight, stage.bake, stage.max_hold, platform.abort_cost
         ));
+    }
+    let triggers = plan.triggers.sentences();
+    if !triggers.is_empty() {
+        human.push_str("\nat any time users go back by themselves when\n");
+    }
+    for trigger in &triggers {
+        human.push_str(&format!("- {trigger}\n"));
     }
     let when_orca_dies = platform.when_orca_dies(plan.grant);
     human.push_str(&format!(
@@ -190,13 +231,13 @@ fn planned(
         dry_run: true,
         reason: "dry run".to_owned(),
         when_orca_dies: Some(when_orca_dies),
-        ..document(candidate, stages)
+        ..document(candidate, plan)
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
 }
 
 /// A canary that goes on.
-fn document(candidate: &Candidate, stages: Vec<StageDocument>) -> CanaryDocument {
+fn document(candidate: &Candidate, plan: &RolloutPlan) -> CanaryDocument {
     CanaryDocument {
         dry_run: false,
         release: candidate.release.to_string(),
@@ -204,7 +245,9 @@ fn document(candidate: &Candidate, stages: Vec<StageDocument>) -> CanaryDocument
         deployment: candidate.deployment.to_string(),
         end: None,
         reason: String::new(),
-        stages,
+        track: plan.track.clone(),
+        triggers: plan.triggers.sentences(),
+        stages: stages(plan),
         when_orca_dies: None,
         note: None,
     }
@@ -240,7 +283,7 @@ pub(super) fn went_back(ending: &Ending) -> bool {
 fn report(
     candidate: &Candidate,
     ending: &Ending,
-    stages: Vec<StageDocument>,
+    plan: &RolloutPlan,
     note: Option<String>,
 ) -> Report {
     let exit = exit_of(ending.exit);
@@ -256,7 +299,7 @@ fn report(
         end: end.clone(),
         reason: ending.reason.clone(),
         note,
-        ..document(candidate, stages)
+        ..document(candidate, plan)
     };
     let report = Report::new(exit, "orca.canary/v1", &document, human)
         .output("end", end.unwrap_or_default());

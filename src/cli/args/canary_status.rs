@@ -13,6 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_canary, wire_fleet, wire_platform};
 use crate::ledger::environment::{EnvironmentState, Rollout};
+use crate::ledger::fold::Author;
 use crate::ledger::sentence::end_word;
 use crate::rollout::decision::Decision;
 use crate::rollout::plan::DecideBy;
@@ -55,6 +56,9 @@ pub(super) struct RolloutDocument {
     pub(super) complete: bool,
     /// Until when, why and by whom it is paused.
     pub(super) paused: Option<String>,
+    /// Stages that somebody let go on undecided: which, who and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) advanced: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -210,6 +214,7 @@ fn of_rollout(rollout: &Rollout, now: Timestamp) -> RolloutDocument {
         started_by: rollout.by.name.clone(),
         weight_bp: rollout.weight.basis_points(),
         complete: rollout.complete,
+        advanced: rollout.advanced.iter().map(advance_text).collect(),
         paused: paused.map(|pause| {
             format!("until {} by {}: {}", pause.until.rfc3339(), pause.by.name, pause.reason)
         }),
@@ -313,4 +318,8 @@ fn start_or_tag(ledger: &Known, known: Option<&EnvironmentState>) -> String {
     let start =
         |release: &ReleaseName| format!("orca canary start --rc {release} --deployment-url URL");
     open.map_or_else(|| "orca release tag --rc".to_owned(), |tagged| start(&tagged.release))
+}
+
+fn advance_text((stage, reason, by): &(u32, String, Author)) -> String {
+    format!("stage {stage} by {}: {reason}", by.name)
 }

@@ -18,6 +18,9 @@ pub(super) fn text(status: &StatusDocument) -> String {
         if let Some(paused) = &rollout.paused {
             screen.row("paused", paused);
         }
+        for advanced in &rollout.advanced {
+            screen.row("advanced", advanced);
+        }
         screen.row("started", &format!("{} by {}", rollout.started_at, rollout.started_by));
     }
     if let Some(stage) = status.stage.as_ref().filter(|_| !is_complete(status)) {

@@ -1,6 +1,7 @@
 //! The verbs: each has its own file with its arguments and what it does with them.
 
 pub(crate) mod canary;
+pub(crate) mod canary_advance;
 pub(crate) mod canary_again;
 mod canary_detach;
 pub(crate) mod canary_judge;
@@ -62,5 +63,6 @@ pub(crate) mod slo_check;
 pub(crate) mod slo_explain;
 pub(crate) mod slo_import;
 pub(crate) mod slo_judge;
+pub(crate) mod watch;
 pub(crate) mod why;
 pub(crate) mod slo_rules;

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::wire_trust::TaggedTrust;
 use crate::cli::{wire, wire_fleet, wire_platform};
-use crate::ledger::environment::EnvironmentState;
+use crate::ledger::environment::{EnvironmentState, Reached};
 use crate::ledger::fold::State;
 use crate::rollout::ports::PlatformState;
 use crate::verbs::book::Book;
@@ -50,6 +50,10 @@ struct Served {
     release: Option<String>,
     commit: Option<String>,
     since: String,
+    /// Since when and by whom it is stable: its watch ended quietly.
+    stable: Option<String>,
+    #[serde(skip)]
+    promoted: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -133,6 +137,11 @@ fn of_ledger(state: &State, known: &EnvironmentState, context: &Context) -> Stat
             release: base.release.as_ref().map(ToString::to_string),
             commit: base.commit.as_ref().map(ToString::to_string),
             since: base.by.at.rfc3339(),
+            stable: base.release.as_ref().and_then(|release| {
+                let (_, by) = known.stable.get(release)?;
+                Some(format!("since {}, watched by {}", by.at.rfc3339(), by.name))
+            }),
+            promoted: matches!(base.reached, Reached::Promoted { .. }),
         }),
         canary: known.rollout.as_ref().map(|rollout| Canary {
             rollout: rollout.started.rollout.to_string(),
@@ -231,6 +240,10 @@ fn human(status: &Status) -> String {
             base.since
         )),
         None => text.push_str("base:        nothing was released through orca yet\n"),
+    }
+    if let Some(base) = status.base.as_ref().filter(|base| base.promoted) {
+        let stable = base.stable.as_deref().unwrap_or("not yet: orca watch");
+        text.push_str(&format!("stable:      {stable}\n"));
     }
     if let Some(canary) = &status.canary {
         let state = if canary.complete { "complete, not promoted" } else { "running" };

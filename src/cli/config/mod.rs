@@ -5,4 +5,6 @@ pub(crate) mod exec;
 pub(crate) mod origin;
 pub(crate) mod raw;
 pub(crate) mod resolve;
+pub(crate) mod tracks;
+pub(crate) mod triggers;
 pub(crate) mod trust;

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 use super::blackout::RawBlackout;
 use super::exec::RawExec;
+use super::tracks::RawTrack;
+use super::triggers::RawTriggers;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
 use crate::gate::waiver::Role;
@@ -29,6 +31,10 @@ pub(crate) struct RawConfig {
     pub(crate) gates: RawGates,
     #[serde(default)]
     pub(crate) canary: RawCanary,
+    /// Ramps by name, for `canary start --track`. `standard`, `high-risk` and `hotfix` are built in
+    /// and can be written anew here.
+    #[serde(default)]
+    pub(crate) tracks: BTreeMap<String, RawTrack>,
     #[serde(default)]
     pub(crate) trust: RawTrust,
 }
@@ -214,6 +220,12 @@ pub(crate) struct RawCanary {
     /// Weight, bake time and failure action of each stage; 1 %, 5 %, 25 %, 100 % unless said.
     #[serde(default)]
     pub(crate) stages: Vec<RawStage>,
+    /// The track whose stages are used unless `--track` names another; instead of `stages`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) track: Option<Spanned<String>>,
+    /// What brings users back at once, in the middle of a stage.
+    #[serde(default)]
+    pub(crate) triggers: RawTriggers,
     /// The canary's p95 in percent of the base's, at most; 120 unless said.
     pub(crate) p95_ratio_max_pct: Option<u32>,
     /// How many more requests may fail on the canary than on the base; `1%` unless said.

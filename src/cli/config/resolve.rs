@@ -11,6 +11,8 @@ use super::raw::{
     RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawDecideBy, RawGate,
     RawHostedProject, RawOnFail, RawOnInterrupt, RawPlatform, RawPlatformKind, RawStage,
 };
+use super::tracks::{self, Track, Tracks};
+use super::triggers;
 use super::trust::{self, TrustConfig};
 use crate::base::ids::Environment;
 use crate::base::units::{BasisPoints, Micros, Rate, Weight};
@@ -20,6 +22,7 @@ use crate::db::hosted::{project, roles};
 use crate::db::shadow::fill::with_schema;
 use crate::gate::ruling::Mode;
 use crate::release::calendar::Blackout;
+use crate::rollout::triggers::Triggers;
 
 pub(crate) const FILE: &str = "orca.yaml";
 
@@ -35,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) db: DbGateConfig,
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
+    pub(crate) tracks: Tracks,
     pub(crate) trust: TrustConfig,
 }
 
@@ -95,6 +99,11 @@ pub(crate) struct LoadConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct CanaryConfig {
     pub(crate) stages: Vec<StageConfig>,
+    /// The track that the stages are of, where they are of one.
+    pub(crate) track: Option<String>,
+    pub(crate) triggers: Triggers,
+    /// What `canary.triggers` says itself, whatever the track.
+    pub(crate) own_triggers: Triggers,
     /// How long a weight lasts unless renewed.
     pub(crate) grant: Micros,
     /// How long a lease is held: users are on base by then, so whoever comes finds nobody exposed.
@@ -107,7 +116,16 @@ pub(crate) struct CanaryConfig {
     pub(crate) error_increase_max: BasisPoints,
 }
 
-#[derive(Debug, Clone, Copy)]
+impl CanaryConfig {
+    /// With the ramp of a track: what orca.yaml says of triggers comes before the track's.
+    pub(crate) fn follow(&mut self, name: &str, track: &Track) {
+        self.stages.clone_from(&track.stages);
+        self.track = Some(name.to_owned());
+        self.triggers = self.own_triggers.clone().or(&track.triggers);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StageConfig {
     pub(crate) weight: Weight,
     pub(crate) bake: Micros,
@@ -140,7 +158,7 @@ impl Source<'_> {
     }
 
     /// Reads a unit from a spanned text.
-    fn unit<T: FromStr<Err: std::fmt::Display>>(
+    pub(super) fn unit<T: FromStr<Err: std::fmt::Display>>(
         &self,
         text: &Spanned<String>,
     ) -> Result<T, InputError> {
@@ -210,6 +228,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
     };
     let given = |value: &Option<String>| given(value.as_ref(), source);
     let variable = |name| env.get(name).map(|value| Some(value.to_owned()));
+    let tracks = tracks::resolve(&raw.tracks, source)?;
     let signing_key = given(&raw.trust.signing_key)
         .overridden(("--signing-key", None), ("ORCA_SIGNING_KEY", variable("ORCA_SIGNING_KEY")));
     Ok(Config {
@@ -242,15 +261,24 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             profile: raw.gates.load.profile.unwrap_or_else(|| "baseline".to_owned()),
             target: raw.gates.load.target,
         },
-        canary: resolve_canary(&raw.canary, source)?,
+        canary: resolve_canary(&raw.canary, &tracks, source)?,
+        tracks,
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })
 }
 
-fn resolve_canary(raw: &RawCanary, source: &Source<'_>) -> Result<CanaryConfig, InputError> {
+fn resolve_canary(
+    raw: &RawCanary,
+    tracks: &Tracks,
+    source: &Source<'_>,
+) -> Result<CanaryConfig, InputError> {
     let grant = resolve_grant(raw.grant.as_ref(), source)?;
-    Ok(CanaryConfig {
-        stages: resolve_stages(&raw.stages, source)?,
+    let own = triggers::resolve(&raw.triggers, source)?;
+    let mut config = CanaryConfig {
+        stages: Vec::new(),
+        track: None,
+        triggers: own.clone(),
+        own_triggers: own,
         p95_ratio_max_pct: raw.p95_ratio_max_pct.unwrap_or(120),
         error_increase_max: source.unit_or(raw.error_increase_max.as_ref(), BasisPoints(100))?,
         grant,
@@ -258,7 +286,23 @@ fn resolve_canary(raw: &RawCanary, source: &Source<'_>) -> Result<CanaryConfig, 
         hold_on_interrupt: raw.on_interrupt == RawOnInterrupt::Hold,
         pause_for: source.unit_or(raw.pause.span.as_ref(), Micros::from_secs(3_600))?,
         pause_then: raw.pause.then,
-    })
+    };
+    match &raw.track {
+        None => config.stages = resolve_stages(&raw.stages, source)?,
+        Some(at) if !raw.stages.is_empty() => {
+            let text = "canary has both a track and stages";
+            let better = "move the stages under tracks, or leave out track";
+            return Err(source.error(at, text).suggest(better));
+        }
+        Some(at) => {
+            let known = tracks::named(tracks, &at.value);
+            let (name, track) = known.map_err(|text| {
+                source.error(at, text).suggest(format!("tracks are {}", tracks::names(tracks)))
+            })?;
+            config.follow(name, track);
+        }
+    }
+    Ok(config)
 }
 
 fn resolve_gate(raw: &RawGate, source: &Source<'_>) -> Result<GateConfig, InputError> {
@@ -301,7 +345,10 @@ fn resolve_grant(raw: Option<&Spanned<String>>, source: &Source<'_>) -> Result<M
 }
 
 /// The stages as written, or 1 %, 5 %, 25 %, 100 % with 15 minutes to an hour of bake time.
-fn resolve_stages(raw: &[RawStage], source: &Source<'_>) -> Result<Vec<StageConfig>, InputError> {
+pub(super) fn resolve_stages(
+    raw: &[RawStage],
+    source: &Source<'_>,
+) -> Result<Vec<StageConfig>, InputError> {
     if raw.is_empty() {
         return Ok(default_stages());
     }

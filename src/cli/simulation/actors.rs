@@ -16,6 +16,7 @@ use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::verbs::book::Book;
 use crate::verbs::canary::abort::Abort;
+use crate::verbs::canary::advance;
 use crate::verbs::canary::again::{self, AgainError};
 use crate::verbs::canary::judging::Judging;
 use crate::verbs::canary::start::{Canary, Candidate};
@@ -38,6 +39,7 @@ pub(super) fn judging() -> Judging {
         },
         looks: None,
         paired: None,
+        ask: None,
     }
 }
 
@@ -216,6 +218,26 @@ pub(super) async fn abort(orca: &Orca) -> Option<Exit> {
         }
     };
     process(orca, Verb::Abort, runs).await
+}
+
+/// Lets the stage at hand go on, where it holds undecided.
+pub(super) async fn advance(orca: &Orca) {
+    let advances = async {
+        let ship = orca.fleet().ship;
+        let state = ship.book.synced().await.ok()?;
+        let running = state.environment(&ship.environment)?.rollout.clone()?;
+        let said = match advance::advance(&ship, &running, "we know this service").await {
+            Ok((stage, _)) => format!("stage {stage} may go on"),
+            Err(error) => format!("not advanced: {error}"),
+        };
+        orca.lock().tell(&orca.name, &said);
+        Some(())
+    };
+    tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => {}
+        _ = advances => {}
+    }
 }
 
 /// Judges preflight and load again, as a CI job does.

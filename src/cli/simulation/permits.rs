@@ -155,19 +155,20 @@ impl World {
         if stage == 0 {
             return;
         }
-        self.stage_passed(orca, chain, (stage, terms.canary.as_str()));
+        let advanced = self.stage_passed(orca, chain, (stage, terms.canary.as_str()));
         let (requests, errors) = self.users.since_raise();
         let failing = self.users.canary_fails_bp >= 2_000
             && self.users.base_fails_bp == 0
             && errors * 5 >= requests;
-        if requests == 0 || failing {
+        if (requests == 0 && !advanced) || failing {
             let rule = format!("raised after a stage in which {errors} of {requests} failed");
             self.audit.breaks(&orca.name, &rule);
         }
     }
 
-    /// The newest ruling of stage number `stage` in this rollout opens.
-    fn stage_passed(&mut self, orca: &Orca, chain: &Chain, (stage, canary): (usize, &str)) {
+    /// The newest ruling of stage number `stage` in this rollout opens, or somebody let it go on
+    /// undecided; whether it was that.
+    fn stage_passed(&mut self, orca: &Orca, chain: &Chain, (stage, canary): (usize, &str)) -> bool {
         let commit = commit_of(canary).map(String::from).unwrap_or_default();
         let gate = format!("stage-{stage}");
         let rulings = || {
@@ -180,7 +181,12 @@ impl World {
                 .filter(|ruling| text(&ruling["subject"]["commit"]) == commit)
         };
         let verdict = rulings().find(|ruling| ruling["gate"] == gate).map(|r| text(&r["verdict"]));
-        let passed = matches!(verdict, Some("pass" | "waived"));
+        let advanced = chain
+            .iter()
+            .take_while(|entry| kind(entry) != "rollout_started")
+            .any(|entry| kind(entry) == "advanced" && says(entry)["stage"] == stage);
+        let waived = advanced && verdict == Some("inconclusive");
+        let passed = waived || matches!(verdict, Some("pass" | "waived"));
         let failed = rulings().any(|ruling| {
             ruling["verdict"] == "fail" && !text(&ruling["headline"]).starts_with("both versions")
         });
@@ -192,6 +198,7 @@ impl World {
         if failed {
             self.audit.breaks(&orca.name, "raised after a stage had failed");
         }
+        waived
     }
 
     /// Somebody calls for less traffic. The commit that the intent condemns comes back.

@@ -16,6 +16,7 @@ use crate::base::units::{Micros, Weight};
 use crate::cli::exit::Exit;
 use crate::ledger::entry::{Body, Promoted, RcTagged};
 use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
+use crate::rollout::triggers::Triggers;
 
 /// What came of a schedule.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ fn plan(dice: &Dice) -> RolloutPlan {
         grant: Micros::from_secs(60),
         renewal: Micros::from_secs(15),
         on_interrupt: if hold { OnInterrupt::Hold } else { OnInterrupt::Abort },
+        track: None,
+        triggers: Triggers::default(),
         every: None,
     }
 }
@@ -171,13 +174,14 @@ async fn begin(world: &Shared) {
 /// A person or a process that comes in later, by its chance in a thousand.
 type Guest = (&'static str, u64, &'static str);
 
-const GUESTS: [Guest; 9] = [
+const GUESTS: [Guest; 10] = [
     ("bob", 220, "bob rolls back"),
     ("amy", 90, "amy rolls back too"),
     ("eve", 80, "eve aborts the canary"),
     ("joe", 60, "joe resumes the canary"),
     ("kim", 120, "kim starts a canary"),
     ("max", 60, "max promotes"),
+    ("hal", 100, "hal lets the stage go on undecided"),
     ("dora", 80, "dora changes the traffic by hand"),
     ("ci", 80, "preflight and load are judged again, and fail"),
     ("term", 120, "ana's process gets SIGTERM"),
@@ -256,6 +260,7 @@ async fn visit(name: &'static str, world: &Shared, ana: &Orca) {
             let book = with_book.then(|| orca.book());
             actors::rollback(&orca, book).await;
         }
+        "hal" => actors::advance(&process(world, name)).await,
         "eve" => drop(actors::abort(&process(world, name)).await),
         "joe" => {
             let orca = process(world, name);

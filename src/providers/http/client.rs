@@ -108,6 +108,9 @@ impl HttpClient {
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
+        for (name, value) in &call.named_headers {
+            request = request.header(name, value);
+        }
         if let Some(json) = &call.json {
             request = request.header("content-type", "application/json").body(json.clone());
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::clear::{Granted, Proof};
+use super::foreign::Ours;
 use super::refusals::{refusal_of, refusal_of_book};
 use super::start::{Candidate, Started};
-use super::watch::{Ours, Watch};
+use super::watch::Watch;
 use crate::base::clock::{self, Timestamp};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::OrcaId;
@@ -345,13 +346,13 @@ impl Acts<'_> {
 
     /// What the world does by itself meanwhile.
     pub(crate) async fn watch(&mut self, state: &State) -> Vec<Event> {
+        let mut events = self.asked(state).await;
         let at = Ours {
             canary: &self.candidate.deployment,
             base: &self.started.base,
             epoch: self.held.epoch,
             granted: self.fleet.platform.capabilities().holds_grant,
         };
-        let mut events = self.asked(state).await;
         events.extend(self.watch.look(self.fleet, state, self.plan, at).await);
         self.write_beginning().await;
         events

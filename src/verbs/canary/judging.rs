@@ -11,7 +11,7 @@ use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::slo::samples_needed::{clean_samples_needed, time_needed, weight_needed};
 use crate::slo::statistics::spending::confidence_at;
-use crate::verbs::ports::PairedLoad;
+use crate::verbs::ports::{Ask, PairedLoad};
 
 /// By what stages are judged.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub(crate) struct Judging {
     pub(crate) looks: Option<u32>,
     /// Absent where paired load cannot be sent.
     pub(crate) paired: Option<Arc<dyn PairedLoad>>,
+    /// Absent where a version cannot be asked by itself.
+    pub(crate) ask: Option<Arc<dyn Ask>>,
 }
 
 impl Judging {
@@ -48,6 +50,8 @@ impl Judging {
             comparison: self.comparison.clone(),
             weight: at.weight,
             decides,
+            error_trigger_ppm: plan.triggers.error_rate.map(|limit| limit.0.saturating_mul(100)),
+            p95_trigger_pct: plan.triggers.p95_ratio_pct,
         }
     }
 
@@ -139,6 +143,8 @@ mod tests {
             grant: Micros::from_secs(60),
             renewal: Micros::from_secs(15),
             on_interrupt: OnInterrupt::Abort,
+            track: None,
+            triggers: crate::rollout::triggers::Triggers::default(),
             every: None,
         }
     }
@@ -153,6 +159,7 @@ mod tests {
             comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
             looks: None,
             paired: None,
+            ask: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! room does it: ledger first, then the platform, then the ledger again.
 
 pub(crate) mod abort;
+pub(crate) mod advance;
 pub(crate) mod acts;
 pub(crate) mod again;
 mod asked;
@@ -9,6 +10,8 @@ mod began;
 pub(crate) mod clear;
 pub(crate) mod drive;
 mod end;
+mod foreign;
+pub(crate) mod health;
 pub(crate) mod judging;
 pub(crate) mod once;
 pub(crate) mod pause;

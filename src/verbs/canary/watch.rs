@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::foreign::{Ours, changed};
+use super::health::{Asked, Health};
 use super::judging::Judging;
 use crate::base::clock;
-use crate::base::ids::{DeploymentId, OrcaId};
-use crate::base::units::{Micros, Rate, Weight};
+use crate::base::ids::OrcaId;
+use crate::base::units::{Micros, Rate};
 use crate::gate::check::ErasedCheck;
 use crate::gate::engine::GateCheck;
 use crate::gate::phase::Phase;
@@ -18,10 +20,11 @@ use crate::gate::verdict::{Cause, Verdict};
 use crate::ledger::entry::StageDecided;
 use crate::rollout::arms;
 use crate::rollout::decision::StageJudgement;
-use crate::rollout::machine::{At, Event, Found, StageNext, State};
+use crate::rollout::machine::{At, Event, StageNext, State};
 use crate::rollout::plan::{DecideBy, RolloutPlan};
-use crate::rollout::ports::{Measures, PlatformError, PlatformState, Samples};
+use crate::rollout::ports::{Arm, Measures, PlatformError, Samples};
 use crate::rollout::probes::{Counted, ProbesCheck};
+use crate::rollout::recent::Recent;
 use crate::rollout::samples::{Source, StageSeen};
 use crate::rollout::snapshot;
 use crate::rollout::tally::Tally;
@@ -65,6 +68,9 @@ pub(crate) struct Watch {
     written: Option<usize>,
     looked: Option<Instant>,
     said: Option<Instant>,
+    health: Health,
+    /// What was counted within the last minute.
+    recent: Recent,
 }
 
 impl Watch {
@@ -78,6 +84,8 @@ impl Watch {
             written: None,
             looked: None,
             said: None,
+            health: Health::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -96,6 +104,7 @@ impl Watch {
     pub(crate) async fn begin_stage(&mut self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) {
         self.began = None;
         self.users = None;
+        self.recent.clear();
         let first = self.written != Some(stage);
         self.unwritten = first.then_some((stage, None));
         let snapshot = if fleet.platform.capabilities().measures >= Measures::Users {
@@ -167,6 +176,7 @@ impl Watch {
         let users: Arc<dyn ErasedCheck> = Arc::new(UsersCheck {
             platform: Arc::clone(&fleet.platform),
             began: began.clone(),
+            recent: self.recent.began().cloned(),
             policy: judging.policy(plan, stage, Source::Users),
         });
         let counted = if fleet.platform.capabilities().measures == Measures::UsersAndProbes {
@@ -180,6 +190,10 @@ impl Watch {
         let max_age = max_age(plan, stage);
         let mut gate = gates::gate(Phase::Canary, (&name, Mode::Enforce), max_age, vec![users]);
         gate.gate.checks.push(GateCheck { check: probes, required: paired, max_age_us: max_age.0 });
+        if plan.triggers.asks() && self.judging.ask.is_some() {
+            let check: Arc<dyn ErasedCheck> = Arc::new(self.health.check(&plan.triggers));
+            gate.gate.checks.push(GateCheck { check, required: true, max_age_us: max_age.0 });
+        }
         gate
     }
 
@@ -191,13 +205,17 @@ impl Watch {
             .filter(|verdict| *verdict != Verdict::NotApplicable);
         // A Fail of either wins, and is what people must read.
         let failed = record.checks.iter().find(|c| c.counted == Verdict::Fail);
+        // A version that is not well is a breach for users, whatever they got so far.
+        let health = of("canary.health").map(|c| c.counted).filter(|v| *v == Verdict::Fail);
         let both = record
             .checks
             .iter()
             .find(|c| c.judgement.headline.starts_with("both versions breach"))
             .map(|c| c.judgement.headline.clone());
         StageJudgement {
-            users: of("canary.users").map_or(Verdict::Inconclusive, |c| c.counted),
+            users: health
+                .or_else(|| of("canary.users").map(|c| c.counted))
+                .unwrap_or(Verdict::Inconclusive),
             probes,
             cause: record.cause,
             headline: failed.map_or(&record.headline, |c| &c.judgement.headline).clone(),
@@ -224,7 +242,7 @@ impl Watch {
         next: StageNext,
         judged: &StageJudgement,
     ) -> StageDecided {
-        let users = self.users_now(fleet).await;
+        let users = self.users_now(fleet, plan).await;
         let arm = |pick: fn(&StageSeen) -> &crate::rollout::samples::ArmSeen| {
             users.as_ref().map(pick).map_or((0, 0), |arm| (arm.requests, arm.errors))
         };
@@ -245,10 +263,14 @@ impl Watch {
     }
 
     /// Users since the stage began.
-    async fn users_now(&mut self, fleet: &Fleet) -> Option<StageSeen> {
+    async fn users_now(&mut self, fleet: &Fleet, plan: &RolloutPlan) -> Option<StageSeen> {
         let snapshot = self.began.as_ref()?.snapshot.as_ref()?;
         if let Ok(now) = fleet.platform.samples().await {
-            self.users = Some(StageSeen::between(snapshot, &now, Source::Users));
+            if plan.triggers.looks_at_recent() {
+                self.recent.note(&now);
+            }
+            let seen = StageSeen::between(snapshot, &now, Source::Users);
+            self.users = Some(seen.with_recent(self.recent.began(), &now, Source::Users));
         }
         self.users.clone()
     }
@@ -269,15 +291,21 @@ impl Watch {
         if !self.measures(state.stage) && matches!(state.at, At::Baking { .. }) {
             self.begin_stage(fleet, state.stage, plan).await;
         }
+        // Asked first: a platform that does not answer must not hide a version that is down.
+        let unwell = self.unwell(fleet, state, plan).await;
         match fleet.platform.look().await {
             Ok(seen) => {
                 if let Some(event) = changed(&seen, plan, state, ours) {
                     return vec![event];
                 }
             }
-            Err(error) => return self.uncertain(&error),
+            Err(error) if unwell.is_none() => return self.uncertain(&error),
+            Err(_) => {}
         }
-        let Some((seen, source)) = self.live(fleet).await else { return Vec::new() };
+        if let Some(event) = unwell {
+            return vec![event];
+        }
+        let Some((seen, source)) = self.live(fleet, plan).await else { return Vec::new() };
         // A breach that is known already is not told again: it would only prolong the hold.
         if state.breached {
             return Vec::new();
@@ -289,13 +317,24 @@ impl Watch {
         breach.into_iter().filter(|event| !(holding && shared(event))).collect()
     }
 
+    /// Whether the new version answers by itself, where the plan asks for that.
+    async fn unwell(&mut self, fleet: &Fleet, state: &State, plan: &RolloutPlan) -> Option<Event> {
+        let ask = self.judging.ask.as_deref().filter(|_| !state.breached)?;
+        let platform = &*fleet.platform;
+        let asked = Asked { platform, ask, arm: Arm::Canary, other: Some(Arm::Base) };
+        let event = self.health.look(asked, &plan.triggers).await?;
+        let is_shared = matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
+        let holding = matches!(state.at, At::Holding { .. });
+        (!(holding && is_shared)).then_some(event)
+    }
+
     /// Users while the stage bakes; where nobody counts them, what paired load gets.
-    async fn live(&mut self, fleet: &Fleet) -> Option<(StageSeen, Source)> {
+    async fn live(&mut self, fleet: &Fleet, plan: &RolloutPlan) -> Option<(StageSeen, Source)> {
         let began = self.began.as_ref()?;
         if began.snapshot.is_none() {
             return Some((began.paired.as_ref()?.tally.seen(), Source::Probes));
         }
-        Some((self.users_now(fleet).await?, Source::Users))
+        Some((self.users_now(fleet, plan).await?, Source::Users))
     }
 
     fn breach(
@@ -345,47 +384,6 @@ fn verdict_of(judged: &StageJudgement, next: StageNext) -> Verdict {
         StageNext::Raise | StageNext::Done => Verdict::Pass,
         StageNext::Hold | StageNext::Abort => Verdict::Inconclusive,
     }
-}
-
-/// What this canary believes to be its own.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ours<'a> {
-    pub(crate) canary: &'a DeploymentId,
-    pub(crate) base: &'a DeploymentId,
-    pub(crate) epoch: u64,
-    /// Whether the platform goes back by itself.
-    pub(crate) granted: bool,
-}
-
-/// What somebody or something else did to the traffic.
-fn changed(
-    seen: &PlatformState,
-    plan: &RolloutPlan,
-    state: &State,
-    ours: Ours<'_>,
-) -> Option<Event> {
-    let staged = seen.canary.as_ref().is_some_and(|known| known.deployment == *ours.canary);
-    if seen.epoch > ours.epoch {
-        let who = seen.lowered_by.as_deref().unwrap_or("somebody");
-        return Some(Event::Preempted { by: format!("{who} (epoch {})", seen.epoch) });
-    }
-    let found = match (staged, seen.weight) {
-        (true, _) if seen.base != *ours.base => Found::Split,
-        (true, Weight::ZERO) if ours.granted => return Some(Event::GrantLost),
-        (false, _) if seen.base == *ours.canary => Found::Canary,
-        (_, Weight::ZERO) => Found::Base,
-        (false, _) => Found::Split,
-        (true, weight) => {
-            // While a stage is measured it has its own weight, and none of those before.
-            let first = if matches!(state.at, At::Baking { .. }) { state.stage } else { 0 };
-            let known = plan.stages[first..=state.stage].iter().any(|s| s.weight == weight);
-            if known {
-                return None;
-            }
-            Found::Split
-        }
-    };
-    Some(Event::ForeignChange { who: "somebody".to_owned(), found })
 }
 
 /// User requests a second over the last second.
