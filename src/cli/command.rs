@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, db, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
-    promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
+    canary, completions, db, demo, deploy, evidence, explain, freeze, init, ledger, load, man,
+    preflight, promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Load(Box<load::Args>),
     /// Shift real traffic to a new version, stage by stage
     Canary(canary::Args),
+    /// Build a version next to the one that serves, judge it, and send everybody to it
+    Deploy(deploy::Args),
     /// Make a version whose canary is complete the base
     Promote(promote::Args),
     /// Bring users back to the version before, now
@@ -92,6 +94,7 @@ impl Command {
             Self::Preflight(_) => "preflight",
             Self::Load(_) => "load",
             Self::Canary(_) => "canary",
+            Self::Deploy(_) => "deploy",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
             Self::Evidence(_) => "evidence",
@@ -123,6 +126,7 @@ impl Command {
             | Self::Freeze(_)
             | Self::Unfreeze(_)
             | Self::Canary(_)
+            | Self::Deploy(_)
             | Self::Promote(_)
             | Self::Rollback(_)
             | Self::Ledger(_)
@@ -147,6 +151,7 @@ impl Command {
             Self::Preflight(args) => preflight::run(&args, context).await,
             Self::Load(args) => load::run(&args, context).await,
             Self::Canary(args) => canary::run(&args, context).await,
+            Self::Deploy(args) => deploy::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,

@@ -2,7 +2,9 @@
 
 pub(crate) mod arms;
 mod carried;
+pub(crate) mod criteria;
 pub(crate) mod decision;
+pub(crate) mod deployer;
 pub(crate) mod identity;
 #[cfg(test)]
 mod little_traffic;

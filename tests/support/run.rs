@@ -51,7 +51,7 @@ impl Run {
 
 /// Runs a load until this machine kept up with its schedule: one that did not decides nothing, so
 /// it runs again, as a person would do it, but not for ever.
-pub(crate) fn keeping_up(load: impl Fn() -> Run) -> Run {
+pub(crate) fn keeping_up(mut load: impl FnMut() -> Run) -> Run {
     let too_slow = |run: &Run| run.code == Some(3) && run.stdout.contains("could not keep up");
     let mut run = load();
     for _again in 0..9 {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::blackout::RawBlackout;
+use super::deploy::RawDeploy;
 use super::exec::RawExec;
 use crate::base::yaml::Spanned;
 use crate::gate::ruling::Mode;
@@ -29,6 +30,8 @@ pub(crate) struct RawConfig {
     pub(crate) gates: RawGates,
     #[serde(default)]
     pub(crate) canary: RawCanary,
+    #[serde(default)]
+    pub(crate) deploy: RawDeploy,
     #[serde(default)]
     pub(crate) trust: RawTrust,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::blackout;
+use super::deploy::{self, DeployConfig};
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
@@ -34,6 +35,7 @@ pub(crate) struct Config {
     pub(crate) db: DbGateConfig,
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
+    pub(crate) deploy: DeployConfig,
     pub(crate) trust: TrustConfig,
 }
 
@@ -238,6 +240,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             target: raw.gates.load.target,
         },
         canary: resolve_canary(&raw.canary, source)?,
+        deploy: deploy::resolve(&raw.deploy, source)?,
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })
 }
@@ -392,6 +395,8 @@ mod tests {
             ),
             ("version: 1\nplatform:\n  exec: {comand: [a]}\n", 3, "unknown field"),
             ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
+            ("version: 1\ndeploy: {p95: 61s}\n", 2, "is not between 1 ms and 1 m"),
+            ("version: 1\ndeploy: {health: api}\n", 2, "is not a path"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {
             let error = read(text).unwrap_err();

@@ -26,7 +26,7 @@ pub(crate) struct Call {
     pub(crate) url: String,
     pub(crate) bearer: Option<Secret>,
     /// Further headers; their values are not shown in errors.
-    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// A JSON body.
     pub(crate) json: Option<Vec<u8>>,
     /// Over all tries, from connect to the last byte.
