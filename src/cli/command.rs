@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, db, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
-    promote, release, release_tag, rollback, router, sample_service, schema, slo, watch, why,
+    canary, completions, db, demo, deploy, evidence, explain, freeze, init, ledger, load, man,
+    preflight, promote, release, release_tag, rollback, router, sample_service, schema, slo, watch,
+    why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Load(Box<load::Args>),
     /// Shift real traffic to a new version, stage by stage
     Canary(canary::Args),
+    /// Build a version next to the one that serves, judge it, and send everybody to it
+    Deploy(deploy::Args),
     /// Make a version whose canary is complete the base
     Promote(promote::Args),
     /// Bring users back to the version before, now
@@ -94,6 +97,7 @@ impl Command {
             Self::Preflight(_) => "preflight",
             Self::Load(_) => "load",
             Self::Canary(_) => "canary",
+            Self::Deploy(_) => "deploy",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
             Self::Watch(_) => "watch",
@@ -126,6 +130,7 @@ impl Command {
             | Self::Freeze(_)
             | Self::Unfreeze(_)
             | Self::Canary(_)
+            | Self::Deploy(_)
             | Self::Promote(_)
             | Self::Rollback(_)
             | Self::Watch(_)
@@ -151,6 +156,7 @@ impl Command {
             Self::Preflight(args) => preflight::run(&args, context).await,
             Self::Load(args) => load::run(&args, context).await,
             Self::Canary(args) => canary::run(&args, context).await,
+            Self::Deploy(args) => deploy::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Watch(args) => watch::run(&args, context).await,

@@ -139,6 +139,20 @@ codes! {
     VercelBusy => "ORCA-1812",
     /// A deployment that cannot be released.
     VercelDeployment => "ORCA-1813",
+    /// A standby that could not be built.
+    BuildFailed => "ORCA-1880",
+    /// A build that takes too long.
+    BuildTooLong => "ORCA-1881",
+    /// A standby that somebody took away.
+    BuildGone => "ORCA-1882",
+    /// A build whose begin is in doubt.
+    BuildUncertain => "ORCA-1883",
+    /// Nothing that orca could ask to build.
+    CannotBuild => "ORCA-1884",
+    /// A standby that is not good enough.
+    StandbyClosed => "ORCA-1885",
+    /// A deployment that serves and was never judged.
+    ServesUnjudged => "ORCA-1886",
     /// No source of measurements, or an environment that does not exist.
     SloSource => "ORCA-1740",
     /// A source of measurements that cannot be asked.
@@ -221,6 +235,7 @@ checks! {
     "release.identity",
     "release.trust",
     "rollback.ready",
+    "deploy.criteria",
     "canary.users",
     "db.history",
     "db.lint",

@@ -62,13 +62,11 @@ impl From<PlatformError> for Failure {
                     .hint("make a token for the team and export VERCEL_TOKEN")
                     .hint("see that VERCEL_ORG_ID and VERCEL_PROJECT_ID name team and project")
             }
-            PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => Self::new(
-                Code::VercelPlan,
-                Exit::Closed,
-                text,
-            )
-            .hint("ship blue/green by hand: orca load --rc RC --target URL, then vercel promote")
-            .hint("or by the percentage of a flag, with both behaviours in one deployment"),
+            PlatformError::Refused { refused: Refused::NotInPlan(_), .. } => {
+                Self::new(Code::VercelPlan, Exit::Closed, text)
+                    .hint("ship blue/green, which works on every plan: orca deploy blue-green")
+                    .hint("or by the percentage of a flag, with both behaviours in one deployment")
+            }
             PlatformError::Refused { refused: Refused::Busy(_), .. } => {
                 Self::new(Code::VercelBusy, Exit::Closed, text)
                     .hint("let it end, or bring everybody back: orca canary abort")
@@ -77,6 +75,10 @@ impl From<PlatformError> for Failure {
                 Self::new(Code::VercelDeployment, Exit::Closed, text).hint(
                     "make one without users from the candidate: vercel deploy --prod --skip-domain",
                 )
+            }
+            PlatformError::Refused { refused: Refused::CannotBuild(_), .. } => {
+                Self::new(Code::CannotBuild, Exit::Unavailable, text)
+                    .hint("deploy it your way, then orca canary start --deployment-url URL")
             }
             PlatformError::Refused { .. } => {
                 Self::new(Code::PlatformRefused, Exit::Closed, text).hint("orca release status")

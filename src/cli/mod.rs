@@ -10,6 +10,7 @@ pub(crate) mod exit;
 pub(crate) mod explain;
 pub(crate) mod failure;
 pub(crate) mod failures;
+mod failures_deploy;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
 pub(crate) mod render;
@@ -29,5 +30,6 @@ pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
 pub(crate) mod wire_platform;
 pub(crate) mod wire_slo;
+pub(crate) mod wire_standby;
 pub(crate) mod wire_supabase;
 pub(crate) mod wire_trust;

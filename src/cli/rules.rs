@@ -13,6 +13,7 @@ use crate::load::slo_check::LoadCheck;
 use crate::release::calendar::CalendarCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::release::trust_change::TrustCheck;
+use crate::rollout::criteria::CriteriaCheck;
 use crate::rollout::health::HealthCheck;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Rules {
         .with::<CalendarCheck>()
         .with::<IdentityCheck>()
         .with::<ReadyCheck>()
+        .with::<CriteriaCheck>()
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
         .with::<HealthCheck>()

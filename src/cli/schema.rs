@@ -25,6 +25,7 @@ documents! {
     "orca.canary.pause/v1" => super::args::canary_pause::PauseDocument,
     "orca.canary.tick/v1" => super::args::canary_tick::TickDocument,
     "orca.canary-end/v1" => super::args::canary_again::CanaryEnd,
+    "orca.deploy/v1" => super::args::deploy_blue_green::BlueGreenDocument,
     "orca.promote/v1" => super::args::promote::PromoteDocument,
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,
     "orca.watch/v1" => super::args::watch::WatchDocument,

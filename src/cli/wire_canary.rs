@@ -136,8 +136,8 @@ impl Ask for DoorAsk {
     async fn get(&self, door: &Door, path: &str) -> Result<u16, String> {
         let mut call = Call::get(format!("{}{path}", door.url.trim_end_matches('/')));
         call.timeout = limits::HEALTH_ASK;
-        call.named_headers = door.headers.clone();
-        call.headers = vec![("x-orca-probe", "health".to_owned())];
+        call.headers = door.headers.clone();
+        call.headers.push(("x-orca-probe".to_owned(), "health".to_owned()));
         // It must be asked however often it did not answer: that is what is asked for.
         call.urgent = true;
         let answer = self.http.send(&call).await.map_err(|error| error.to_string())?;

@@ -82,6 +82,18 @@ pub(crate) fn load(context: &Context, config: &Config, target: &str) -> Result<P
     Ok(gate(Phase::Load, ("load", mode), max_age, checks))
 }
 
+/// Every gate that must have passed before anything is deployed.
+pub(crate) async fn before_deploy(
+    context: &Context,
+    config: &Config,
+    repository: &SharedRepository,
+) -> Result<Vec<PhaseGate>, Failure> {
+    let mut gates = preflight(repository, config).await?;
+    gates.extend(budget(context, config)?);
+    gates.extend(wire_db_gate::gate(context, config, repository, &Asked::default()).await?);
+    Ok(gates)
+}
+
 /// Every gate that must have passed before the first raise.
 pub(crate) async fn configured(
     context: &Context,
@@ -89,9 +101,7 @@ pub(crate) async fn configured(
     repository: &SharedRepository,
     target: &str,
 ) -> Result<Vec<PhaseGate>, Failure> {
-    let mut gates = preflight(repository, config).await?;
-    gates.extend(budget(context, config)?);
-    gates.extend(wire_db_gate::gate(context, config, repository, &Asked::default()).await?);
+    let mut gates = before_deploy(context, config, repository).await?;
     let target = config.load.target.as_deref().unwrap_or(target);
     gates.push(load(context, config, target)?);
     Ok(gates)

@@ -10,6 +10,7 @@ mod http2;
 mod lane;
 pub(crate) mod machine;
 pub(crate) mod merge;
+pub(crate) mod once;
 pub(crate) mod outlook;
 pub(crate) mod paired;
 pub(crate) mod plan;

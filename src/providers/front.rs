@@ -62,7 +62,9 @@ impl FrontDoor {
     async fn probe(&self, key: String) -> ProbeAnswer {
         let mut call = Call::get(format!("{}/version", self.url));
         call.timeout = limits::ADMIN_CALL;
-        call.headers = vec![("x-user-id", key.clone()), ("x-orca-probe", "read-back".to_owned())];
+        call.headers = [("x-user-id", key.as_str()), ("x-orca-probe", "read-back")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec();
         let Ok(answer) = self.http.send(&call).await else {
             return ProbeAnswer { key, arm: None, commit: None };
         };

@@ -3,7 +3,9 @@
 pub(crate) mod advance;
 pub(crate) mod arms;
 mod carried;
+pub(crate) mod criteria;
 pub(crate) mod decision;
+pub(crate) mod deployer;
 pub(crate) mod health;
 pub(crate) mod identity;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::deployer::Deployer;
 use crate::base::call_made::CallMade;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
@@ -87,6 +88,11 @@ pub(crate) trait Platform: Send + Sync {
     /// The calls made to the platform's own interface so far, where it keeps a record.
     fn calls(&self) -> Vec<CallMade> {
         Vec::new()
+    }
+
+    /// How it builds deployments, where it does.
+    fn deployer(&self) -> Option<&dyn Deployer> {
+        None
     }
 }
 
@@ -358,6 +364,8 @@ pub(crate) enum Refused {
     Busy(String),
     #[error("{0}")]
     WrongDeployment(String),
+    #[error("{0}")]
+    CannotBuild(String),
 }
 
 #[cfg(test)]

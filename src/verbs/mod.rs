@@ -1,5 +1,6 @@
 //! One use case a file: ports in, events out.
 
+pub(crate) mod blue_green;
 pub(crate) mod book;
 pub(crate) mod book_journal;
 pub(crate) mod canary;
@@ -12,6 +13,7 @@ pub(crate) mod init;
 pub(crate) mod ledger_book;
 pub(crate) mod ports;
 pub(crate) mod promote;
+mod promoting;
 pub(crate) mod read_back;
 pub(crate) mod rollback;
 pub(crate) mod settle;

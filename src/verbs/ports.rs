@@ -4,8 +4,10 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::units::{Micros, Rate};
+use crate::rollout::criteria::{Asked, Smoke};
 use crate::rollout::ports::{Door, Platform};
 use crate::rollout::tally::Tally;
+use crate::verbs::ship::PhaseGate;
 
 /// Sends the same load to both versions at once: equal arrival schedules, tagged as probes, safe
 /// endpoints only.
@@ -30,4 +32,17 @@ pub(crate) trait PairedLoad: Send + Sync {
 pub(crate) trait Ask: Send + Sync {
     /// The status of one GET of `path`, within a second; the error is why there was no answer.
     async fn get(&self, door: &Door, path: &str) -> Result<u16, String>;
+}
+
+/// Asks a version that has no users yet, at its own address.
+#[async_trait]
+pub(crate) trait Standby: Send + Sync {
+    /// One request of the health endpoint.
+    async fn health(&self, door: &Door) -> Asked;
+
+    /// Every safe endpoint of the manifest, once each.
+    async fn smoke(&self, door: &Door) -> Vec<Smoke>;
+
+    /// The load gate, aimed at it: safe endpoints only, because production's data is behind it.
+    fn load(&self, door: &Door) -> Result<PhaseGate, String>;
 }

@@ -3,8 +3,9 @@
 //! and never a wrong version.
 
 use super::book::{BookError, Held};
-use super::canary::clear::{Granted, Proof};
+use super::canary::clear::Proof;
 use super::canary::start::Candidate;
+use super::promoting::Promoting;
 use super::read_back::{self, ReadBack};
 use super::ship::{Fleet, PhaseGate};
 use super::tag_rc::{SharedRepository, on_repository};
@@ -13,11 +14,11 @@ use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::RulingRecord;
-use crate::ledger::entry::{Body, Outcome, Promoted, TrafficProof};
+use crate::ledger::entry::{Body, TrafficProof};
 use crate::ledger::fold::State;
 use crate::release::ports::{Pushed, RepositoryError};
 use crate::rollout::machine::Denied;
-use crate::rollout::ports::{Arm, PlatformError, PlatformState, PromoteOrder, PromoteTerms};
+use crate::rollout::ports::{Arm, PlatformError, PlatformState};
 
 /// What is to be promoted.
 pub(crate) struct Promotion<'a> {
@@ -93,6 +94,10 @@ impl Promotion<'_> {
         Ok(Done { seen: read, tagged, moved })
     }
 
+    fn promoting(&self) -> Promoting<'_> {
+        Promoting { fleet: self.fleet, candidate: &self.candidate, release: &self.tag }
+    }
+
     async fn move_traffic(&self, state: &State) -> Result<(), PromoteError> {
         let ship = &self.fleet.ship;
         let complete = state
@@ -133,7 +138,7 @@ impl Promotion<'_> {
             phase: Phase::Promote,
         };
         let granted = proof.ask().await.map_err(PromoteError::Denied)?;
-        self.promote_cleared(granted, held, base_commit).await
+        self.promoting().run(granted, held, base_commit).await
     }
 
     /// What the canary's newest stage required: its ruling is recalled from the ledger.
@@ -147,62 +152,6 @@ impl Promotion<'_> {
             .map(|kept| requirement_of(&kept.record))
             .into_iter()
             .collect()
-    }
-
-    async fn promote_cleared(
-        &self,
-        granted: Granted,
-        held: &Held,
-        base_commit: Option<CommitId>,
-    ) -> Result<(), PromoteError> {
-        let ship = &self.fleet.ship;
-        let Granted { clearance, at_hand, seen } = granted;
-        let step = ship.book.id("st");
-        let mut note = ship.note(Body::PromoteIntended {
-            step: step.clone(),
-            release: self.tag.clone(),
-            clearance: clearance.record().id.clone(),
-            to: self.candidate.deployment.clone(),
-        });
-        note.epoch = Some(held.epoch);
-        ship.book.decide(note).await?;
-        hit(CrashPoint::StepAfterIntent);
-        let terms = PromoteTerms {
-            to: self.candidate.deployment.clone(),
-            expect_generation: seen.generation,
-            epoch: held.epoch,
-        };
-        let (order, _) =
-            PromoteOrder::new(clearance, &at_hand, terms, ship.now()).map_err(|refusal| {
-                PromoteError::Denied(Denied::Expired { detail: refusal.to_string() })
-            })?;
-        let answer = self.fleet.platform.promote(order).await;
-        hit(CrashPoint::StepAfterApply);
-        let (outcome, detail) = match &answer {
-            Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
-            Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
-            Err(error) => (Outcome::Failed, error.to_string()),
-        };
-        let ended = ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await;
-        answer?;
-        // Traffic has moved: what the ledger does not take now is said, and found by the next run.
-        let promoted = ship.book.keep(ship.note(self.promoted(&seen, base_commit))).await;
-        for error in [ended.err(), promoted.err()].into_iter().flatten() {
-            ship.say(format!("ledger: {error}"));
-        }
-        hit(CrashPoint::StepAfterOutcome);
-        Ok(())
-    }
-
-    fn promoted(&self, before: &PlatformState, base_commit: Option<CommitId>) -> Body {
-        Body::Promoted(Promoted {
-            release: self.tag.clone(),
-            commit: self.candidate.commit.clone(),
-            digest: self.candidate.digest,
-            deployment: self.candidate.deployment.clone(),
-            previous: before.base.clone(),
-            previous_commit: base_commit.or_else(|| before.base_commit.clone()),
-        })
     }
 
     /// An earlier run moved traffic and died before it could say so.
@@ -225,7 +174,7 @@ impl Promotion<'_> {
             return Err(PromoteError::NotComplete(release, environment));
         };
         let before = PlatformState { base: rollout.started.base.clone(), ..seen.clone() };
-        let body = self.promoted(&before, rollout.started.base_commit.clone());
+        let body = self.promoting().fact(&before, rollout.started.base_commit.clone());
         ship.book.keep(ship.note(body)).await?;
         Ok(())
     }

@@ -51,7 +51,7 @@ impl Run {
 
 /// Runs a load until this machine kept up with it: one that came too late, or sent too little in its
 /// time, decides nothing, so it runs again a little later, as a person would do it, but not for ever.
-pub(crate) fn keeping_up(load: impl Fn() -> Run) -> Run {
+pub(crate) fn keeping_up(mut load: impl FnMut() -> Run) -> Run {
     let too_slow = |run: &Run| {
         let said = |text| run.stdout.contains(text) || run.stderr.contains(text);
         run.code == Some(3) && (said("could not keep up") || said("cannot decide"))

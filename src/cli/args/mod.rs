@@ -27,6 +27,8 @@ pub(crate) mod db_restore_point;
 pub(crate) mod db_roles;
 pub(crate) mod db_shadow;
 pub(crate) mod demo;
+pub(crate) mod deploy;
+pub(crate) mod deploy_blue_green;
 pub(crate) mod evidence;
 pub(crate) mod evidence_generate;
 pub(crate) mod evidence_rejudge;

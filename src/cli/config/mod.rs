@@ -1,6 +1,7 @@
 //! `orca.yaml`: read strictly, resolved once, with the origin of every value.
 
 mod blackout;
+pub(crate) mod deploy;
 pub(crate) mod exec;
 pub(crate) mod origin;
 pub(crate) mod raw;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::blackout::RawBlackout;
+use super::deploy::RawDeploy;
 use super::exec::RawExec;
 use super::tracks::RawTrack;
 use super::triggers::RawTriggers;
@@ -35,6 +36,8 @@ pub(crate) struct RawConfig {
     /// and can be written anew here.
     #[serde(default)]
     pub(crate) tracks: BTreeMap<String, RawTrack>,
+    #[serde(default)]
+    pub(crate) deploy: RawDeploy,
     #[serde(default)]
     pub(crate) trust: RawTrust,
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::blackout;
+use super::deploy::{self, DeployConfig};
 use super::exec::{self, ExecConfig};
 use super::origin::Setting;
 use super::raw::{
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) load: LoadConfig,
     pub(crate) canary: CanaryConfig,
     pub(crate) tracks: Tracks,
+    pub(crate) deploy: DeployConfig,
     pub(crate) trust: TrustConfig,
 }
 
@@ -262,6 +264,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             target: raw.gates.load.target,
         },
         canary: resolve_canary(&raw.canary, &tracks, source)?,
+        deploy: deploy::resolve(&raw.deploy, source)?,
         tracks,
         trust: trust::resolve(&raw.trust, signing_key, source)?,
     })
@@ -456,6 +459,8 @@ mod tests {
             ),
             ("version: 1\nplatform:\n  exec: {comand: [a]}\n", 3, "unknown field"),
             ("version: 1\ncanary:\n  grant: 61m\n", 3, "is not between 1s and 1h"),
+            ("version: 1\ndeploy: {p95: 61s}\n", 2, "is not between 1 ms and 1 m"),
+            ("version: 1\ndeploy: {health: api}\n", 2, "is not a path"),
             ("version: 1\nservice:\n  environment: a/b\n", 3, "is not a environment"),
         ] {
             let error = read(text).unwrap_err();

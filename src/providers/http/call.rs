@@ -26,9 +26,7 @@ pub(crate) struct Call {
     pub(crate) url: String,
     pub(crate) bearer: Option<Secret>,
     /// Further headers; their values are not shown in errors.
-    pub(crate) headers: Vec<(&'static str, String)>,
-    /// Headers whose names are known only when orca runs.
-    pub(crate) named_headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// A JSON body.
     pub(crate) json: Option<Vec<u8>>,
     /// Over all tries, from connect to the last byte.
@@ -45,7 +43,6 @@ impl Call {
             url: url.into(),
             bearer: None,
             headers: Vec::new(),
-            named_headers: Vec::new(),
             json: None,
             timeout: limits::HTTP_CALL,
             repeat: Repeat::Never,

@@ -106,13 +106,14 @@ impl HttpClient {
             request = request.bearer_auth(token.expose());
         }
         for (name, value) in &call.headers {
-            request = request.header(*name, value);
-        }
-        for (name, value) in &call.named_headers {
             request = request.header(name, value);
         }
         if let Some(json) = &call.json {
-            request = request.header("content-type", "application/json").body(json.clone());
+            let is_named = |(name, _): &(String, String)| name.eq_ignore_ascii_case("content-type");
+            if !call.headers.iter().any(is_named) {
+                request = request.header("content-type", "application/json");
+            }
+            request = request.body(json.clone());
         }
         let mut response = request.send().await.map_err(|error| {
             let cause = cause_of(&error);

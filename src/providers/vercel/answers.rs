@@ -18,6 +18,10 @@ pub(super) struct Deployment {
     pub(super) project_id: Option<String>,
     #[serde(default)]
     pub(super) created_at: i64,
+    pub(super) inspector_url: Option<String>,
+    /// Of a build that failed.
+    pub(super) error_code: Option<String>,
+    pub(super) error_message: Option<String>,
     #[serde(default)]
     meta: BTreeMap<String, Value>,
 }
@@ -43,6 +47,12 @@ pub(super) struct DeploymentPage {
 pub(super) struct DeploymentRow {
     pub(super) uid: String,
     pub(super) created_at: i64,
+    #[serde(default)]
+    pub(super) ready_state: String,
+    /// `STAGED` never served, `ROLLING`, `PROMOTED`.
+    pub(super) ready_substate: Option<String>,
+    #[serde(default)]
+    pub(super) meta: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -55,7 +65,64 @@ pub(super) struct Pagination {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Project {
     pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: String,
     pub(super) last_alias_request: Option<AliasRequest>,
+    /// The repository that Vercel builds from.
+    pub(super) link: Option<Link>,
+    /// Whether a push to the production branch reaches users by itself; on unless said.
+    pub(super) auto_assign_custom_domains: Option<bool>,
+}
+
+/// Where a project's source is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Link {
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    pub(super) org: Option<String>,
+    pub(super) repo: Option<String>,
+    pub(super) repo_id: Option<Value>,
+    /// On GitLab.
+    pub(super) project_id: Option<Value>,
+    /// On Bitbucket.
+    pub(super) uuid: Option<String>,
+    pub(super) workspace_uuid: Option<String>,
+    pub(super) production_branch: String,
+}
+
+impl Link {
+    /// `gitSource` of exactly this commit; nothing where the API knows no such source.
+    pub(super) fn source_of(&self, commit: &str) -> Option<Value> {
+        let mut source = match self.kind.as_str() {
+            "github" | "github-limited" => match (&self.repo_id, &self.org, &self.repo) {
+                (Some(id), _, _) => serde_json::json!({ "repoId": id }),
+                (None, Some(org), Some(repo)) => serde_json::json!({"org": org, "repo": repo}),
+                _ => return None,
+            },
+            "gitlab" => serde_json::json!({ "projectId": self.project_id.as_ref()? }),
+            "bitbucket" => serde_json::json!({
+                "repoUuid": self.uuid.as_ref()?, "workspaceUuid": self.workspace_uuid.as_ref()?,
+            }),
+            _ => return None,
+        };
+        source["type"] = self.kind.as_str().into();
+        source["ref"] = self.production_branch.as_str().into();
+        source["sha"] = commit.into();
+        Some(source)
+    }
+}
+
+/// `.../promote/aliases?failedOnly=true`.
+#[derive(Debug, Deserialize)]
+pub(super) struct AliasPage {
+    #[serde(default)]
+    pub(super) aliases: Vec<AliasRow>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AliasRow {
+    pub(super) alias: String,
 }
 
 /// What was last asked of the production domains.
@@ -169,6 +236,24 @@ pub(super) struct ErrorBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_repository_has_its_source() {
+        let link = |text: &str| serde_json::from_str::<Link>(text).unwrap();
+        let github =
+            link(r#"{"type":"github","org":"o","repo":"r","repoId":7,"productionBranch":"main"}"#);
+        let source = github.source_of("abc").unwrap();
+        assert_eq!(
+            source,
+            serde_json::json!({"type": "github", "repoId": 7, "ref": "main", "sha": "abc"})
+        );
+        let named = link(r#"{"type":"github","org":"o","repo":"r","productionBranch":"main"}"#);
+        assert_eq!(named.source_of("abc").unwrap()["org"], "o");
+        let gitlab = link(r#"{"type":"gitlab","projectId":"9","productionBranch":"main"}"#);
+        assert_eq!(gitlab.source_of("abc").unwrap()["projectId"], "9");
+        let own = link(r#"{"type":"github-custom-host","productionBranch":"main"}"#);
+        assert_eq!(own.source_of("abc"), None);
+    }
 
     #[test]
     fn an_alias_is_read_as_one_or_as_a_list_of_one() {

@@ -9,7 +9,7 @@ use super::front::host_of;
 use super::platform::{VercelPlatform, commit_of};
 use super::seen::{Seen, Staged};
 use crate::base::clock;
-use crate::base::ids::DeploymentId;
+use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::units::Weight;
 use crate::rollout::ports::{
     Known, PlatformError, PlatformState, PromoteTerms, RaiseTerms, Refused, StageOrder,
@@ -47,10 +47,8 @@ impl VercelPlatform {
         self.is_in_plan().await?;
         let seen = self.ask().await.map_err(|error| self.unread(&error))?;
         self.expected(&seen, order.expect_generation)?;
-        if let Some(active) = seen.active() {
-            return Err(self.refused(Refused::Busy(under_way(active))));
-        }
-        self.is_fit(order).await?;
+        self.is_free(&seen)?;
+        self.is_fit(&order.canary, order.commit.as_ref()).await?;
         self.names_itself().await?;
         self.set_stages(&order.weights).await?;
         let (canary, base) = (order.canary.to_string(), seen.domain.clone());
@@ -67,10 +65,21 @@ impl VercelPlatform {
         Err(self.refused(Refused::NotInPlan(text)))
     }
 
+    /// No release of anybody is under way.
+    pub(super) fn is_free(&self, seen: &Seen) -> Result<(), PlatformError> {
+        match seen.active() {
+            Some(active) => Err(self.refused(Refused::Busy(under_way(active)))),
+            None => Ok(()),
+        }
+    }
+
     /// What Vercel would build again, or cannot serve, is not what was tested.
-    async fn is_fit(&self, order: &StageOrder) -> Result<(), PlatformError> {
+    pub(super) async fn is_fit(
+        &self,
+        id: &DeploymentId,
+        commit: Option<&CommitId>,
+    ) -> Result<(), PlatformError> {
         let wrong = |text| Err(self.refused(Refused::WrongDeployment(text)));
-        let id = &order.canary;
         let found =
             self.client.deployment(id.as_str()).await.map_err(|error| self.unread(&error))?;
         if found.target.as_deref() != Some("production") {
@@ -82,7 +91,7 @@ impl VercelPlatform {
         if found.ready_state != "READY" {
             return wrong(format!("{id} is {}, not READY", found.ready_state));
         }
-        match (commit_of(&found), &order.commit) {
+        match (commit_of(&found), commit) {
             (Some(built), Some(wanted)) if built != *wanted => {
                 wrong(format!("{id} was built from {}, not from {}", built.short(), wanted.short()))
             }
@@ -91,7 +100,7 @@ impl VercelPlatform {
     }
 
     /// Going back is proved by what answers users: it must be able to say which version it is.
-    async fn names_itself(&self) -> Result<(), PlatformError> {
+    pub(super) async fn names_itself(&self) -> Result<(), PlatformError> {
         let domain = self.front.domain();
         let said = self.front.version().await.map_err(|e| self.unavailable(e.to_string()))?;
         if said.is_silent() {
@@ -216,12 +225,43 @@ impl VercelPlatform {
                 Ok(false) | Err(_) => {}
             }
         }
-        let shown = self.until(PROMOTED_WITHIN, |seen| seen.is_all_on(to)).await;
-        let Some(seen) = shown else {
-            return Err(self.uncertain(format!("the domain does not lead to {to} yet")));
-        };
+        let arrived = self.promotion_of(to, seen.last_requested()).await;
+        let seen = arrived.map_err(|why| self.uncertain(why))?;
         self.memory().staged = None;
         self.state_of(&seen).await.map_err(|error| self.uncertain(error.to_string()))
+    }
+
+    /// Reads until everything is on `to`, or somebody chose otherwise after `since`. Where rolling
+    /// releases are on, a promotion begins one: it is completed, once.
+    async fn promotion_of(&self, to: &str, since: i64) -> Result<Seen, String> {
+        let (start, mut wait, mut completed) = (clock::monotonic(), POLL_FIRST, false);
+        loop {
+            let why = match self.ask().await {
+                Ok(seen) if seen.is_all_on(to) => return Ok(seen),
+                Ok(seen) if seen.moved_elsewhere(to, since) => {
+                    let other = seen.last.map(|last| last.to_deployment_id).unwrap_or_default();
+                    return Err(format!(
+                        "somebody sent everybody to {other} meanwhile; nothing is overwritten"
+                    ));
+                }
+                Ok(seen) if seen.has_failed(to, since) => {
+                    let domains = self.client.failed_domains().await.unwrap_or_default();
+                    return Err(format!("Vercel could not move {}", listed_domains(&domains)));
+                }
+                Ok(seen) if !completed && seen.rolls(to) => {
+                    completed = true;
+                    let called = self.client.complete(to).await;
+                    called.err().map_or_else(String::new, |error| error.to_string())
+                }
+                Ok(_) => format!("the domain does not lead to {to} yet"),
+                Err(error) => error.to_string(),
+            };
+            if clock::since(start) >= PROMOTED_WITHIN {
+                return Err(why);
+            }
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2).min(POLL_MAX);
+        }
     }
 
     /// Asks until it `is_so`, or for as long as `within`.
@@ -245,6 +285,10 @@ fn percent(weight: Weight) -> u16 {
 fn listed(percentages: &[u16]) -> String {
     let texts: Vec<String> = percentages.iter().map(|percent| format!("{percent} %")).collect();
     texts.join(", ")
+}
+
+fn listed_domains(domains: &[String]) -> String {
+    if domains.is_empty() { "the domain".to_owned() } else { domains.join(", ") }
 }
 
 fn under_way(active: &Rolling) -> String {

@@ -19,13 +19,13 @@ use crate::providers::http::{Call, HttpAnswer, HttpClient, HttpError, Repeat, as
 
 pub(crate) const API: &str = "https://api.vercel.com";
 
-const READ_AGAIN: RetryBudget = RetryBudget {
+pub(super) const READ_AGAIN: RetryBudget = RetryBudget {
     tries: 4,
     first_wait: Duration::from_millis(100),
     wait_max: Duration::from_secs(1),
 };
 /// A change that certainly was not made.
-const UNSENT_AGAIN: RetryBudget = RetryBudget { tries: 3, ..READ_AGAIN };
+pub(super) const UNSENT_AGAIN: RetryBudget = RetryBudget { tries: 3, ..READ_AGAIN };
 /// Most pages that are read of one list.
 const PAGES_MAX: u32 = 20;
 
@@ -148,7 +148,7 @@ impl VercelClient {
         })
     }
 
-    async fn project_id(&self) -> Result<String, VercelError> {
+    pub(super) async fn project_id(&self) -> Result<String, VercelError> {
         if self.project.starts_with("prj_") {
             return Ok(self.project.clone());
         }
@@ -271,7 +271,7 @@ impl VercelClient {
         format!("/v1/projects/{}/rolling-release{rest}", encoded(&self.project))
     }
 
-    async fn read<T: DeserializeOwned>(
+    pub(super) async fn read<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, String)],
@@ -287,7 +287,7 @@ impl VercelClient {
         })
     }
 
-    fn call(&self, method: http::Method, path: &str, query: &[(&str, String)]) -> Call {
+    pub(super) fn call(&self, method: http::Method, path: &str, query: &[(&str, String)]) -> Call {
         let team = self.team.iter().map(|team| {
             let name = if team.starts_with("team_") { "teamId" } else { "slug" };
             (name, team.clone())
@@ -306,7 +306,7 @@ impl VercelClient {
         call
     }
 
-    async fn send(&self, call: &Call, what: &str) -> Result<HttpAnswer, VercelError> {
+    pub(super) async fn send(&self, call: &Call, what: &str) -> Result<HttpAnswer, VercelError> {
         let answer = self.http.send(call).await?;
         if (200..300).contains(&answer.status) {
             return Ok(answer);

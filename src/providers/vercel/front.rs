@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::platform::BYPASS;
 use super::seen::Split;
 use crate::base::clock::Entropy;
 use crate::base::ids::CommitId;
@@ -85,8 +86,7 @@ impl Front {
         let mut call = Call::get(format!("{}/version", url.trim_end_matches('/')));
         call.timeout = limits::ADMIN_CALL;
         call.urgent = true;
-        let bypass =
-            bypass.map(|secret| ("x-vercel-protection-bypass", secret.expose().to_owned()));
+        let bypass = bypass.map(|secret| (BYPASS.to_owned(), secret.expose().to_owned()));
         call.headers = bypass.into_iter().collect();
         let answer = self.http.send(&call).await?;
         Ok(if answer.status == 200 { Said::of(&answer.body) } else { Said::default() })

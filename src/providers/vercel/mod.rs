@@ -1,9 +1,12 @@
-//! Vercel: rolling releases for the canary, instant rollback for the way back, promotion.
+//! Vercel: rolling releases for the canary, instant rollback for the way back, standbys for
+//! blue/green, promotion.
 //!
 //! What its answers mean stands in [`seen`]; every change is read back before it counts. Nothing
 //! here knows of gates, ledgers or plans.
 
 mod answers;
+mod build;
+mod build_calls;
 mod change;
 mod client;
 mod front;

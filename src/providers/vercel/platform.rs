@@ -20,6 +20,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::redact::Secret;
 use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
+use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
@@ -28,7 +29,7 @@ use crate::rollout::ports::{
 /// How often Vercel is asked while a canary is watched: its limits count calls by the minute.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The header that opens protected deployments to automation.
-const BYPASS: &str = "x-vercel-protection-bypass";
+pub(super) const BYPASS: &str = "x-vercel-protection-bypass";
 
 /// What is known of the project before it is asked.
 #[derive(Debug, Clone)]
@@ -336,5 +337,9 @@ impl Platform for VercelPlatform {
 
     fn calls(&self) -> Vec<CallMade> {
         self.client.calls()
+    }
+
+    fn deployer(&self) -> Option<&dyn Deployer> {
+        Some(self)
     }
 }

@@ -122,6 +122,21 @@ impl Seen {
         })
     }
 
+    /// Whether moving the domain to `wanted`, asked for after `since`, failed.
+    pub(super) fn has_failed(&self, wanted: &str, since: i64) -> bool {
+        self.last.as_ref().is_some_and(|last| {
+            last.requested_at > since
+                && last.to_deployment_id == wanted
+                && last.job_status == "failed"
+        })
+    }
+
+    /// Whether a release of `canary` is under way.
+    pub(super) fn rolls(&self, canary: &str) -> bool {
+        let side = self.active().and_then(|active| active.canary_deployment.as_ref());
+        side.is_some_and(|side| side.id == canary)
+    }
+
     pub(super) fn last_requested(&self) -> i64 {
         self.last.as_ref().map_or(0, |last| last.requested_at)
     }
@@ -217,6 +232,9 @@ mod tests {
         assert!(!seen(None, "base", back("pending")).is_all_on("base"));
         assert!(!seen(None, "new", back("succeeded")).is_all_on("base"));
         let mine = seen(None, "new", back("failed"));
+        assert!(mine.has_failed("base", 200) && !mine.has_failed("base", 300));
+        assert!(seen(Some(rolling(Active, 5)), "base", None).rolls("new"));
+        assert!(!seen(Some(rolling(Aborted, 5)), "base", None).rolls("new"));
         assert!(!mine.is_asked_for("base", 200), "a failed move is asked for again");
         assert!(seen(None, "new", back("pending")).is_asked_for("base", 200));
         assert!(!seen(None, "new", back("pending")).is_asked_for("base", 300));

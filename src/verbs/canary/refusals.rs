@@ -30,6 +30,7 @@ pub(super) fn refusal_of(error: PlatformError) -> RaiseRefused {
             | Refused::Unsupported(_)
             | Refused::NoAccess(_)
             | Refused::NotInPlan(_)
+            | Refused::CannotBuild(_)
             | Refused::WrongDeployment(_) => RaiseRefused::Refused { detail },
         },
     }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::documents;
 use super::project::{Project, Refusal, now_ms};
 use super::{PROJECT, TEAM};
+use super::{builds, documents};
 use crate::support::contract::decoded;
 
 /// One request, taken apart.
@@ -57,6 +57,9 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
             None => documents::error((404, "not_found", "The deployment could not be found")),
         },
         ("GET", ["v7", "deployments"]) => list(project, request),
+        ("POST", ["v13", "deployments"]) => builds::create(project, request.body),
+        ("PATCH", ["v12", "deployments", id, "cancel"]) => builds::cancel(project, id),
+        ("GET", ["v1", "projects", _, "promote", "aliases"]) => (200, documents::moved(project)),
         ("GET", ["v4", "aliases", named]) if *named == project.domain => {
             (200, documents::alias(project))
         }

@@ -39,7 +39,7 @@ pub(super) fn deployment(project: &Project, of: &Deployment) -> Value {
         "creator": {"uid": "u_ada"}, "createdAt": of.created_ms, "buildingAt": of.created_ms,
         "bootedAt": of.created_ms, "buildSkipped": false,
         "aliasAssigned": project.production == of.id,
-        "meta": {"githubCommitSha": of.commit, "githubCommitRef": "main"},
+        "meta": meta(of),
         "build": {"env": []}, "env": [], "inspectorUrl": Value::Null,
         "isInConcurrentBuildsQueue": false, "isInSystemBuildsQueue": false,
         "projectSettings": {}, "plan": "enterprise", "createdIn": "iad1", "ownerId": TEAM,
@@ -52,6 +52,13 @@ pub(super) fn deployment(project: &Project, of: &Deployment) -> Value {
     value
 }
 
+fn meta(of: &Deployment) -> Value {
+    let mut meta = of.marks.clone();
+    meta.insert("githubCommitSha".to_owned(), of.commit.as_str().into());
+    meta.insert("githubCommitRef".to_owned(), "main".into());
+    Value::Object(meta)
+}
+
 /// A row of the list.
 pub(super) fn row(project: &Project, of: &Deployment) -> Value {
     let state = ready_state(of);
@@ -61,19 +68,27 @@ pub(super) fn row(project: &Project, of: &Deployment) -> Value {
         "target": of.target, "created": of.created_ms, "createdAt": of.created_ms,
         "creator": {"uid": "u_ada"}, "inspectorUrl": Value::Null,
         "isRollbackCandidate": of.has_served && project.production != of.id,
-        "meta": {"githubCommitSha": of.commit},
+        "meta": meta(of),
     })
 }
 
 pub(super) fn project(project: &Project) -> Value {
     let regions = json!({"functionDefaultRegions": ["iad1"]});
-    json!({
+    let mut value = json!({
         "id": PROJECT, "name": "shop", "accountId": TEAM, "directoryListing": false,
         "nodeVersion": "22.x", "resourceConfig": regions, "defaultResourceConfig": regions,
         "autoAssignCustomDomains": project.auto_assigns,
         "lastAliasRequest": project.last.as_ref().map(alias_request),
         "targets": {},
-    })
+    });
+    if project.is_linked {
+        value["link"] = json!({
+            "type": "github", "org": "acme", "repo": "shop", "repoId": 4711, "createdAt": 1,
+            "updatedAt": 1, "deployHooks": [], "gitCredentialId": "cred_1", "sourceless": false,
+            "productionBranch": "main",
+        });
+    }
+    value
 }
 
 fn alias_request(of: &AliasRequest) -> Value {
@@ -93,6 +108,15 @@ pub(super) fn alias(project: &Project) -> Value {
         "alias": project.domain, "created": "2026-01-05T09:00:00.000Z", "uid": "alias_shop",
         "deploymentId": project.production, "projectId": PROJECT,
     }])
+}
+
+/// The domains that the last promotion could not move.
+pub(super) fn moved(project: &Project) -> Value {
+    let fails = project.last.as_ref().is_some_and(|last| last.fails && last.kind == "promote");
+    let row = json!({"status": "failed", "alias": project.domain, "id": "alias_shop"});
+    let rows: Vec<Value> = Some(row).filter(|_| fails).into_iter().collect();
+    let pagination = json!({"count": rows.len(), "next": Value::Null, "prev": Value::Null});
+    json!({"aliases": rows, "pagination": pagination})
 }
 
 pub(super) fn billing(plan: Plan) -> Value {

@@ -7,6 +7,7 @@
 //! say. `docs/guides/vercel.md` lists what that leaves open.
 
 mod api;
+mod builds;
 mod documents;
 mod faults;
 mod project;
@@ -24,6 +25,10 @@ pub(crate) use shop::Shop;
 
 pub(crate) const TOKEN: &str = "token-of-the-fake-vercel";
 pub(crate) const TEAM: &str = "team_shop";
+/// Opens protected deployments.
+pub(crate) const BYPASS: &str = "bypass-of-the-fake-vercel";
+/// How many deployments can be built by the API.
+const SPARE: usize = 6;
 pub(crate) const PROJECT: &str = "prj_shop";
 
 /// A call that the API got, and what it answered; nothing when the answer was lost.
@@ -63,6 +68,11 @@ impl VercelFake {
         let api = runtime.block_on(server::serve_api(&shared));
         let front = runtime.block_on(server::serve_front(&shared));
         front.trim_start_matches("http://").clone_into(&mut shared.lock().domain);
+        for _ in 0..SPARE {
+            let id = shared.lock().next_id();
+            let address = runtime.block_on(server::serve_deployment(&shared, &id));
+            shared.lock().spare.push((id, address));
+        }
         let fake = Self { shared, runtime, api, front };
         let base = fake.deploy(commit);
         fake.change(|project| project.served(&base.id));

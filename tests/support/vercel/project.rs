@@ -39,6 +39,8 @@ pub(crate) struct Deployment {
     pub(crate) behaviour: Behaviour,
     /// Requests of pages, however they came.
     pub(crate) pages: u64,
+    /// What its creator wrote beside it.
+    pub(crate) marks: serde_json::Map<String, serde_json::Value>,
 }
 
 /// `lastAliasRequest`.
@@ -69,6 +71,16 @@ pub(crate) struct Project {
     pub(crate) build_ms: i64,
     /// Going back is accepted and fails afterwards.
     pub(crate) moving_fails: bool,
+    /// The builds that are begun from here on fail.
+    pub(crate) builds_fail: bool,
+    /// What is deployed from here on answers like this.
+    pub(crate) builds_behave: Behaviour,
+    /// Whether the source is known to the project.
+    pub(crate) is_linked: bool,
+    /// Deployments answer only who knows [`super::BYPASS`].
+    pub(crate) is_protected: bool,
+    /// Ids and addresses of deployments to come.
+    pub(super) spare: Vec<(String, String)>,
     numbers: u64,
 }
 
@@ -94,6 +106,11 @@ impl Project {
             moving_ms: 40,
             build_ms: 0,
             moving_fails: false,
+            builds_fail: false,
+            builds_behave: Behaviour::default(),
+            is_linked: true,
+            is_protected: false,
+            spare: Vec::new(),
             numbers: 0,
         }
     }
@@ -118,11 +135,12 @@ impl Project {
             target,
             created_ms: now,
             ready_ms: now + self.build_ms,
-            build_fails: false,
+            build_fails: self.builds_fail,
             canceled: false,
             has_served: false,
-            behaviour: Behaviour::default(),
+            behaviour: self.builds_behave,
             pages: 0,
+            marks: serde_json::Map::new(),
         });
     }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::api::{self, Request};
 use super::faults::{Fault, Kind};
 use super::project::{Project, now_ms};
-use super::{Asked, TOKEN, documents};
+use super::{Asked, BYPASS, TOKEN, documents};
 use crate::support::contract::{Contract, Exchange};
 
 pub(super) struct Shared {
@@ -27,6 +27,9 @@ pub(super) struct Shared {
     contract: Option<Contract>,
     visitors: AtomicU64,
 }
+
+/// Fails only where everything fails.
+const HEALTH: &str = "/api/health";
 
 type Reply = http::Response<Full<Bytes>>;
 
@@ -73,7 +76,14 @@ pub(super) async fn serve_deployment(shared: &Arc<Shared>, id: &str) -> String {
     let (shared, id) = (Arc::clone(shared), id.to_owned());
     listen(move |request| {
         let (shared, id) = (Arc::clone(&shared), id.clone());
-        async move { Some(shared.page(&id, request.uri().path()).await) }
+        async move {
+            let secret = request.headers().get("x-vercel-protection-bypass");
+            let knows = secret.is_some_and(|secret| *secret == BYPASS);
+            if shared.lock().is_protected && !knows {
+                return Some(reply(401, &json!({"error": "Authentication Required"})));
+            }
+            Some(shared.page(&id, request.uri().path()).await)
+        }
     })
     .await
 }
@@ -225,8 +235,9 @@ impl Shared {
 
     /// What the application of a deployment answers.
     async fn page(&self, id: &str, path: &str) -> Reply {
-        let found = self.lock().deployment(id).map(|deployment| {
-            deployment.pages += u64::from(path != "/version");
+        let is_built = |d: &&mut super::project::Deployment| d.ready_ms <= now_ms() && !d.canceled;
+        let found = self.lock().deployment(id).filter(is_built).map(|deployment| {
+            deployment.pages += u64::from(path != "/version" && path != HEALTH);
             deployment.clone()
         });
         let Some(deployment) = found else {
@@ -239,6 +250,7 @@ impl Shared {
             return reply(200, &said);
         }
         match behaviour.fails_one_in {
+            one_in if one_in > 1 && path == HEALTH => reply(200, &json!({"ok": true})),
             0 => reply(200, &json!({"ok": true})),
             one_in if deployment.pages.is_multiple_of(one_in) => reply(500, &json!({"ok": false})),
             _ => reply(200, &json!({"ok": true})),

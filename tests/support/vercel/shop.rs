@@ -40,7 +40,8 @@ impl Shop {
             "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  kind: \
              vercel\n  project: {PROJECT}\n  url: {}\n  back_within: 4s\ngates:\n  load: {{profile: \
              baseline}}\ncanary:\n  p95_ratio_max_pct: 1000\n  error_increase_max: 5%\n  \
-             stages:\n{}",
+             stages:\n{}deploy: \
+             {{uptime: 99%, p95: 5s, p99: 10s, drain: 100ms}}\n",
             vercel.front,
             stages.concat()
         );
@@ -76,13 +77,18 @@ impl Shop {
         Running::start(self.command(args))
     }
 
-    /// A fix becomes a candidate: tagged, built, and judged by preflight and load.
-    pub(crate) fn candidate(&self) -> Candidate {
+    /// A fix becomes a candidate: tagged, and judged by preflight. Its name and commit.
+    pub(crate) fn tagged(&self) -> (String, String) {
         self.world.commit("fix(cart): count twice");
         self.push();
         let tagged = self.orca(&["release", "tag", "--rc", "--json"]).expect_code(0).json();
-        let (release, commit) = (text(&tagged, "release"), text(&tagged, "commit"));
         self.orca(&["preflight"]).expect_code(0);
+        (text(&tagged, "release"), text(&tagged, "commit"))
+    }
+
+    /// The same, built and loaded.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let (release, commit) = self.tagged();
         let deployment = self.vercel.deploy(&commit);
         let target = ["load", "--rc", &release, "--target", &deployment.url];
         keeping_up(|| self.orca(&target)).expect_code(0);

@@ -1,0 +1,88 @@
+//! The one call that makes a candidate the base: with a clearance, between its intent and its
+//! outcome. Whoever promotes comes through here.
+
+use super::book::Held;
+use super::canary::clear::Granted;
+use super::canary::start::Candidate;
+use super::promote::PromoteError;
+use super::ship::Fleet;
+use crate::base::crash_point::{CrashPoint, hit};
+use crate::base::digest::canonical_json;
+use crate::base::ids::{CommitId, ReleaseName};
+use crate::ledger::entry::{Body, Outcome, Promoted};
+use crate::rollout::machine::Denied;
+use crate::rollout::ports::{PlatformError, PlatformState, PromoteOrder, PromoteTerms};
+
+/// A promotion that is about to be made.
+pub(super) struct Promoting<'a> {
+    pub(super) fleet: &'a Fleet,
+    pub(super) candidate: &'a Candidate,
+    /// The version that it becomes, such as `v1.4.0`.
+    pub(super) release: &'a ReleaseName,
+}
+
+impl Promoting<'_> {
+    pub(super) async fn run(
+        &self,
+        granted: Granted,
+        held: &Held,
+        base_commit: Option<CommitId>,
+    ) -> Result<(), PromoteError> {
+        let ship = &self.fleet.ship;
+        let Granted { clearance, at_hand, seen } = granted;
+        let step = ship.book.id("st");
+        let mut note = ship.note(Body::PromoteIntended {
+            step: step.clone(),
+            release: self.release.clone(),
+            clearance: clearance.record().id.clone(),
+            to: self.candidate.deployment.clone(),
+        });
+        note.epoch = Some(held.epoch);
+        ship.book.decide(note).await?;
+        hit(CrashPoint::StepAfterIntent);
+        let terms = PromoteTerms {
+            to: self.candidate.deployment.clone(),
+            expect_generation: seen.generation,
+            epoch: held.epoch,
+        };
+        let (order, _) =
+            PromoteOrder::new(clearance, &at_hand, terms, ship.now()).map_err(|refusal| {
+                PromoteError::Denied(Denied::Expired { detail: refusal.to_string() })
+            })?;
+        let answer = self.fleet.platform.promote(order).await;
+        hit(CrashPoint::StepAfterApply);
+        let (outcome, detail) = match &answer {
+            Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
+            Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
+            Err(error) => (Outcome::Failed, error.to_string()),
+        };
+        let mut note = ship.note(Body::StepEnded { step, outcome, detail });
+        note.exhibits.extend(self.calls());
+        let ended = ship.book.keep(note).await;
+        answer?;
+        // Traffic has moved: what the ledger does not take now is said, and found by the next run.
+        let promoted = ship.book.keep(ship.note(self.fact(&seen, base_commit))).await;
+        for error in [ended.err(), promoted.err()].into_iter().flatten() {
+            ship.say(format!("ledger: {error}"));
+        }
+        hit(CrashPoint::StepAfterOutcome);
+        Ok(())
+    }
+
+    pub(super) fn fact(&self, before: &PlatformState, base_commit: Option<CommitId>) -> Body {
+        Body::Promoted(Promoted {
+            release: self.release.clone(),
+            commit: self.candidate.commit.clone(),
+            digest: self.candidate.digest,
+            deployment: self.candidate.deployment.clone(),
+            previous: before.base.clone(),
+            previous_commit: base_commit.or_else(|| before.base_commit.clone()),
+        })
+    }
+
+    /// What was said to the platform, for whoever looks at the ledger later.
+    fn calls(&self) -> Option<Vec<u8>> {
+        let calls = self.fleet.platform.calls();
+        (!calls.is_empty()).then(|| canonical_json(&calls).expect("calls are plain data"))
+    }
+}
