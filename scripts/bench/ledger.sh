@@ -67,4 +67,4 @@ _, loose = above(f"status, {entries} entries, loose", "status, 10 entries")
 print(f"\nfolding {entries} entries that were read before: {packed:.0f} ms of CPU packed, {loose:.0f} ms loose")
 PY
 # Each append by itself, in one process.
-cargo test --quiet --profile quick --lib what_an_append_costs -- --ignored --nocapture | grep 'append with'
+cargo test --quiet --profile quick --lib what_an_append_costs -- --ignored --nocapture 2>&1 | grep 'append with'

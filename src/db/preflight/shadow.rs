@@ -206,7 +206,7 @@ mod tests {
             (&known, replayed(&[Failed, NotRun], &[failed], &[]), Verdict::Fail),
             (&none, replayed(&[Inconclusive], &[], &[]), Verdict::Inconclusive),
             (&none, replayed(&[Applied], std::slice::from_ref(&major), &[]), Verdict::Inconclusive),
-            (&other, replayed(&[Applied], &[major.clone()], &[]), Verdict::Pass),
+            (&other, replayed(&[Applied], std::slice::from_ref(&major), &[]), Verdict::Pass),
             (&none, replayed(&[Applied], &[], &["vector"]), Verdict::Inconclusive),
             (&accepted, replayed(&[Applied], &[], &["vector"]), Verdict::Waived),
             (&accepted, replayed(&[Applied], &[], &["http", "vector"]), Verdict::Inconclusive),

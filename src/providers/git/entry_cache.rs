@@ -9,7 +9,7 @@
 //! commit, the lengths of entry and signature as `u32` (little-endian; all ones without a signature),
 //! and their bytes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use git2::Oid;
@@ -32,7 +32,7 @@ impl GitStorage {
     pub(super) fn recall_chain(&self, tip: Oid) -> Result<Vec<Stored>> {
         let cache = EntryCache { file: self.own_folder().join("entries") };
         let mut kept = Vec::new();
-        let mut places = HashMap::new();
+        let mut places = BTreeMap::new();
         let mut next = Some(tip);
         let mut new = Vec::new();
         while let Some(oid) = next {

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::command::Git;
 use super::objects::GitStorage;
+use crate::base::atomic_file;
 use crate::base::clock::{Clock, Entropy, monotonic};
 use crate::base::digest::Digest;
 use crate::base::dsse::{Envelope, SigningKey};
@@ -284,7 +285,7 @@ fn what_was_read_before_is_a_shortcut_and_never_the_truth() {
     let mut flipped = kept.clone();
     flipped[200] ^= 1;
     for bytes in [forged, half, flipped, kept[..700].to_vec(), Vec::new()] {
-        std::fs::write(&file, bytes).unwrap();
+        atomic_file::write(&file, &bytes).unwrap();
         assert_eq!(state(&mut open(folder.path(), "bob")), whole);
     }
     // Another chain shares what it shares.
@@ -294,6 +295,7 @@ fn what_was_read_before_is_a_shortcut_and_never_the_truth() {
 
 #[test]
 #[ignore = "a measurement of a minute: scripts/bench/ledger.sh runs it"]
+#[expect(clippy::print_stderr, reason = "what it measures is what it is for")]
 fn what_an_append_costs() {
     let folder = repository();
     let mut ledger = open(folder.path(), "ann");
@@ -310,7 +312,7 @@ fn what_an_append_costs() {
         took[part.start.midpoint(part.end)]
     };
     let (short, long) = (median(0..500), median(9_500..10_000));
-    println!("append with fsync: {short} us to up to 500 entries, {long} us to 10000");
+    eprintln!("append with fsync: {short} us to up to 500 entries, {long} us to 10000");
 }
 
 #[test]

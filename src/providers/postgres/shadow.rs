@@ -210,9 +210,12 @@ async fn elsewhere(
     }
     let name = format!("orca_shadow_{:012x}", entropy.next_u64() >> 16);
     let made = admin.run(&format!("create database {name}")).await;
-    made.map_err(|error| match error.is_of_the_server() {
-        true => ShadowError::Unreachable("shadow", error),
-        false => ShadowError::NoDatabase(error),
+    made.map_err(|error| {
+        if error.is_of_the_server() {
+            ShadowError::Unreachable("shadow", error)
+        } else {
+            ShadowError::NoDatabase(error)
+        }
     })?;
     let address = Address::parse(url).expect("it was connected to by this URL");
     let session =

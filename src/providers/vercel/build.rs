@@ -156,6 +156,8 @@ impl Deployer for VercelPlatform {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -178,7 +180,7 @@ mod tests {
         ] {
             assert_eq!(is_standby(&row, "v1", serving), expected, "{row:?}");
         }
-        let unmarked = DeploymentRow { meta: Default::default(), ..row("v1", "READY", "STAGED") };
+        let unmarked = DeploymentRow { meta: BTreeMap::default(), ..row("v1", "READY", "STAGED") };
         assert!(!is_standby(&unmarked, "v1", "dpl_0"), "somebody else's deployment is not ours");
     }
 }
