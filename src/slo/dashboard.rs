@@ -31,14 +31,16 @@ pub(crate) fn dashboard(service: &str, watched: &[Watched<'_>]) -> Value {
                 (x, y) = (0, y + HEIGHT);
             }
         }
-        y += HEIGHT;
+        if x > 0 {
+            y += HEIGHT;
+        }
     }
     for (id, panel) in (1..).zip(&mut panels) {
         panel["id"] = json!(id);
     }
     json!({
         "title": format!("{service}: objectives"),
-        "uid": format!("orca-slo-{service}").chars().take(40).collect::<String>(),
+        "uid": uid(service),
         "tags": ["orca", "slo"],
         "schemaVersion": SCHEMA,
         "editable": true,
@@ -49,6 +51,12 @@ pub(crate) fn dashboard(service: &str, watched: &[Watched<'_>]) -> Value {
         }]},
         "panels": panels,
     })
+}
+
+/// Grafana takes letters, digits, `-` and `_`, forty at most.
+fn uid(service: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    format!("orca-slo-{service}").chars().map(plain).take(40).collect()
 }
 
 fn scope_panels(of: &Watched<'_>) -> Vec<Value> {
@@ -182,7 +190,8 @@ mod tests {
         };
         let window = Micros::from_secs(3_600);
         let of = Watched { scope: "all", objectives: &objectives, queries: &queries, window };
-        let board = dashboard("shop", &[of]);
+        let board = dashboard("Shop & Co", &[of]);
+        assert_eq!(board["uid"], "orca-slo-Shop---Co");
         let panels = board["panels"].as_array().unwrap();
         let titles: Vec<&str> = panels.iter().map(|p| p["title"].as_str().unwrap()).collect();
         assert_eq!(

@@ -2,12 +2,13 @@
 
 use super::finding::ShadowFinding;
 use super::mention::Mentions;
+use super::own::Own;
 use super::ports::{Database, SqlError};
 use crate::db::protection::diff::{Loss, losses};
 use crate::db::protection::snapshot::Snapshot;
 use crate::db::sql::script::Script;
 use crate::db::sql::source::Source;
-use crate::db::sql::statement::Statement;
+use crate::db::sql::statement::{Name, Statement};
 
 /// What was known, and what was lost since.
 #[derive(Debug, Clone, Default)]
@@ -15,24 +16,42 @@ pub(crate) struct Guard {
     known: Snapshot,
     now: Snapshot,
     losses: Vec<(Loss, Source)>,
+    /// Files since the last look made something that is not in `now`.
+    stale: bool,
 }
 
 impl Guard {
     /// From here on: what happened before is as it is.
     pub(crate) async fn begin(database: &dyn Database) -> Result<Self, SqlError> {
         let now = Snapshot::read(database).await?;
-        Ok(Self { known: now.clone(), now, losses: Vec::new() })
+        Ok(Self { known: now.clone(), now, ..Self::default() })
     }
 
-    /// Looks again after a file, where it could have changed something.
-    pub(crate) async fn look(
+    /// Before a file: answers whether to look after it, for it could change what was there before.
+    pub(crate) async fn before(
+        &mut self,
+        database: &dyn Database,
+        script: &Script<'_>,
+    ) -> Result<bool, SqlError> {
+        let mut own = Own::default();
+        let was = |name: &Name, function: bool| self.knows(name, function);
+        // Every statement is asked, for each may make something.
+        let touching =
+            script.statements().filter(|s| !own.covers(*s, &was) && touches(*s)).count() > 0;
+        if touching && std::mem::take(&mut self.stale) {
+            self.now = Snapshot::read(database).await?;
+            self.known.remember(&self.now);
+        }
+        self.stale |= !touching;
+        Ok(touching)
+    }
+
+    /// After such a file.
+    pub(crate) async fn after(
         &mut self,
         database: &dyn Database,
         source: &Source,
     ) -> Result<(), SqlError> {
-        if !Script::parse(&source.text).statements().any(touches) {
-            return Ok(());
-        }
         self.now = Snapshot::read(database).await?;
         let lost = losses(&self.known, &self.now);
         self.losses.extend(lost.into_iter().map(|loss| (loss, source.clone())));
@@ -41,6 +60,15 @@ impl Guard {
             self.known.0.remove(&loss.subject);
         }
         Ok(())
+    }
+
+    /// Whether something of that name is there, or was before it was dropped.
+    fn knows(&self, name: &Name, function: bool) -> bool {
+        self.known.0.keys().any(|subject| {
+            let whole = subject.name.strip_prefix("public.").unwrap_or(&subject.name);
+            let plain = whole.split('(').next().unwrap_or(whole);
+            (subject.kind == "function") == function && plain == name.as_str()
+        })
     }
 
     /// Losses that no later file repaired.

@@ -10,6 +10,7 @@ pub(crate) mod footprint;
 pub(crate) mod guard;
 pub(crate) mod mention;
 pub(crate) mod migrations;
+pub(crate) mod own;
 pub(crate) mod ports;
 pub(crate) mod replay;
 pub(crate) mod schema_hash;

@@ -12,6 +12,7 @@ use super::fill::{self, Filled};
 use super::finding::ShadowFinding;
 use super::footprint::{Ran, Watch};
 use super::guard::Guard;
+use super::own::Own;
 use super::ports::{Database, SqlError};
 use super::supabase::SETTINGS;
 use crate::base::clock;
@@ -52,7 +53,8 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<ReplayedFile>,
     pub(crate) findings: Vec<ShadowFinding>,
     pub(crate) extensions: Extensions,
-    pub(crate) guard: Guard,
+    /// Watches what guards rows, from when it is set.
+    pub(crate) guard: Option<Guard>,
     /// Rows that are there to be measured on.
     pub(crate) filled: Vec<Filled>,
     /// Measures what statements hold up, from when it is set.
@@ -65,8 +67,7 @@ impl Replay {
         let rows = database.run("select name from pg_catalog.pg_available_extensions").await?;
         let available = rows.into_iter().filter_map(|row| row.into_iter().next()?).collect();
         let extensions = Extensions { available, ..Extensions::default() };
-        let guard = Guard::begin(database).await?;
-        Ok(Self { extensions, guard, ..Self::default() })
+        Ok(Self { extensions, ..Self::default() })
     }
 
     /// Whether every file so far applied.
@@ -110,18 +111,8 @@ impl Replay {
             return (0, self.failed(source, &places, at, &format!("this {why}")));
         }
         let mut file = File { database, source, script: &script, places: &places, ran: 0 };
-        let ended = match file.open(statement_timeout).await {
-            Err(error) => Err((0, error)),
-            Ok(()) => match self.open_watch(database).await {
-                Err(error) => Err((0, error)),
-                Ok(()) => file.statements(self).await,
-            },
-        };
+        let ended = self.guarded(&mut file, statement_timeout).await;
         let ran = file.ran;
-        let ended = match ended {
-            Ok(()) => self.guard.look(database, source).await.map_err(|error| (0, error)),
-            Err(error) => Err(error),
-        };
         match ended {
             Ok(()) => (ran, FileStatus::Applied),
             Err((at, error)) => {
@@ -132,6 +123,27 @@ impl Replay {
                 }
                 (ran, self.broke(source, &places, at, &error))
             }
+        }
+    }
+
+    /// The file, with a look at what it takes away.
+    async fn guarded(
+        &mut self,
+        file: &mut File<'_>,
+        statement_timeout: Duration,
+    ) -> Result<(), Placed> {
+        let at_start = |error| (0, error);
+        let database = file.database;
+        let touching = match &mut self.guard {
+            Some(guard) => guard.before(database, file.script).await.map_err(at_start)?,
+            None => false,
+        };
+        file.open(statement_timeout).await.map_err(at_start)?;
+        self.open_watch(database).await.map_err(at_start)?;
+        file.statements(self).await?;
+        match self.guard.as_mut().filter(|_| touching) {
+            Some(guard) => guard.after(database, file.source).await.map_err(at_start),
+            None => Ok(()),
         }
     }
 
@@ -232,6 +244,7 @@ impl File<'_> {
 
     async fn statements(&mut self, replay: &mut Replay) -> Result<(), Placed> {
         let alone = self.script.statements().len() == 1;
+        let mut own = Own::default();
         let mut rows = self.script.rows.iter().peekable();
         for (number, statement) in self.script.statements().enumerate() {
             let rows = rows.next_if(|(of, _)| *of == number).map(|(_, range)| range.clone());
@@ -255,6 +268,9 @@ impl File<'_> {
                 }
                 Treatment::AsItIs => match refuses_transaction(statement) {
                     Some(what) => self.outside(replay, statement, what, alone).await?,
+                    None if own.covers(statement, &|_, _| false) => {
+                        self.one(statement, rows).await?
+                    }
                     None => self.measured(replay, statement, rows).await?,
                 },
             }

@@ -92,7 +92,7 @@ async fn look(plan: &Plan, shadow: &dyn Shadow, states: &[Digest]) -> Result<Sho
     let mut replay = old_files(plan, shadow, states).await?;
     let mut before = None;
     if replay.holds() {
-        replay.guard = Guard::begin(shadow).await.map_err(read)?;
+        replay.guard = Some(Guard::begin(shadow).await.map_err(read)?);
         before = Some(Doors::look(shadow, &plan.settings.exposed).await.map_err(read)?);
         measure(plan, shadow, &mut replay).await.map_err(read)?;
     }
@@ -117,7 +117,7 @@ async fn look(plan: &Plan, shadow: &dyn Shadow, states: &[Digest]) -> Result<Sho
         let after = Doors::look(shadow, &plan.settings.exposed).await.map_err(read)?;
         let mentions = Mentions::of(&plan.new);
         shown.rpc = before.broken(&after, &mentions);
-        shown.protection = replay.guard.findings();
+        shown.protection = replay.guard.iter().flat_map(Guard::findings).collect();
         shown.protection.extend(before.opened(after, &mentions));
         shown.schema_hash = Some(schema_hash(shadow).await.map_err(read)?.to_string());
     }

@@ -19,7 +19,7 @@ use crate::base::clock::{self, Entropy};
 use crate::base::limits;
 
 /// What makes it fast and private. Nothing is written to disk in time, for nothing is kept.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "listen_addresses=",
     "fsync=off",
     "synchronous_commit=off",
@@ -28,6 +28,7 @@ const SETTINGS: [&str; 10] = [
     "max_connections=20",
     "wal_level=minimal",
     "max_wal_senders=0",
+    "max_wal_size=1GB",
     "autovacuum=off",
     "logging_collector=off",
 ];
@@ -222,6 +223,8 @@ async fn initdb(
     let mut command = command(&binaries.folder.join("initdb"), account);
     command.arg("-D").arg(folder.join("data")).current_dir(folder);
     command.args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"]);
+    // A small log is copied sooner, where the state is kept.
+    command.arg("--wal-segsize=1");
     let failed = |why: String| ClusterError::Program { program: "initdb".to_owned(), why };
     let mut command = tokio::process::Command::from(command);
     let output = command.kill_on_drop(true).output();
