@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::args::{
     canary, completions, db, demo, evidence, explain, freeze, init, ledger, load, man, preflight,
-    promote, release, release_tag, rollback, router, sample_service, schema, slo, watch, why,
+    promote, release, release_tag, rollback, router, sample_service, schema, ship, slo, watch, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Bring users back to the version before, now
     Rollback(rollback::Args),
+    /// Take a candidate along its track to the end: every step of it, resumable
+    Ship(ship::Args),
     /// Watch a promoted release until it is stable, or bring users back
     Watch(watch::Args),
     /// Make and verify evidence packs
@@ -96,6 +98,7 @@ impl Command {
             Self::Canary(_) => "canary",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
+            Self::Ship(_) => "ship",
             Self::Watch(_) => "watch",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
@@ -128,6 +131,7 @@ impl Command {
             | Self::Canary(_)
             | Self::Promote(_)
             | Self::Rollback(_)
+            | Self::Ship(_)
             | Self::Watch(_)
             | Self::Ledger(_)
             | Self::Router(_) => true,
@@ -153,6 +157,7 @@ impl Command {
             Self::Canary(args) => canary::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
+            Self::Ship(args) => ship::run(&args, context).await,
             Self::Watch(args) => watch::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,
