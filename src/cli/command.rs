@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::args::{
     canary, completions, db, demo, deploy, evidence, explain, freeze, init, ledger, load, man,
-    preflight, promote, release, release_tag, rollback, router, sample_service, schema, slo, watch,
-    why,
+    preflight, promote, release, release_tag, rollback, router, sample_service, schema, ship, slo,
+    watch, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -54,6 +54,8 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Bring users back to the version before, now
     Rollback(rollback::Args),
+    /// Take a candidate along its track to the end: every step of it, resumable
+    Ship(ship::Args),
     /// Watch a promoted release until it is stable, or bring users back
     Watch(watch::Args),
     /// Make and verify evidence packs
@@ -100,6 +102,7 @@ impl Command {
             Self::Deploy(_) => "deploy",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
+            Self::Ship(_) => "ship",
             Self::Watch(_) => "watch",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
@@ -133,6 +136,7 @@ impl Command {
             | Self::Deploy(_)
             | Self::Promote(_)
             | Self::Rollback(_)
+            | Self::Ship(_)
             | Self::Watch(_)
             | Self::Ledger(_)
             | Self::Router(_) => true,
@@ -159,6 +163,7 @@ impl Command {
             Self::Deploy(args) => deploy::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
+            Self::Ship(args) => ship::run(&args, context).await,
             Self::Watch(args) => watch::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,

@@ -129,6 +129,10 @@ codes! {
     Unwatched => "ORCA-1876",
     /// A trigger after a promotion.
     WatchBreach => "ORCA-1877",
+    /// A canary is under way: nothing else is shipped.
+    ShipUnderWay => "ORCA-1878",
+    /// Another commit is checked out than the one that is shipped.
+    ShipElsewhere => "ORCA-1879",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// Vercel does not let orca at the project.

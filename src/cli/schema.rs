@@ -28,6 +28,7 @@ documents! {
     "orca.deploy/v1" => super::args::deploy_blue_green::BlueGreenDocument,
     "orca.promote/v1" => super::args::promote::PromoteDocument,
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,
+    "orca.ship/v1" => super::args::ship::ShipDocument,
     "orca.watch/v1" => super::args::watch::WatchDocument,
     "orca.evidence-generate/v1" => super::args::evidence_generate::Generated,
     "orca.freeze/v1" => super::args::freeze::FreezeDocument,

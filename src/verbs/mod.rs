@@ -20,6 +20,7 @@ pub(crate) mod settle;
 pub(crate) mod ship;
 pub(crate) mod standing;
 pub(crate) mod tag_rc;
+pub(crate) mod track;
 pub(crate) mod trusted;
 pub(crate) mod waive;
 pub(crate) mod watch;

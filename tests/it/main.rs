@@ -34,6 +34,7 @@ mod release;
 mod rollback;
 mod router;
 mod secrets;
+mod ship;
 mod slo;
 mod slo_prometheus;
 mod story_a;

@@ -42,8 +42,13 @@ fn a_healthy_version_gets_everything_stage_by_stage_and_is_promoted() {
     );
     let promoted = shop.orca(&["promote", "--rc", &candidate.release, "--json"]).expect_code(0);
     assert_eq!(shop.vercel.changes().len(), 5, "nothing is left to move: {}", promoted.stdout);
+    let before = shop.vercel.asked().len();
     let status = shop.orca(&["release", "status", "--json"]).expect_code(0).json();
     assert_eq!(status["platform"]["base"], candidate.deployment.id.as_str(), "{status}");
+    // One look asks nothing twice: its limits count calls of an endpoint by the minute.
+    let look = shop.vercel.asked().split_off(before);
+    let lines: std::collections::BTreeSet<&str> = look.iter().map(|a| a.line.as_str()).collect();
+    assert_eq!(lines.len(), look.len(), "{look:?}");
 }
 
 /// A version that breaks once it has so much traffic goes back, whichever stage that is.

@@ -26,6 +26,12 @@ fn elsewhere(shop: &Shop, args: &[&str]) -> Run {
     Run::of(command)
 }
 
+/// What a rollback says of its time, for `scripts/bench/vercel-rollback.sh`.
+#[expect(clippy::print_stdout, reason = "the script reads it")]
+fn tell(text: &str) {
+    println!("{text}");
+}
+
 #[test]
 fn a_rollback_is_one_changing_call_and_says_what_it_left_switched_off() {
     let _quiet = quiet();
@@ -45,6 +51,7 @@ fn a_rollback_is_one_changing_call_and_says_what_it_left_switched_off() {
     {
         assert!(run.stdout.contains(text), "no '{text}' in {}", run.stdout);
     }
+    tell(&run.stdout);
     // Once more, by anybody: it stays.
     shop.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
     assert_eq!(shop.production(), shop.base.id);

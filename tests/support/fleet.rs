@@ -61,6 +61,11 @@ impl Fleet {
         fleet
     }
 
+    /// With all of `canary` and what follows it, and no stages of its own.
+    pub(crate) fn on_track(canary: &str) -> Self {
+        Self::start_with(canary, &[])
+    }
+
     /// On another platform than orca's router: `platform` starts it in front of the base, and says
     /// where users come in and what `orca.yaml` says of it.
     pub(crate) fn on_platform(
@@ -99,10 +104,10 @@ impl Fleet {
     fn set_up(&self, platform: &str, canary: &str, stages: &[&str]) {
         let stages: Vec<String> = stages.iter().map(|stage| format!("    - {stage}\n")).collect();
         let stages = stages.concat();
+        let stages = if stages.is_empty() { stages } else { format!("  stages:\n{stages}") };
         let config = format!(
             "version: 1\nservice: {{name: shop, environment: production}}\n{platform}gates:\n  \
-             load: {{profile: baseline}}\ncanary:\n  {canary}\n  error_increase_max: 5%\n  \
-             stages:\n{stages}"
+             load: {{profile: baseline}}\ncanary:\n  error_increase_max: 5%\n  {canary}\n{stages}"
         );
         self.world.write("orca.yaml", &config);
         self.world.write("slo/slo_manifest.yaml", MANIFEST);

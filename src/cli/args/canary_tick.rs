@@ -84,7 +84,7 @@ fn nothing() -> Report {
         .next("orca canary status")
 }
 
-fn report(rollout: &Rollout, ticked: &Ticked, now: Timestamp) -> Report {
+pub(crate) fn report(rollout: &Rollout, ticked: &Ticked, now: Timestamp) -> Report {
     let release = rollout.started.release.to_string();
     let (exit, mut document) = match ticked {
         Ticked::Nothing => return nothing(),
@@ -125,7 +125,7 @@ fn report(rollout: &Rollout, ticked: &Ticked, now: Timestamp) -> Report {
 }
 
 /// A canary that goes on: 0, or 3 where it holds undecided, or 1 where a breach holds for a person.
-pub(super) fn goes_on(
+pub(crate) fn goes_on(
     stands: &Stands,
     plan: &RolloutPlan,
     grant: Option<(Timestamp, Timestamp)>,

@@ -59,6 +59,7 @@ pub(crate) mod rollback;
 pub(crate) mod router;
 pub(crate) mod sample_service;
 pub(crate) mod schema;
+pub(crate) mod ship;
 pub(crate) mod slo;
 pub(crate) mod slo_budget;
 pub(crate) mod slo_check;

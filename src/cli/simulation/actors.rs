@@ -1,6 +1,7 @@
 //! What processes of orca do: the real verbs, with the exits that the command line gives.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::audit::Verb;
 use super::orca::Orca;
@@ -9,9 +10,10 @@ use super::world::{commit_of, deployment};
 use crate::base::clock;
 use crate::base::ids::ReleaseName;
 use crate::cli::args::canary_start::exit_of;
+use crate::cli::args::canary_tick::{self, goes_on};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::ledger::entry::TrafficProof;
+use crate::ledger::entry::{AfterPause, TrafficProof};
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::verbs::book::Book;
@@ -19,7 +21,10 @@ use crate::verbs::canary::abort::Abort;
 use crate::verbs::canary::advance;
 use crate::verbs::canary::again::{self, AgainError};
 use crate::verbs::canary::judging::Judging;
+use crate::verbs::canary::once::Rest;
+use crate::verbs::canary::pause;
 use crate::verbs::canary::start::{Canary, Candidate};
+use crate::verbs::canary::tick::{self, Tick, TickError, Ticked};
 use crate::verbs::promote::{self, PromoteError, Promotion};
 use crate::verbs::rollback::Rollback;
 use crate::verbs::ship::Fleet;
@@ -218,6 +223,101 @@ pub(super) async fn abort(orca: &Orca) -> Option<Exit> {
         }
     };
     process(orca, Verb::Abort, runs).await
+}
+
+/// The first stage, and no process stays.
+pub(super) async fn detach(orca: &Orca, letter: char) -> Option<Exit> {
+    let runs = async {
+        let (fleet, gates) = (orca.fleet(), orca.gates());
+        let plan = orca.lock().plan.clone();
+        let canary = Canary {
+            fleet: &fleet,
+            plan: &plan,
+            candidate: candidate(letter),
+            gates: &gates,
+            judging: judging(),
+            force_undecidable: true,
+        };
+        match canary.detach().await {
+            Ok(Rest::Ended(ending)) => exit_of(ending.exit),
+            Ok(Rest::GoesOn(stands)) => goes_on(&stands, &plan, None).0,
+            Err(error) => {
+                orca.lock().tell(&orca.name, &format!("not started: {error}"));
+                Failure::from(error).exit
+            }
+        }
+    };
+    process(orca, Verb::Tick, runs).await
+}
+
+/// One look, one act; and whether another one may find something to do.
+pub(super) async fn tick(orca: &Orca) -> (Option<Exit>, bool) {
+    let more = Arc::new(Mutex::new(true));
+    let told = Arc::clone(&more);
+    let runs = async move {
+        match ticked(orca).await {
+            Ok((exit, goes_on)) => {
+                *told.lock().expect("one thread") = goes_on;
+                exit
+            }
+            Err(error) => Failure::from(error).exit,
+        }
+    };
+    let exit = process(orca, Verb::Tick, runs).await;
+    let more = *more.lock().expect("one thread");
+    (exit, more)
+}
+
+async fn ticked(orca: &Orca) -> Result<(Exit, bool), TickError> {
+    let (fleet, gates) = (orca.fleet(), orca.gates());
+    let (state, blind) = tick::ledger(&fleet).await?;
+    let Some(rollout) = tick::running(&state, &fleet) else {
+        return Ok((Exit::Done, blind.is_some()));
+    };
+    let tick = Tick { fleet: &fleet, gates: &gates, judging: judging(), blind };
+    let found = tick.run(&rollout).await?;
+    let goes_on = matches!(found, Ticked::Attended { .. } | Ticked::GoesOn { .. });
+    Ok((canary_tick::report(&rollout, &found, fleet.ship.now()).exit, goes_on))
+}
+
+/// Holds the canary under way for a while.
+pub(super) async fn pause(orca: &Orca) {
+    let pauses = async {
+        let ship = orca.fleet().ship;
+        let state = ship.book.synced().await.ok()?;
+        let rollout = state.environment(&ship.environment)?.rollout.clone()?;
+        let (secs, resumes) = {
+            let world = orca.lock();
+            let of = |what: &str, bound| world.dice.below(&format!("{}.{what}", orca.name), bound);
+            (1 + of("for", 30), of("then", 2) == 0)
+        };
+        let then = if resumes { AfterPause::Resume } else { AfterPause::Withdraw };
+        let until = ship.now().plus(Duration::from_secs(secs));
+        let asked = pause::pause(&ship, &rollout.started.rollout, (until, then), "odd").await;
+        orca.lock().tell(&orca.name, &format!("{secs} s, then {then:?}: {asked:?}"));
+        Some(())
+    };
+    tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => {}
+        _ = pauses => {}
+    }
+}
+
+pub(super) async fn lift(orca: &Orca) {
+    let lifts = async {
+        let ship = orca.fleet().ship;
+        let state = ship.book.synced().await.ok()?;
+        let rollout = state.environment(&ship.environment)?.rollout.clone()?;
+        let lifted = pause::lift(&ship, &rollout, "fine").await;
+        orca.lock().tell(&orca.name, &format!("lifts: {lifted:?}"));
+        Some(())
+    };
+    tokio::select! {
+        biased;
+        () = orca.dead.cancelled() => {}
+        _ = lifts => {}
+    }
 }
 
 /// Lets the stage at hand go on, where it holds undecided.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::actors;
 use super::audit::text;
 use super::orca::{Orca, lock};
-use super::world::{Luck, Shared};
+use super::world::{Kind, Luck, Shared};
 use crate::base::units::Weight;
 use crate::ledger::fold::State;
 use crate::verbs::ship::Fleet;
@@ -65,6 +65,17 @@ impl Nurse {
         }
     }
 
+    /// Without grants a split that somebody made by hand stays until somebody takes it back by hand.
+    async fn take_back_by_hand(&self) {
+        let split = {
+            let world = self.orca.lock();
+            world.kind == Kind::Hosted && world.router.weight != Weight::ZERO
+        };
+        if split {
+            actors::abort(&self.orca).await;
+        }
+    }
+
     /// Resumes until nothing runs any more; where the platform is not as the rollout left it, a
     /// person rolls back.
     async fn end_rollouts(&self) -> Option<Arc<State>> {
@@ -73,11 +84,16 @@ impl Nurse {
             let environment = known.environment(&Orca::environment());
             let running = environment.and_then(|e| e.rollout.as_ref());
             if running.is_none() && round > 0 {
+                self.take_back_by_hand().await;
                 return Some(known);
             }
             let base = running.map(|rollout| rollout.started.base.to_string());
             let by_hand = base.is_some_and(|base| base != self.orca.lock().router.base.deployment);
-            if round < 2 || !by_hand {
+            let ticked = running.is_some_and(|r| !r.started.plan["every"].is_null());
+            if ticked && round == 0 {
+                // Nobody ticks any more.
+                actors::abort(&self.orca).await;
+            } else if round < 2 || !by_hand {
                 actors::resume(&self.orca, &self.fleet).await;
             } else {
                 actors::rollback(&self.orca, Some(Arc::clone(&self.fleet.ship.book))).await;

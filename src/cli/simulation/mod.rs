@@ -9,6 +9,7 @@ mod audit;
 mod converge;
 mod dice;
 mod gates;
+mod hosted;
 mod orca;
 mod permits;
 mod platform;

@@ -40,8 +40,24 @@ impl World {
         let permit = self.permit(orca, &chain, at, |entry| {
             kind(entry) == "raise_intended" && says(entry)["to"] == to
         });
+        self.unpaused(orca, &chain, &to, at);
         self.before_stage(orca, &chain, terms);
         permit
+    }
+
+    /// No pause that this clone knew of before the intent was written is in force.
+    fn unpaused(&mut self, orca: &Orca, chain: &Chain, to: &Value, at: Timestamp) {
+        let is_intent =
+            |entry: &&Arc<Value>| kind(entry) == "raise_intended" && says(entry)["to"] == *to;
+        let before = chain.iter().skip_while(|entry| !is_intent(entry));
+        let known = before
+            .take_while(|entry| kind(entry) != "rollout_started")
+            .find(|entry| ["paused", "unpaused"].contains(&kind(entry)));
+        let Some(pause) = known.filter(|entry| kind(entry) == "paused") else { return };
+        let lasts = says(pause)["then"] == "withdraw" || at < at_of(&says(pause)["until"]);
+        if lasts {
+            self.audit.breaks(&orca.name, "raised while a pause was in force");
+        }
     }
 
     /// Somebody calls for a new base.
@@ -157,7 +173,8 @@ impl World {
         }
         let advanced = self.stage_passed(orca, chain, (stage, terms.canary.as_str()));
         let (requests, errors) = self.users.since_raise();
-        let failing = self.users.canary_fails_bp >= 2_000
+        let failing = requests > 0
+            && self.users.canary_fails_bp >= 2_000
             && self.users.base_fails_bp == 0
             && errors * 5 >= requests;
         if (requests == 0 && !advanced) || failing {

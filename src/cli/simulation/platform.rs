@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::audit::Call;
+use super::hosted::{own, raise_from, seen_on};
 use super::orca::Orca;
+use super::schedule::FOR_EVER_US;
 use super::world::{World, commit_of, deployment, upstream};
 use crate::base::clock::Timestamp;
 use crate::base::ids::DeploymentId;
@@ -188,7 +190,8 @@ impl SimPlatform {
             });
         };
         let answer = |result: Result<RouterState, Refusal>| {
-            result.map(|state| seen(&state)).map_err(|refusal| refused(&refusal))
+            let kind = self.orca.lock().kind;
+            result.map(|state| seen_on(kind, &state)).map_err(|refusal| refused(&refusal))
         };
         match fate {
             Fate::Works => answer(now()),
@@ -210,6 +213,7 @@ impl SimPlatform {
                 let mut world = self.orca.lock();
                 world.pass();
                 let as_if = change(&world.router, world.now());
+                drop(world);
                 answer(as_if)
             }
             Fate::DiesAfter => {
@@ -258,7 +262,7 @@ impl Platform for SimPlatform {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             weights: Weights::Any,
-            holds_grant: true,
+            holds_grant: !self.is_hosted(),
             measures: Measures::UsersAndProbes,
             stickiness: "user".to_owned(),
             state_holder: NAME.to_owned(),
@@ -266,8 +270,12 @@ impl Platform for SimPlatform {
         }
     }
 
+    fn look_every(&self) -> Duration {
+        Duration::from_secs(if self.is_hosted() { 5 } else { 1 })
+    }
+
     async fn look(&self) -> Result<PlatformState, PlatformError> {
-        self.ask("look", |world| seen(&world.router)).await
+        self.ask("look", World::seen).await
     }
 
     async fn stage(&self, order: &StageOrder) -> Result<PlatformState, PlatformError> {
@@ -278,7 +286,12 @@ impl Platform for SimPlatform {
             audience: Audience::default(),
         };
         let call = Call::Stage { expected };
-        self.change(call, Box::new(move |router, _| router.stage(staging.clone(), expected))).await
+        let hosted = self.is_hosted();
+        let change = move |router: &RouterState, _: Timestamp| {
+            let expected = if hosted { own(router, expected)? } else { expected };
+            router.stage(staging.clone(), expected)
+        };
+        self.change(call, Box::new(change)).await
     }
 
     async fn raise(&self, raise: Raise) -> Result<PlatformState, PlatformError> {
@@ -286,15 +299,22 @@ impl Platform for SimPlatform {
         let expected = Expected { generation: terms.expect_generation, epoch: terms.epoch };
         let at = self.orca.clock().now();
         let permit = self.orca.lock().raise_called(&self.orca, &terms, at);
-        let until = terms.grant_until.expect("the router holds grants");
+        let hosted = self.is_hosted();
+        let until = terms.grant_until.unwrap_or(at.plus_us(FOR_EVER_US));
         let call = Call::Raise { expected, permit };
         let change = move |router: &RouterState, now: Timestamp| {
-            router.raise(terms.to, until, expected, now)
+            if !hosted {
+                return router.raise(terms.to, until, expected, now);
+            }
+            raise_from(router, &terms, until, now)
         };
         self.change(call, Box::new(change)).await
     }
 
     async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError> {
+        if self.is_hosted() {
+            return self.look().await;
+        }
         let change =
             move |router: &RouterState, now: Timestamp| router.renew_grant(epoch, until, now);
         self.change(Call::Renew { epoch }, Box::new(change)).await
@@ -314,7 +334,11 @@ impl Platform for SimPlatform {
         let at = self.orca.clock().now();
         let permit = self.orca.lock().promote_called(&self.orca, &terms, at);
         let call = Call::Promote { expected, permit };
-        let change = move |router: &RouterState, now: Timestamp| router.promote(expected, now);
+        let hosted = self.is_hosted();
+        let change = move |router: &RouterState, now: Timestamp| {
+            let expected = if hosted { own(router, expected)? } else { expected };
+            router.promote(expected, now)
+        };
         self.change(call, Box::new(change)).await
     }
 

@@ -1,7 +1,7 @@
 //! One schedule: a world with its luck, the people and processes in it, and what they do when. It
 //! ends when everybody ended or died; then what is left is healed and looked at.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +11,8 @@ use super::audit::Call;
 use super::converge;
 use super::dice::Dice;
 use super::orca::{Orca, lock};
-use super::world::{Luck, Shared, World, upstream};
-use crate::base::units::{Micros, Weight};
+use super::world::{Kind, Luck, Shared, World, upstream};
+use crate::base::units::{BasisPoints, Micros, Weight};
 use crate::cli::exit::Exit;
 use crate::ledger::entry::{Body, Promoted, RcTagged};
 use crate::rollout::plan::{DecideBy, OnFail, OnInterrupt, RolloutPlan, Stage};
@@ -27,6 +27,9 @@ pub(super) struct Outcome {
     pub(super) story: Vec<String>,
 }
 
+/// How often the scheduled job comes, and how often at most.
+const EVERY_MS: u64 = 3_000;
+const TICKS_MAX: u32 = 40;
 /// Everybody has ended by then.
 const LONGEST: Duration = Duration::from_hours(4);
 
@@ -63,6 +66,43 @@ async fn live(seed: u64, dropped: BTreeSet<String>, tells: bool) -> Outcome {
     }
 }
 
+/// A canary of two hours on a hosted platform, with nothing in its way: how often each call was made.
+pub(super) fn two_hours() -> (Option<Exit>, BTreeMap<String, u32>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without threads");
+    let tasks = tokio::task::LocalSet::new();
+    runtime.block_on(tasks.run_until(async {
+        let dice = Dice::new(1, BTreeSet::new());
+        let mut plan = plan(&dice);
+        plan.on_interrupt = OnInterrupt::Abort;
+        plan.every = None;
+        let weights = [100, 500, 2_500, 10_000];
+        let stage = |bp: u32| Stage {
+            weight: Weight::from_basis_points(bp).expect("a constant weight"),
+            bake: Micros::from_secs(1_800),
+            max_hold: Micros::from_secs(3_600),
+            ..plan.stages[0].clone()
+        };
+        plan.stages = weights.into_iter().map(stage).collect();
+        let world: Shared = Arc::new(Mutex::new(World::new(dice, plan, false)));
+        {
+            let mut world = lock(&world);
+            world.kind = Kind::Hosted;
+            world.audit.fenced = false;
+            world.git.has_remote = true;
+            world.git.clones.resize_with(3, Default::default);
+            world.gate_max_age_secs = 86_400;
+        }
+        begin(&world).await;
+        let exit = actors::canary(&process(&world, "ana"), 'b').await;
+        let calls = lock(&world).passed.clone();
+        (exit, calls)
+    }))
+}
+
 fn plan(dice: &Dice) -> RolloutPlan {
     let on_fail = if dice.below("plan.on_fail", 4) == 0 { OnFail::Hold } else { OnFail::Rollback };
     let stage = |bp: u32| Stage {
@@ -82,9 +122,18 @@ fn plan(dice: &Dice) -> RolloutPlan {
         renewal: Micros::from_secs(15),
         on_interrupt: if hold { OnInterrupt::Hold } else { OnInterrupt::Abort },
         track: None,
-        triggers: Triggers::default(),
-        every: None,
+        triggers: triggers(dice),
+        every: (dice.below("plan.ticks", 4) == 0).then_some(Micros(EVERY_MS * 1_000)),
     }
+}
+
+/// What is far from how these users fare when all is well.
+fn triggers(dice: &Dice) -> Triggers {
+    if dice.below("plan.triggers", 3) != 0 {
+        return Triggers::default();
+    }
+    let error_rate = Some(BasisPoints(1_500));
+    Triggers { error_rate, p95_ratio_pct: Some(200), ..Triggers::default() }
 }
 
 /// Some schedules have no bad luck of a kind at all, others have much of it.
@@ -112,6 +161,10 @@ fn furnish(world: &Shared) {
     let remote = world.dice.below("world.remote", 8) != 0;
     world.git.has_remote = remote;
     world.git.clones.resize_with(3, Default::default);
+    if world.dice.below("world.kind", 3) == 0 {
+        world.kind = Kind::Hosted;
+        world.audit.fenced = false;
+    }
     world.gate_max_age_secs = [600, 600, 600, 15][drawn(&world.dice, "world.max_age", 4)];
     world.skew_us_max = [0, 0, 1_000_000, 40_000_000][drawn(&world.dice, "world.skew", 4)];
     world.users.per_second = [2_000, 2_000, 2_000, 0][drawn(&world.dice, "world.users", 4)];
@@ -174,7 +227,7 @@ async fn begin(world: &Shared) {
 /// A person or a process that comes in later, by its chance in a thousand.
 type Guest = (&'static str, u64, &'static str);
 
-const GUESTS: [Guest; 10] = [
+const GUESTS: [Guest; 12] = [
     ("bob", 220, "bob rolls back"),
     ("amy", 90, "amy rolls back too"),
     ("eve", 80, "eve aborts the canary"),
@@ -182,6 +235,8 @@ const GUESTS: [Guest; 10] = [
     ("kim", 120, "kim starts a canary"),
     ("max", 60, "max promotes"),
     ("hal", 100, "hal lets the stage go on undecided"),
+    ("pat", 100, "pat pauses the canary"),
+    ("una", 60, "una lifts the pause"),
     ("dora", 80, "dora changes the traffic by hand"),
     ("ci", 80, "preflight and load are judged again, and fail"),
     ("term", 120, "ana's process gets SIGTERM"),
@@ -208,7 +263,11 @@ async fn everybody(world: &Shared) {
         }
     }
     outages(world);
-    let exit = actors::canary(&ana, 'b').await;
+    let exit = if lock(world).plan.every.is_some() {
+        ticks(world, &ana).await
+    } else {
+        actors::canary(&ana, 'b').await
+    };
     let follows = lock(world).dice.below("ana.promotes", 5) != 0;
     if exit == Some(Exit::Done) && follows {
         let wait = lock(world).dice.below("ana.promotes.at", 10_000);
@@ -223,6 +282,27 @@ async fn everybody(world: &Shared) {
     }
     // Whatever is still on its way arrives.
     tokio::time::sleep(Duration::from_secs(200)).await;
+}
+
+/// Started by one process, and carried on by a scheduled job: each look is a process of its own,
+/// on any machine, and may die, or come late.
+async fn ticks(world: &Shared, ana: &Orca) -> Option<Exit> {
+    let mut last = actors::detach(ana, 'b').await;
+    for number in 0..TICKS_MAX {
+        let name = format!("tick-{number}");
+        let wait = {
+            let world = lock(world);
+            let late = if world.dice.below(&format!("{name}.late"), 12) == 0 { 60_000 } else { 0 };
+            EVERY_MS + late + world.dice.below(&format!("{name}.wait"), 500)
+        };
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        let (exit, goes_on) = actors::tick(&process(world, &name)).await;
+        last = exit;
+        if !goes_on {
+            break;
+        }
+    }
+    last
 }
 
 fn process(world: &Shared, name: &str) -> Orca {
@@ -260,6 +340,8 @@ async fn visit(name: &'static str, world: &Shared, ana: &Orca) {
             let book = with_book.then(|| orca.book());
             actors::rollback(&orca, book).await;
         }
+        "pat" => actors::pause(&process(world, name)).await,
+        "una" => actors::lift(&process(world, name)).await,
         "hal" => actors::advance(&process(world, name)).await,
         "eve" => drop(actors::abort(&process(world, name)).await),
         "joe" => {
@@ -276,6 +358,9 @@ async fn visit(name: &'static str, world: &Shared, ana: &Orca) {
         _ => by_hand(world),
     }
 }
+
+/// A weight on a platform without grants stands.
+pub(super) const FOR_EVER_US: i64 = 100 * 365 * 86_400 * 1_000_000;
 
 /// Somebody clicks on the platform's own dashboard.
 fn by_hand(world: &Shared) {
@@ -296,7 +381,8 @@ fn by_hand(world: &Shared) {
             let mut split = before.clone();
             if split.canary.is_some() {
                 split.weight = Weight::from_basis_points(5_000).expect("a constant weight");
-                split.grant_until = Some(now.plus_us(60_000_000));
+                let until = if world.kind == Kind::Router { 60_000_000 } else { FOR_EVER_US };
+                split.grant_until = Some(now.plus_us(until));
                 split.generation += 1;
             }
             split

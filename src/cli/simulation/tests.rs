@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schedule::{Outcome, run};
+use super::schedule::{Outcome, run, two_hours};
 use super::shrink::{report, shrink};
+use crate::cli::exit::Exit;
 
 /// As many as an unoptimised build takes in its stride; `scripts/simulate.sh` runs more.
 const SCHEDULES: u64 = 500;
@@ -77,6 +78,18 @@ fn no_schedule_breaks_a_rule() {
         }
     }
     tell(&format!("{count} schedules from seed {from}: no rule broken; exits {exits:?}"));
+}
+
+/// What Vercel is asked in a canary of two hours. One look is at most one call of an endpoint (shown
+/// in `tests/it/vercel_canary.rs`); the lowest limit that anybody tells of is 120 a minute for each.
+#[test]
+fn two_hours_on_vercel_stay_far_below_its_limits() {
+    let (exit, calls) = two_hours();
+    assert_eq!(exit, Some(Exit::Done));
+    let of = |call: &str| calls.get(&format!("ana.{call}")).copied().unwrap_or(0);
+    let asked = of("look") + of("identity");
+    assert!((1_400..120 * 13).contains(&asked), "{calls:?}");
+    assert_eq!((of("stage"), of("raise"), of("lower")), (1, 4, 0), "{calls:?}");
 }
 
 #[test]

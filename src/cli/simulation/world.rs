@@ -29,6 +29,16 @@ pub(super) struct Luck {
     pub(super) slow_ledger: u64,
 }
 
+/// What the platform does for orca beside splitting traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Grants, epochs and generations, as orca's router has them.
+    Router,
+    /// None of them, as on Vercel: a weight stands until somebody takes it back, a raise names the
+    /// stage that it comes from, and what was accepted may show later.
+    Hosted,
+}
+
 pub(super) struct World {
     pub(super) dice: Dice,
     pub(super) start: tokio::time::Instant,
@@ -39,13 +49,14 @@ pub(super) struct World {
     pub(super) users: Users,
     pub(super) git: Git,
     pub(super) audit: Audit,
+    pub(super) kind: Kind,
     pub(super) gates_pass: bool,
     pub(super) gate_max_age_secs: u64,
     pub(super) skew_us_max: u64,
     /// Clone and span (microseconds since the beginning) in which it cannot reach the remote.
     pub(super) outages: Vec<(usize, i64, i64)>,
     /// How often each place was passed.
-    passed: BTreeMap<String, u32>,
+    pub(super) passed: BTreeMap<String, u32>,
     /// What happened, for people; kept only when somebody reads it.
     pub(super) story: Option<Vec<String>>,
 }
@@ -63,6 +74,7 @@ impl World {
             users: Users::new(begins),
             git: Git::default(),
             audit: Audit::default(),
+            kind: Kind::Router,
             gates_pass: true,
             gate_max_age_secs: 600,
             skew_us_max: 0,

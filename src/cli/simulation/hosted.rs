@@ -1,0 +1,57 @@
+//! A hosted platform of the false world, such as Vercel: the router's state without its fences. It
+//! keeps no grants and no epochs; a raise names the canary and the stage that it comes from.
+
+use super::platform::{SimPlatform, seen};
+use super::world::{Kind, World};
+use crate::base::clock::Timestamp;
+use crate::rollout::ports::{PlatformState, RaiseTerms};
+use crate::router::state::{Expected, Refusal, RouterState};
+
+/// The platform's own view: a hosted one knows no epochs and no grants.
+pub(super) fn seen_on(kind: Kind, router: &RouterState) -> PlatformState {
+    let state = seen(router);
+    match kind {
+        Kind::Router => state,
+        Kind::Hosted => PlatformState { epoch: 0, grant_until: None, lowered_by: None, ..state },
+    }
+}
+
+impl World {
+    pub(super) fn seen(&mut self) -> PlatformState {
+        seen_on(self.kind, &self.router)
+    }
+}
+
+fn in_force(router: &RouterState) -> Expected {
+    Expected { generation: router.generation, epoch: router.epoch }
+}
+
+/// Compared by the caller's side just before the call, and not fenced by an epoch.
+pub(super) fn own(router: &RouterState, expected: Expected) -> Result<Expected, Refusal> {
+    if expected.generation != router.generation {
+        let (expected, current) = (expected.generation, router.generation);
+        return Err(Refusal::StaleGeneration { expected, current });
+    }
+    Ok(in_force(router))
+}
+
+/// Only the stage that it comes from is named, and the canary: what is late is refused by that.
+pub(super) fn raise_from(
+    router: &RouterState,
+    terms: &RaiseTerms,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<RouterState, Refusal> {
+    let canary = router.canary.as_ref().map(|up| up.deployment.as_str());
+    let is_at = canary == Some(terms.canary.as_str()) && router.weight == terms.from;
+    if !is_at || router.suspended {
+        return Err(Refusal::Reverted);
+    }
+    router.raise(terms.to, until, in_force(router), now)
+}
+
+impl SimPlatform {
+    pub(super) fn is_hosted(&self) -> bool {
+        self.orca.lock().kind == Kind::Hosted
+    }
+}
