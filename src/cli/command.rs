@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, db, demo, deploy, evidence, explain, freeze, init, ledger, load, man,
+    canary, completions, db, demo, deploy, env, evidence, explain, freeze, init, ledger, load, man,
     preflight, promote, release, release_tag, rollback, router, sample_service, schema, slo, why,
 };
 use super::context::Context;
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Bring users back to the version before, now
     Rollback(rollback::Args),
+    /// Keep the variables of a hosted environment
+    Env(env::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
     /// Show, share, check and heal what is remembered
@@ -97,6 +99,7 @@ impl Command {
             Self::Deploy(_) => "deploy",
             Self::Promote(_) => "promote",
             Self::Rollback(_) => "rollback",
+            Self::Env(_) => "env",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
             Self::Why(_) => "why",
@@ -127,6 +130,7 @@ impl Command {
             | Self::Unfreeze(_)
             | Self::Canary(_)
             | Self::Deploy(_)
+            | Self::Env(_)
             | Self::Promote(_)
             | Self::Rollback(_)
             | Self::Ledger(_)
@@ -154,6 +158,7 @@ impl Command {
             Self::Deploy(args) => deploy::run(&args, context).await,
             Self::Promote(args) => promote::run(&args, context).await,
             Self::Rollback(args) => rollback::run(&args, context).await,
+            Self::Env(args) => env::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,
             Self::Why(args) => why::run(&args, context).await,

@@ -27,6 +27,7 @@ documents! {
     "orca.deploy/v1" => super::args::deploy_blue_green::BlueGreenDocument,
     "orca.promote/v1" => super::args::promote::PromoteDocument,
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,
+    "orca.env-sync/v1" => super::args::env_sync::EnvSyncDocument,
     "orca.evidence-generate/v1" => super::args::evidence_generate::Generated,
     "orca.freeze/v1" => super::args::freeze::FreezeDocument,
     "orca.init/v1" => super::args::init::Initialised,

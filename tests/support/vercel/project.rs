@@ -79,6 +79,9 @@ pub(crate) struct Project {
     pub(crate) is_linked: bool,
     /// Deployments answer only who knows [`super::BYPASS`].
     pub(crate) is_protected: bool,
+    /// Environment variables as they were created.
+    pub(crate) variables: Vec<serde_json::Value>,
+    pub(super) variable_ids: u64,
     /// Ids and addresses of deployments to come.
     pub(super) spare: Vec<(String, String)>,
     numbers: u64,
@@ -110,6 +113,8 @@ impl Project {
             builds_behave: Behaviour::default(),
             is_linked: true,
             is_protected: false,
+            variables: Vec::new(),
+            variable_ids: 0,
             spare: Vec::new(),
             numbers: 0,
         }
