@@ -184,7 +184,7 @@ fn measured(name: &'static str, policy: &Criteria, seen: &StandbySeen, asked: St
     let measure = judged.measures.into_iter().next();
     let mut measure = measure.unwrap_or_else(|| plain(asked, Unit::Count, sample.attempts()));
     if name == "uptime" {
-        measure.asked = "answered while it was loaded".to_owned();
+        "answered while it was loaded".clone_into(&mut measure.asked);
     }
     let why = match measure.verdict {
         Verdict::Pass => {

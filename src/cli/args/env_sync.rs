@@ -18,6 +18,7 @@ use crate::cli::{wire, wire_fleet, wire_platform};
 use crate::verbs::env_sync::{Change, EnvSync, Kind, SyncError, VariablesError};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Whose variables: production, preview or development
     #[arg(long, value_name = "NAME")]

@@ -178,7 +178,10 @@ mod tests {
         ] {
             assert_eq!(is_standby(&row, "v1", serving), expected, "{row:?}");
         }
-        let unmarked = DeploymentRow { meta: Default::default(), ..row("v1", "READY", "STAGED") };
+        let unmarked = DeploymentRow {
+            meta: std::collections::BTreeMap::new(),
+            ..row("v1", "READY", "STAGED")
+        };
         assert!(!is_standby(&unmarked, "v1", "dpl_0"), "somebody else's deployment is not ours");
     }
 }

@@ -55,6 +55,7 @@ pub(crate) struct AliasRequest {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Project {
     pub(crate) plan: Plan,
     pub(crate) domain: String,
