@@ -19,7 +19,7 @@ use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
 use crate::rollout::plan::RolloutPlan;
-use crate::rollout::ports::Capabilities;
+use crate::rollout::ports::{Capabilities, Change};
 use crate::verbs::canary::drive::Ending;
 use crate::verbs::canary::once::Rest;
 use crate::verbs::canary::start::{Canary, Candidate, refuse_unfit};
@@ -64,6 +64,9 @@ pub(crate) struct CanaryDocument {
     end: Option<String>,
     pub(super) reason: String,
     stages: Vec<StageDocument>,
+    /// The calls to the platform that it would make; on a dry run only, where the platform lists them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<String>,
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     when_orca_dies: Option<String>,
@@ -101,7 +104,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let stages = stages(&config.canary);
     if args.dry_run {
         refuse_unfit(&plan, &platform, &judging)?;
-        return Ok(planned(&candidate, (&plan, &platform), stages));
+        let calls = [Change::Stage, Change::Raise, Change::Back]
+            .map(|change| fleet.platform.calls_of(change))
+            .concat();
+        return Ok(planned(&candidate, (&plan, &platform), (stages, calls)));
     }
     context.say(format!("if orca dies: {}", platform.when_orca_dies(plan.grant)));
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
@@ -172,7 +178,7 @@ fn stages(config: &CanaryConfig) -> Vec<StageDocument> {
 fn planned(
     candidate: &Candidate,
     (plan, platform): (&RolloutPlan, &Capabilities),
-    stages: Vec<StageDocument>,
+    (stages, calls): (Vec<StageDocument>, Vec<String>),
 ) -> Report {
     let mut human = format!("would ship {} to {}\n\n", candidate.release, candidate.deployment);
     for (number, stage) in (1..).zip(&plan.stages) {
@@ -180,6 +186,9 @@ fn planned(
             "{number}. raise to {} with a clearance, bake {} (hold at most {})\n   back: {}\n",
             stage.weight, stage.bake, stage.max_hold, platform.abort_cost
         ));
+    }
+    for call in &calls {
+        human.push_str(&format!("   call: {call}\n"));
     }
     let when_orca_dies = platform.when_orca_dies(plan.grant);
     human.push_str(&format!(
@@ -190,6 +199,7 @@ fn planned(
         dry_run: true,
         reason: "dry run".to_owned(),
         when_orca_dies: Some(when_orca_dies),
+        calls,
         ..document(candidate, stages)
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
@@ -206,6 +216,7 @@ fn document(candidate: &Candidate, stages: Vec<StageDocument>) -> CanaryDocument
         reason: String::new(),
         stages,
         when_orca_dies: None,
+        calls: Vec::new(),
         note: None,
     }
 }
