@@ -7,6 +7,7 @@ pub(crate) mod call_made;
 pub(crate) mod clock;
 pub(crate) mod crash_point;
 pub(crate) mod digest;
+pub(crate) mod dotenv;
 pub(crate) mod dsse;
 pub(crate) mod histogram;
 pub(crate) mod ids;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, db, demo, deploy, evidence, explain, freeze, init, ledger, load, man,
+    canary, completions, db, demo, deploy, env, evidence, explain, freeze, init, ledger, load, man,
     preflight, promote, release, release_tag, rollback, router, sample_service, schema, ship, slo,
     watch, why,
 };
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Ship(ship::Args),
     /// Watch a promoted release until it is stable, or bring users back
     Watch(watch::Args),
+    /// Keep the variables of a hosted environment
+    Env(env::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
     /// Show, share, check and heal what is remembered
@@ -104,6 +106,7 @@ impl Command {
             Self::Rollback(_) => "rollback",
             Self::Ship(_) => "ship",
             Self::Watch(_) => "watch",
+            Self::Env(_) => "env",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
             Self::Why(_) => "why",
@@ -134,6 +137,7 @@ impl Command {
             | Self::Unfreeze(_)
             | Self::Canary(_)
             | Self::Deploy(_)
+            | Self::Env(_)
             | Self::Promote(_)
             | Self::Rollback(_)
             | Self::Ship(_)
@@ -165,6 +169,7 @@ impl Command {
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Ship(args) => ship::run(&args, context).await,
             Self::Watch(args) => watch::run(&args, context).await,
+            Self::Env(args) => env::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,
             Self::Why(args) => why::run(&args, context).await,

@@ -157,6 +157,14 @@ codes! {
     StandbyClosed => "ORCA-1885",
     /// A deployment that serves and was never judged.
     ServesUnjudged => "ORCA-1886",
+    /// Variables that could not be set.
+    VariablesUnset => "ORCA-1887",
+    /// Variables that other environments share.
+    VariablesShared => "ORCA-1888",
+    /// Variables that are not what was set.
+    VariablesDiffer => "ORCA-1889",
+    /// A platform without variables.
+    NoVariables => "ORCA-1890",
     /// No source of measurements, or an environment that does not exist.
     SloSource => "ORCA-1740",
     /// A source of measurements that cannot be asked.

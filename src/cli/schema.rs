@@ -30,6 +30,7 @@ documents! {
     "orca.rollback/v1" => super::args::rollback::RollbackDocument,
     "orca.ship/v1" => super::args::ship::ShipDocument,
     "orca.watch/v1" => super::args::watch::WatchDocument,
+    "orca.env-sync/v1" => super::args::env_sync::EnvSyncDocument,
     "orca.evidence-generate/v1" => super::args::evidence_generate::Generated,
     "orca.freeze/v1" => super::args::freeze::FreezeDocument,
     "orca.init/v1" => super::args::init::Initialised,

@@ -20,6 +20,7 @@ use crate::providers::http::HttpClient;
 use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
 use crate::providers::vercel::{self, VercelClient, VercelPlatform, VercelSettings};
 use crate::rollout::ports::{Platform, Weights};
+use crate::verbs::env_sync::Variables;
 
 /// What every command of `platform: exec` sees of the environment, where it is set.
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR"];
@@ -119,16 +120,39 @@ fn router(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
 
 /// A project on Vercel.
 fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
+    let url = needed(
+        config.platform.url.value.as_ref(),
+        "url",
+        "VERCEL_PROJECT_PRODUCTION_URL or --url",
+    )?;
+    Ok(Arc::new(vercel_project(context, config, url)?))
+}
+
+/// The variables of the hosted environment, on a platform that keeps them.
+pub(crate) fn variables(context: &Context, config: &Config) -> Result<Arc<dyn Variables>, Failure> {
+    match config.platform.kind {
+        // Nobody is asked at the front.
+        RawPlatformKind::Vercel => {
+            Ok(Arc::new(vercel_project(context, config, "https://localhost".to_owned())?))
+        }
+        RawPlatformKind::Router | RawPlatformKind::Exec => {
+            let text = "the configured platform keeps no variables";
+            Err(Failure::new(Code::NoVariables, Exit::Unavailable, text)
+                .hint("on Vercel: platform.kind: vercel in orca.yaml, or --project"))
+        }
+    }
+}
+
+fn vercel_project(
+    context: &Context,
+    config: &Config,
+    url: String,
+) -> Result<VercelPlatform, Failure> {
     let env = &context.env;
     let project = needed(
         config.platform.project.value.as_ref(),
         "project",
         "VERCEL_PROJECT_ID or --project",
-    )?;
-    let url = needed(
-        config.platform.url.value.as_ref(),
-        "url",
-        "VERCEL_PROJECT_PRODUCTION_URL or --url",
     )?;
     let token = env.secret("VERCEL_TOKEN").ok_or_else(|| {
         let text = "the variable VERCEL_TOKEN is not set";
@@ -147,7 +171,5 @@ fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
         bypass: env.secret("VERCEL_AUTOMATION_BYPASS_SECRET"),
         actor: context.redactor.text(&env.actor()).into_owned(),
     };
-    let platform =
-        VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))?;
-    Ok(Arc::new(platform))
+    VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))
 }

@@ -90,10 +90,25 @@ pub(crate) trait Platform: Send + Sync {
         Vec::new()
     }
 
+    /// The calls of a change, as a plan shows them; none where it keeps no such list.
+    fn calls_of(&self, _change: Change) -> Vec<String> {
+        Vec::new()
+    }
+
     /// How it builds deployments, where it does.
     fn deployer(&self) -> Option<&dyn Deployer> {
         None
     }
+}
+
+/// What a plan may ask of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Stage,
+    Raise,
+    Promote,
+    /// To the place that a plan names `BASE`.
+    Back,
 }
 
 /// A deployment, with its commit where that is known.

@@ -6,6 +6,7 @@ pub(crate) mod book_journal;
 pub(crate) mod canary;
 pub(crate) mod candidate_files;
 pub(crate) mod database_step;
+pub(crate) mod env_sync;
 pub(crate) mod evidence_generate;
 pub(crate) mod freeze;
 pub(crate) mod gates;

@@ -205,4 +205,7 @@ fn a_rate_limit_of_days_is_told_with_its_end() {
     shop.vercel.fault(Fault { calls: "GET", with: "billing", times: 1, kind: soon });
     let dry = shop.orca(&[&Shop::canary(&candidate)[..], &["--dry-run"]].concat()).expect_code(0);
     assert!(dry.stdout.contains("Vercel project prj_shop"), "{}", dry.stdout);
+    for call in ["rolling-release/config", "approve-stage", "/rollback/BASE"] {
+        assert!(dry.stdout.contains(call), "no '{call}' in {}", dry.stdout);
+    }
 }

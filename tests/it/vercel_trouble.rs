@@ -39,6 +39,9 @@ fn a_rollback_is_one_changing_call_and_says_what_it_left_switched_off() {
     let candidate = shop.promoted();
     assert_eq!(shop.production(), candidate.deployment.id);
     let before = shop.vercel.changes().len();
+    let dry = shop.orca(&["rollback", "--reason", "x", "--dry-run"]).expect_code(0);
+    let call = format!("call: POST /v1/projects/prj_shop/rollback/{}", shop.base.id);
+    assert!(dry.stdout.contains(&call), "no '{call}' in {}", dry.stdout);
     shop.vercel.latency(Duration::from_millis(50));
     let run = shop.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
     assert_eq!(

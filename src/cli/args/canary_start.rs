@@ -20,7 +20,7 @@ use crate::ledger::entry::RolloutEnd;
 use crate::ledger::fold::State;
 use crate::rollout::machine::ExitKind;
 use crate::rollout::plan::{DecideBy, OnFail, RolloutPlan, Stage};
-use crate::rollout::ports::Capabilities;
+use crate::rollout::ports::{Capabilities, Change};
 use crate::verbs::canary::drive::Ending;
 use crate::verbs::canary::once::Rest;
 use crate::verbs::canary::start::{Canary, Candidate, refuse_unfit};
@@ -75,6 +75,9 @@ pub(crate) struct CanaryDocument {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     triggers: Vec<String>,
     stages: Vec<StageDocument>,
+    /// The calls to the platform that it would make; on a dry run only, where the platform lists them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<String>,
     /// What protects users should orca die; on a dry run only.
     #[serde(skip_serializing_if = "Option::is_none")]
     when_orca_dies: Option<String>,
@@ -114,7 +117,10 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let judging = wire_canary::judging(context, &config)?;
     if args.dry_run {
         refuse_unfit(&plan, &platform, &judging)?;
-        return Ok(planned(&candidate, &plan, &platform));
+        let calls = [Change::Stage, Change::Raise, Change::Back]
+            .map(|change| fleet.platform.calls_of(change))
+            .concat();
+        return Ok(planned(&candidate, (&plan, &platform), calls));
     }
     context.say(format!("if orca dies: {}", platform.when_orca_dies(plan.grant)));
     args.force.write(&fleet.ship, &candidate.commit, context).await?;
@@ -198,7 +204,11 @@ fn stages(plan: &RolloutPlan) -> Vec<StageDocument> {
     plan.stages.iter().map(stage).collect()
 }
 
-fn planned(candidate: &Candidate, plan: &RolloutPlan, platform: &Capabilities) -> Report {
+fn planned(
+    candidate: &Candidate,
+    (plan, platform): (&RolloutPlan, &Capabilities),
+    calls: Vec<String>,
+) -> Report {
     let mut human = format!("would ship {} to {}\n", candidate.release, candidate.deployment);
     if let Some(track) = &plan.track {
         human.push_str(&format!("on the track {track}\n"));
@@ -214,6 +224,9 @@ fn planned(candidate: &Candidate, plan: &RolloutPlan, platform: &Capabilities) -
              a failure: {failed}\n",
             stage.weight, stage.bake, stage.max_hold, platform.abort_cost
         ));
+    }
+    for call in &calls {
+        human.push_str(&format!("   call: {call}\n"));
     }
     let triggers = plan.triggers.sentences();
     if !triggers.is_empty() {
@@ -231,6 +244,7 @@ fn planned(candidate: &Candidate, plan: &RolloutPlan, platform: &Capabilities) -
         dry_run: true,
         reason: "dry run".to_owned(),
         when_orca_dies: Some(when_orca_dies),
+        calls,
         ..document(candidate, plan)
     };
     Report::new(Exit::Done, "orca.canary/v1", &document, human)
@@ -249,6 +263,7 @@ fn document(candidate: &Candidate, plan: &RolloutPlan) -> CanaryDocument {
         triggers: plan.triggers.sentences(),
         stages: stages(plan),
         when_orca_dies: None,
+        calls: Vec::new(),
         note: None,
     }
 }

@@ -29,6 +29,8 @@ pub(crate) mod db_shadow;
 pub(crate) mod demo;
 pub(crate) mod deploy;
 pub(crate) mod deploy_blue_green;
+pub(crate) mod env;
+pub(crate) mod env_sync;
 pub(crate) mod evidence;
 pub(crate) mod evidence_generate;
 pub(crate) mod evidence_rejudge;

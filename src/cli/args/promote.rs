@@ -12,6 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates, wire_trust};
 use crate::ledger::entry::TrafficProof;
+use crate::rollout::ports::Change;
 use crate::verbs::promote::{self, Done, PromoteError, Promotion};
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +42,9 @@ pub(crate) struct PromoteDocument {
     /// `verified`, `requested` or `failed`; absent on a dry run.
     traffic: Option<&'static str>,
     headline: String,
+    /// The calls to the platform that it would make; on a dry run only, where the platform lists them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    calls: Vec<String>,
     /// Why the final tag does not stand.
     tag_error: Option<String>,
 }
@@ -88,16 +92,18 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 
 fn planned(args: &Args, promotion: &Promotion<'_>) -> Report {
     let (to, tag) = (&promotion.candidate.deployment, &promotion.tag);
+    let calls = promotion.fleet.platform.calls_of(Change::Promote);
+    let shown: String = calls.iter().map(|call| format!("   call: {call}\n")).collect();
     let human = format!(
         "would promote {} to {tag}\n\n1. take the lease, run the ready gate (about 1 s)\n\
-         2. make {to} the base, one call (about 50 ms)\n   back: orca rollback --reason R\n\
+         2. make {to} the base, one call (about 50 ms)\n{shown}   back: orca rollback --reason R\n\
          3. read traffic back with 200 keys (about 1 s)\n4. tag {tag} at commit {}, push it to {} \
          (about 3 s)\n   risk: others see the tag from here on; it is never moved\n",
         args.rc,
         promotion.candidate.commit.short(),
         promotion.remote
     );
-    let document = document(args, promotion, None);
+    let document = PromoteDocument { calls, ..document(args, promotion, None) };
     Report::new(Exit::Done, "orca.promote/v1", &document, human)
         .next(format!("orca promote --rc {}", args.rc))
 }
@@ -105,6 +111,7 @@ fn planned(args: &Args, promotion: &Promotion<'_>) -> Report {
 fn document(args: &Args, promotion: &Promotion<'_>, done: Option<&Done>) -> PromoteDocument {
     PromoteDocument {
         dry_run: done.is_none(),
+        calls: Vec::new(),
         rc: args.rc.to_string(),
         release: promotion.tag.to_string(),
         commit: promotion.candidate.commit.to_string(),

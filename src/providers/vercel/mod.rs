@@ -13,6 +13,7 @@ mod front;
 mod go_back;
 mod platform;
 mod seen;
+mod variables;
 
 pub(crate) use client::{API, VercelClient};
 pub(crate) use platform::{VercelPlatform, VercelSettings};

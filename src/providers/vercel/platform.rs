@@ -22,8 +22,9 @@ use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError,
-    PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
+    Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Measures, Platform,
+    PlatformError, PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder,
+    Weights,
 };
 
 /// How often Vercel is asked while a canary is watched: its limits count calls by the minute.
@@ -337,6 +338,25 @@ impl Platform for VercelPlatform {
 
     fn calls(&self) -> Vec<CallMade> {
         self.client.calls()
+    }
+
+    fn calls_of(&self, change: Change) -> Vec<String> {
+        let project = &self.client.project;
+        let rolling = format!("/v1/projects/{project}/rolling-release");
+        match change {
+            Change::Stage => vec![
+                format!("GET {rolling}/billing"),
+                format!("PATCH {rolling}/config (only where the stages differ)"),
+            ],
+            Change::Raise => vec![
+                format!("GET {rolling}"),
+                format!("POST {rolling}/start for the first stage, then approve-stage"),
+            ],
+            Change::Promote => vec![format!(
+                "POST /v10/projects/{project}/promote/ID (none where it serves already)"
+            )],
+            Change::Back => vec![format!("POST /v1/projects/{project}/rollback/BASE")],
+        }
     }
 
     fn deployer(&self) -> Option<&dyn Deployer> {

@@ -90,14 +90,14 @@ impl BlueGreen<'_> {
             (Some(200), _) => Some("its smoke tests fail, so no load was sent".to_owned()),
             _ => Some("it is not healthy, so no load was sent".to_owned()),
         };
-        let load = if no_load.is_none() {
+        let load = if no_load.is_some() {
+            None
+        } else {
             self.stopped(&candidate.deployment)?;
             let gate = self.standby.load(&door).map_err(BlueGreenError::Load)?;
             let subject = candidate.subject(&ship.environment);
             let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
             Some((gate, ruled))
-        } else {
-            None
         };
         let exhibit = load.as_ref().and_then(|(_, ruled)| ruled.first()?.exhibits.first());
         let seen = exhibit.map(load_seen).transpose();

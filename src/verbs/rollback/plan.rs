@@ -4,6 +4,7 @@ use super::run::Rollback;
 use super::target::Target;
 use crate::base::units::Micros;
 use crate::plan::step::Description;
+use crate::rollout::ports::Change;
 use crate::verbs::read_back::KEYS;
 
 pub(super) const TRAFFIC: &str = "traffic";
@@ -28,6 +29,9 @@ pub(crate) fn planned(rollback: &Rollback, target: &Target) -> Vec<Description> 
         let holder = rollback.platform.capabilities().state_holder;
         format!("{holder}: everything to {}", target.deployment)
     };
+    let to = target.deployment.as_str();
+    let named = rollback.platform.calls_of(Change::Back);
+    let call = named.first().map_or(call, |named| named.replace("BASE", to));
     let mut traffic = step(TRAFFIC, format!("send all users to {}", target.deployment), call, 50);
     traffic.risk = Some("requests that are open finish where they are".to_owned());
     if target.condemned.is_some() {

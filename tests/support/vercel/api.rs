@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::project::{Project, Refusal, now_ms};
 use super::{PROJECT, TEAM};
-use super::{builds, documents};
+use super::{builds, documents, variables};
 use crate::support::contract::decoded;
 
 /// One request, taken apart.
@@ -62,6 +62,11 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
         ("GET", ["v1", "projects", _, "promote", "aliases"]) => (200, documents::moved(project)),
         ("GET", ["v4", "aliases", named]) if *named == project.domain => {
             (200, documents::alias(project))
+        }
+        (method @ ("GET" | "POST"), ["v10", "projects", _, "env"])
+        | (method @ "DELETE", ["v1", "projects", _, "env"]) => {
+            let upserts = request.asked("upsert") == Some("true");
+            variables::answer(project, (method, upserts), request.body)
         }
         ("POST", ["v10", "projects", _, "promote", id]) => match project.promote(id) {
             Ok(queued) => (if queued { 202 } else { 201 }, Value::Null),

@@ -14,6 +14,7 @@ mod project;
 mod releases;
 mod server;
 mod shop;
+mod variables;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -55,6 +55,7 @@ pub(crate) struct AliasRequest {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(crate) struct Project {
     pub(crate) plan: Plan,
     pub(crate) domain: String,
@@ -79,6 +80,9 @@ pub(crate) struct Project {
     pub(crate) is_linked: bool,
     /// Deployments answer only who knows [`super::BYPASS`].
     pub(crate) is_protected: bool,
+    /// Environment variables as they were created.
+    pub(crate) variables: Vec<serde_json::Value>,
+    pub(super) variable_ids: u64,
     /// Ids and addresses of deployments to come.
     pub(super) spare: Vec<(String, String)>,
     numbers: u64,
@@ -110,6 +114,8 @@ impl Project {
             builds_behave: Behaviour::default(),
             is_linked: true,
             is_protected: false,
+            variables: Vec::new(),
+            variable_ids: 0,
             spare: Vec::new(),
             numbers: 0,
         }
