@@ -47,8 +47,12 @@ pub(crate) async fn find(places: &Places, wanted: Option<u32>) -> Result<Binarie
             .ok_or_else(|| vec![format!("no postgres and initdb in {}", folder.display())]);
     }
     let mut seen: Vec<Binaries> = Vec::new();
+    let mut dead: Vec<String> = Vec::new();
     for folder in candidates(places) {
-        let Some(found) = look(&folder, false).await else { continue };
+        let Some(found) = look(&folder, false).await else {
+            dead.extend(unlinked(&folder));
+            continue;
+        };
         if wanted == Some(found.major) {
             return Ok(found);
         }
@@ -60,9 +64,20 @@ pub(crate) async fn find(places: &Places, wanted: Option<u32>) -> Result<Binarie
     match newest.filter(|_| wanted.is_none()) {
         Some(found) => Ok(found),
         None => {
-            Err(seen.iter().map(|b| format!("{} in {}", b.version, b.folder.display())).collect())
+            let seen = seen.iter().map(|b| format!("{} in {}", b.version, b.folder.display()));
+            Err(seen.chain(dead).collect())
         }
     }
+}
+
+/// A package whose install script did not run lacks the links to its libraries.
+fn unlinked(folder: &Path) -> Option<String> {
+    let package = folder.parent()?.parent()?;
+    let links = package.join("scripts/hydrate-symlinks.js");
+    (folder.join("postgres").is_file() && links.is_file()).then(|| {
+        let package = package.display();
+        format!("one in {package} that does not start until npm rebuild has linked its libraries")
+    })
 }
 
 /// The folder whose `program` is of major `wanted`, else of the nearest newer one: an older one cannot
@@ -148,6 +163,19 @@ mod tests {
         ] {
             assert_eq!(version_in(text), found.map(|(m, v)| (m, v.to_owned())), "{text}");
         }
+    }
+
+    #[test]
+    fn a_package_without_its_links_says_so() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("native/bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(home.path().join("scripts")).unwrap();
+        let write = |path: &Path| crate::base::atomic_file::write(path, b"").unwrap();
+        write(&folder.join("postgres"));
+        assert_eq!(unlinked(&folder), None);
+        write(&home.path().join("scripts/hydrate-symlinks.js"));
+        assert!(unlinked(&folder).is_some_and(|text| text.contains("npm rebuild")));
     }
 
     #[tokio::test]
