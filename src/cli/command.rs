@@ -48,8 +48,6 @@ pub(crate) enum Command {
     Load(Box<load::Args>),
     /// Shift real traffic to a new version, stage by stage
     Canary(canary::Args),
-    /// Build a version next to the one that serves, judge it, and send everybody to it
-    Deploy(deploy::Args),
     /// Make a version whose canary is complete the base
     Promote(promote::Args),
     /// Bring users back to the version before, now
@@ -58,10 +56,12 @@ pub(crate) enum Command {
     Ship(ship::Args),
     /// Watch a promoted release until it is stable, or bring users back
     Watch(watch::Args),
-    /// Keep the variables of a hosted environment
-    Env(env::Args),
     /// Make and verify evidence packs
     Evidence(evidence::Args),
+    /// Build a version next to the one that serves, judge it, and send everybody to it
+    Deploy(deploy::Args),
+    /// Keep the variables of a hosted environment
+    Env(env::Args),
     /// Show, share, check and heal what is remembered
     Ledger(ledger::Args),
     /// Show the decisions that led to where a release is

@@ -93,7 +93,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 fn planned(args: &Args, promotion: &Promotion<'_>) -> Report {
     let (to, tag) = (&promotion.candidate.deployment, &promotion.tag);
     let calls = promotion.fleet.platform.calls_of(Change::Promote);
-    let shown: String = calls.iter().map(|call| format!("   call: {call}\n")).collect();
+    let shown = calls.iter().map(|call| format!("   call: {call}\n")).collect::<Vec<_>>().concat();
     let human = format!(
         "would promote {} to {tag}\n\n1. take the lease, run the ready gate (about 1 s)\n\
          2. make {to} the base, one call (about 50 ms)\n{shown}   back: orca rollback --reason R\n\

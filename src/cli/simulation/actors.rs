@@ -247,7 +247,7 @@ pub(super) async fn detach(orca: &Orca, letter: char) -> Option<Exit> {
             }
         }
     };
-    process(orca, Verb::Tick, runs).await
+    Box::pin(process(orca, Verb::Tick, runs)).await
 }
 
 /// One look, one act; and whether another one may find something to do.
@@ -263,7 +263,7 @@ pub(super) async fn tick(orca: &Orca) -> (Option<Exit>, bool) {
             Err(error) => Failure::from(error).exit,
         }
     };
-    let exit = process(orca, Verb::Tick, runs).await;
+    let exit = Box::pin(process(orca, Verb::Tick, runs)).await;
     let more = *more.lock().expect("one thread");
     (exit, more)
 }

@@ -52,7 +52,7 @@ async fn live(seed: u64, dropped: BTreeSet<String>, tells: bool) -> Outcome {
     begin(&world).await;
     let luck = luck(&lock(&world).dice);
     lock(&world).luck = luck;
-    let ended = tokio::time::timeout(LONGEST, everybody(&world)).await;
+    let ended = tokio::time::timeout(LONGEST, Box::pin(everybody(&world))).await;
     if ended.is_err() {
         lock(&world).audit.breaks("somebody", "never ends");
     }
@@ -264,7 +264,7 @@ async fn everybody(world: &Shared) {
     }
     outages(world);
     let exit = if lock(world).plan.every.is_some() {
-        ticks(world, &ana).await
+        Box::pin(ticks(world, &ana)).await
     } else {
         actors::canary(&ana, 'b').await
     };

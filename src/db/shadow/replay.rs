@@ -269,7 +269,7 @@ impl File<'_> {
                 Treatment::AsItIs => match refuses_transaction(statement) {
                     Some(what) => self.outside(replay, statement, what, alone).await?,
                     None if own.covers(statement, &|_, _| false) => {
-                        self.one(statement, rows).await?
+                        self.one(statement, rows).await?;
                     }
                     None => self.measured(replay, statement, rows).await?,
                 },

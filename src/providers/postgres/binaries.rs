@@ -61,13 +61,10 @@ pub(crate) async fn find(places: &Places, wanted: Option<u32>) -> Result<Binarie
         }
     }
     let newest = seen.iter().max_by_key(|b| b.major).cloned();
-    match newest.filter(|_| wanted.is_none()) {
-        Some(found) => Ok(found),
-        None => {
-            let seen = seen.iter().map(|b| format!("{} in {}", b.version, b.folder.display()));
-            Err(seen.chain(dead).collect())
-        }
-    }
+    newest.filter(|_| wanted.is_none()).ok_or_else(|| {
+        let seen = seen.iter().map(|b| format!("{} in {}", b.version, b.folder.display()));
+        seen.chain(dead).collect()
+    })
 }
 
 /// A package whose install script did not run lacks the links to its libraries.
