@@ -15,7 +15,7 @@ pub(crate) fn can_advance(state: &State) -> bool {
 }
 
 /// As if it had passed, but told as what it is.
-pub(super) fn advanced(plan: &RolloutPlan, state: State, by: String) -> Next {
+pub(super) fn advanced(plan: &RolloutPlan, state: State, by: &str) -> Next {
     let judged = StageJudgement {
         users: Verdict::Waived,
         probes: None,

@@ -57,7 +57,7 @@ fn going_forward(plan: &RolloutPlan, state: State, now: Timestamp, event: Event)
         }
         Event::Unpaused => (unpaused(state, now), vec![Action::Say("resumed".to_owned())]),
         Event::Advanced { stage, by } if stage == state.stage && can_advance(&state) => {
-            advanced(plan, state, by)
+            advanced(plan, state, &by)
         }
         Event::ClearanceGranted { stage }
             if state.at == At::Clearing && stage == state.stage && state.paused.is_some() =>

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Start a canary and drive it to its end
-    Start(canary_start::Args),
+    Start(Box<canary_start::Args>),
     /// Show the canary under way on one screen; changes nothing
     Status(canary_status::Args),
     /// Look at a detached canary once, act once, and end; for a scheduled job

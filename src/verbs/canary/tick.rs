@@ -36,7 +36,7 @@ pub(crate) enum Ticked {
     },
     GoesOn {
         stands: Stands,
-        plan: RolloutPlan,
+        plan: Box<RolloutPlan>,
         grant_until: Option<Timestamp>,
     },
     /// Every stage was judged, and it waits to be promoted.
@@ -210,7 +210,9 @@ impl Tick<'_> {
         Ok(match rest {
             Rest::Ended(ending) => Ticked::Ended(ending),
             Rest::GoesOn(_) if found.rollout.complete => Ticked::Complete { grant_until },
-            Rest::GoesOn(stands) => Ticked::GoesOn { stands, plan: found.plan, grant_until },
+            Rest::GoesOn(stands) => {
+                Ticked::GoesOn { stands, plan: Box::new(found.plan), grant_until }
+            }
         })
     }
 
