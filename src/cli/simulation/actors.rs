@@ -100,7 +100,7 @@ pub(super) async fn canary(orca: &Orca, letter: char) -> Option<Exit> {
             judging: judging(),
             force_undecidable: true,
         };
-        match canary.run().await {
+        match Box::pin(canary.run()).await {
             Ok(ending) => exit_of(ending.exit),
             Err(error) => {
                 orca.lock().tell(&orca.name, &format!("not started: {error}"));
@@ -238,7 +238,7 @@ pub(super) async fn detach(orca: &Orca, letter: char) -> Option<Exit> {
             judging: judging(),
             force_undecidable: true,
         };
-        match canary.detach().await {
+        match Box::pin(canary.detach()).await {
             Ok(Rest::Ended(ending)) => exit_of(ending.exit),
             Ok(Rest::GoesOn(stands)) => goes_on(&stands, &plan, None).0,
             Err(error) => {
@@ -255,7 +255,7 @@ pub(super) async fn tick(orca: &Orca) -> (Option<Exit>, bool) {
     let more = Arc::new(Mutex::new(true));
     let told = Arc::clone(&more);
     let runs = async move {
-        match ticked(orca).await {
+        match Box::pin(ticked(orca)).await {
             Ok((exit, goes_on)) => {
                 *told.lock().expect("one thread") = goes_on;
                 exit

@@ -23,6 +23,7 @@ pub(super) async fn heal(world: &Shared) {
         let mut world = lock(world);
         world.luck = Luck::default();
         world.outages.clear();
+        world.away.clear();
         world.tell("nurse", "everything works again");
     }
     tokio::time::sleep(LEASE_ENDS).await;

@@ -1,11 +1,33 @@
-//! A hosted platform of the false world, such as Vercel: the router's state without its fences. It
-//! keeps no grants and no epochs; a raise names the canary and the stage that it comes from.
+//! What orca sees of the false platform, and a hosted one such as Vercel: the router's state without
+//! its fences. It keeps no grants and no epochs; a raise names the canary and the stage that it comes from.
 
-use super::platform::{SimPlatform, seen};
-use super::world::{Kind, World};
+use super::platform::SimPlatform;
+use super::world::{Kind, World, commit_of, deployment};
 use crate::base::clock::Timestamp;
-use crate::rollout::ports::{PlatformState, RaiseTerms};
-use crate::router::state::{Expected, Refusal, RouterState};
+use crate::rollout::ports::{Known, PlatformState, RaiseTerms};
+use crate::router::state::{Expected, Refusal, RouterState, Upstream};
+
+fn known(upstream: &Upstream) -> Known {
+    let deployment = deployment(&upstream.deployment);
+    Known { commit: commit_of(deployment.as_str()), deployment }
+}
+
+fn seen(router: &RouterState) -> PlatformState {
+    let base = known(&router.base);
+    PlatformState {
+        base: base.deployment,
+        base_commit: base.commit,
+        canary: router.canary.as_ref().map(known),
+        previous: router.previous.as_ref().map(known),
+        went_back: router.suspended,
+        lowered_by: router.lowered_by.clone(),
+        weight: router.weight,
+        generation: router.generation,
+        epoch: router.epoch,
+        grant_until: router.grant_until,
+        stored: true,
+    }
+}
 
 /// The platform's own view: a hosted one knows no epochs and no grants.
 pub(super) fn seen_on(kind: Kind, router: &RouterState) -> PlatformState {

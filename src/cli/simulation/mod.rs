@@ -10,6 +10,7 @@ mod converge;
 mod dice;
 mod gates;
 mod hosted;
+mod long;
 mod orca;
 mod permits;
 mod platform;

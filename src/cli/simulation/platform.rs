@@ -9,15 +9,15 @@ use super::audit::Call;
 use super::hosted::{own, raise_from, seen_on};
 use super::orca::Orca;
 use super::schedule::FOR_EVER_US;
-use super::world::{World, commit_of, deployment, upstream};
+use super::world::{World, commit_of, upstream};
 use crate::base::clock::Timestamp;
 use crate::base::ids::DeploymentId;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
-    Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
+    Arm, Capabilities, Door, Identity, Measures, Platform, PlatformError, PlatformState,
     ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
 };
-use crate::router::state::{Audience, Expected, Refusal, RouterState, Staging, Upstream};
+use crate::router::state::{Audience, Expected, Refusal, RouterState, Staging};
 
 pub(super) struct SimPlatform {
     pub(super) orca: Orca,
@@ -63,28 +63,6 @@ fn refused(refusal: &Refusal) -> PlatformError {
         other => Refused::Unsupported(other.to_string()),
     };
     PlatformError::Refused { platform: NAME.into(), refused }
-}
-
-fn known(upstream: &Upstream) -> Known {
-    let deployment = deployment(&upstream.deployment);
-    Known { commit: commit_of(deployment.as_str()), deployment }
-}
-
-pub(super) fn seen(router: &RouterState) -> PlatformState {
-    let base = known(&router.base);
-    PlatformState {
-        base: base.deployment,
-        base_commit: base.commit,
-        canary: router.canary.as_ref().map(known),
-        previous: router.previous.as_ref().map(known),
-        went_back: router.suspended,
-        lowered_by: router.lowered_by.clone(),
-        weight: router.weight,
-        generation: router.generation,
-        epoch: router.epoch,
-        grant_until: router.grant_until,
-        stored: true,
-    }
 }
 
 type Change = dyn Fn(&RouterState, Timestamp) -> Result<RouterState, Refusal> + Send + Sync;
@@ -153,6 +131,9 @@ impl SimPlatform {
 
     fn draw(&self, place: &str, luck: super::world::Luck) -> Fate {
         let mut world = self.orca.lock();
+        if !world.reaches_platform() {
+            return Fate::NeverArrives;
+        }
         let later = Duration::from_secs(1 + world.dice.below(&format!("{place} later"), 90));
         let each = luck.calls / 5;
         let fates: [(&str, u64, Fate); 7] = [
@@ -236,7 +217,7 @@ impl SimPlatform {
             let mut world = self.orca.lock();
             let place = world.place(&self.orca.name, call);
             let luck = world.luck;
-            if world.misfortune(&place, luck.reads, "no answer") {
+            if !world.reaches_platform() || world.misfortune(&place, luck.reads, "no answer") {
                 None
             } else if world.misfortune(&place, luck.stalls / 4, "the process is stopped, for long")
             {

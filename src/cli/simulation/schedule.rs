@@ -1,7 +1,7 @@
 //! One schedule: a world with its luck, the people and processes in it, and what they do when. It
 //! ends when everybody ended or died; then what is left is healed and looked at.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -66,44 +66,7 @@ async fn live(seed: u64, dropped: BTreeSet<String>, tells: bool) -> Outcome {
     }
 }
 
-/// A canary of two hours on a hosted platform, with nothing in its way: how often each call was made.
-pub(super) fn two_hours() -> (Option<Exit>, BTreeMap<String, u32>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without threads");
-    let tasks = tokio::task::LocalSet::new();
-    runtime.block_on(tasks.run_until(async {
-        let dice = Dice::new(1, BTreeSet::new());
-        let mut plan = plan(&dice);
-        plan.on_interrupt = OnInterrupt::Abort;
-        plan.every = None;
-        let weights = [100, 500, 2_500, 10_000];
-        let stage = |bp: u32| Stage {
-            weight: Weight::from_basis_points(bp).expect("a constant weight"),
-            bake: Micros::from_secs(1_800),
-            max_hold: Micros::from_secs(3_600),
-            ..plan.stages[0].clone()
-        };
-        plan.stages = weights.into_iter().map(stage).collect();
-        let world: Shared = Arc::new(Mutex::new(World::new(dice, plan, false)));
-        {
-            let mut world = lock(&world);
-            world.kind = Kind::Hosted;
-            world.audit.fenced = false;
-            world.git.has_remote = true;
-            world.git.clones.resize_with(3, Default::default);
-            world.gate_max_age_secs = 86_400;
-        }
-        begin(&world).await;
-        let exit = actors::canary(&process(&world, "ana"), 'b').await;
-        let calls = lock(&world).passed.clone();
-        (exit, calls)
-    }))
-}
-
-fn plan(dice: &Dice) -> RolloutPlan {
+pub(super) fn plan(dice: &Dice) -> RolloutPlan {
     let on_fail = if dice.below("plan.on_fail", 4) == 0 { OnFail::Hold } else { OnFail::Rollback };
     let stage = |bp: u32| Stage {
         weight: Weight::from_basis_points(bp).expect("a constant weight"),
@@ -188,7 +151,7 @@ fn drawn(dice: &Dice, place: &str, bound: u64) -> usize {
 }
 
 /// Before the first piece of bad luck: tags, an earlier release, fresh rulings; all shared.
-async fn begin(world: &Shared) {
+pub(super) async fn begin(world: &Shared) {
     let orca = Orca::new("yesterday", 0, world);
     let fleet = orca.fleet();
     let book = &fleet.ship.book;
@@ -263,6 +226,7 @@ async fn everybody(world: &Shared) {
         }
     }
     outages(world);
+    platform_away(world);
     let exit = if lock(world).plan.every.is_some() {
         Box::pin(ticks(world, &ana)).await
     } else {
@@ -305,7 +269,7 @@ async fn ticks(world: &Shared, ana: &Orca) -> Option<Exit> {
     last
 }
 
-fn process(world: &Shared, name: &str) -> Orca {
+pub(super) fn process(world: &Shared, name: &str) -> Orca {
     let clone = {
         let world = lock(world);
         let clones = if world.git.has_remote { 3 } else { 1 };
@@ -328,6 +292,17 @@ fn outages(world: &Shared) {
             let from = from.unwrap_or(0);
             world.outages.push((clone, from, from + span.unwrap_or(0)));
         }
+    }
+}
+
+/// The platform's own interface is away for a while, perhaps just when somebody has to go back.
+fn platform_away(world: &Shared) {
+    let mut world = lock(world);
+    let place = "outage.platform";
+    if world.luck.calls > 0 && world.misfortune(place, 200, "the platform answers nobody") {
+        let from = i64::try_from(world.dice.below("outage.platform.from", 15_000_000)).unwrap_or(0);
+        let span = i64::try_from(world.dice.below("outage.platform.for", 60_000_000)).unwrap_or(0);
+        world.away.push((from, from + span));
     }
 }
 

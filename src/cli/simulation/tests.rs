@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::schedule::{Outcome, run, two_hours};
+use super::long::two_hours;
+use super::schedule::{Outcome, run};
 use super::shrink::{report, shrink};
 use crate::cli::exit::Exit;
 

@@ -55,6 +55,8 @@ pub(super) struct World {
     pub(super) skew_us_max: u64,
     /// Clone and span (microseconds since the beginning) in which it cannot reach the remote.
     pub(super) outages: Vec<(usize, i64, i64)>,
+    /// Spans in which the platform's own interface answers nobody.
+    pub(super) away: Vec<(i64, i64)>,
     /// How often each place was passed.
     pub(super) passed: BTreeMap<String, u32>,
     /// What happened, for people; kept only when somebody reads it.
@@ -79,6 +81,7 @@ impl World {
             gate_max_age_secs: 600,
             skew_us_max: 0,
             outages: Vec::new(),
+            away: Vec::new(),
             passed: BTreeMap::new(),
             story: tells.then(Vec::new),
         }
@@ -143,6 +146,12 @@ impl World {
             self.tell("router", "the grant ended");
         }
         self.users.pass(now, &self.router);
+    }
+
+    /// Whether the platform answers now.
+    pub(super) fn reaches_platform(&self) -> bool {
+        let at = i64::try_from(self.elapsed().as_micros()).unwrap_or(i64::MAX);
+        !self.away.iter().any(|(from, to)| (*from..*to).contains(&at))
     }
 
     /// Whether `clone` can reach the remote now.
