@@ -64,7 +64,7 @@ def above(name, base):
 
 _, packed = above(f"status, {entries} entries, packed", "status, 10 entries")
 _, loose = above(f"status, {entries} entries, loose", "status, 10 entries")
-print(f"\nfolding {entries} entries that were read before: {packed:.0f} ms of CPU packed, {loose:.0f} ms loose")
+wall, cpu = above("preflight, 10 entries", "status, 10 entries")
+print(f"\none check and one append with fsync: {wall:.1f} ms, {cpu:.1f} ms of CPU")
+print(f"folding {entries} entries that were read before: {packed:.0f} ms of CPU packed, {loose:.0f} ms loose")
 PY
-# Each append by itself, in one process.
-cargo test --quiet --profile quick --lib what_an_append_costs -- --ignored --nocapture 2>&1 | grep 'append with'

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
-use super::config::resolve::{CanaryConfig, Config, StageConfig};
+use super::config::resolve::{CanaryConfig, Config};
+use super::config::stages::StageConfig;
 use super::context::Context;
 use super::failure::Failure;
 use crate::base::digest::Digest;

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::raw::RawStage;
-use super::resolve::{Source, StageConfig, resolve_stages};
+use super::resolve::Source;
+use super::stages::{self, StageConfig};
 use super::triggers::{self, RawTriggers};
 use crate::base::units::{BasisPoints, Micros, Weight};
 use crate::base::yaml::{InputError, Spanned};
@@ -82,7 +83,7 @@ pub(super) fn resolve(
             let better = "stages: [{weight: 5%, bake: 10m}, {weight: 100%, bake: 15m}]";
             return Err(source.error(&track.stages, text).suggest(better));
         }
-        let stages = resolve_stages(&track.stages.value, source)?;
+        let stages = stages::resolve(&track.stages.value, source)?;
         let triggers = triggers::resolve(&track.triggers, source)?;
         let watch: Option<Micros> =
             track.watch.as_ref().map(|text| source.unit(text)).transpose()?;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::command::Git;
 use super::objects::GitStorage;
 use crate::base::atomic_file;
-use crate::base::clock::{Clock, Entropy, monotonic};
+use crate::base::clock::{Clock, Entropy};
 use crate::base::digest::Digest;
 use crate::base::dsse::{Envelope, SigningKey};
 use crate::base::ids::OrcaId;
@@ -291,28 +291,6 @@ fn what_was_read_before_is_a_shortcut_and_never_the_truth() {
     // Another chain shares what it shares.
     git(folder.path(), &["update-ref", "refs/orca/ledger", "refs/orca/ledger~2"]);
     assert_ne!(state(&mut open(folder.path(), "bob")), whole);
-}
-
-#[test]
-#[ignore = "a measurement of a minute: scripts/bench/ledger.sh runs it"]
-#[expect(clippy::print_stderr, reason = "what it measures is what it is for")]
-fn what_an_append_costs() {
-    let folder = repository();
-    let mut ledger = open(folder.path(), "ann");
-    let mut took: Vec<u128> = (0..10_000)
-        .map(|number: u32| {
-            let draft = live(Told::frozen("v1.4.0-rc.1", &number.to_string()));
-            let start = monotonic();
-            ledger.append(draft).unwrap();
-            start.elapsed().as_micros()
-        })
-        .collect();
-    let mut median = |part: std::ops::Range<usize>| {
-        took[part.clone()].sort_unstable();
-        took[part.start.midpoint(part.end)]
-    };
-    let (short, long) = (median(0..500), median(9_500..10_000));
-    eprintln!("append with fsync: {short} us to up to 500 entries, {long} us to 10000");
 }
 
 #[test]
