@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
@@ -52,9 +53,18 @@ pub(crate) enum Trust {
     Anyone,
 }
 
-/// A client configuration that verifies servers.
+/// A client configuration that verifies servers. The roots are read with the first server there is
+/// to verify: a rollback by a router on this machine does not wait for them.
 pub(crate) fn client_config() -> ClientConfig {
-    client_config_for(&[b"h2", b"http/1.1"], Trust::Roots)
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(LateRoots { provider, read: OnceLock::new() }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
 }
 
 /// A client configuration that offers these protocols, the best first.
@@ -81,6 +91,59 @@ pub(crate) fn client_config_of(roots: RootCertStore) -> ClientConfig {
         .expect("ring supports the default protocol versions")
         .with_root_certificates(roots)
         .with_no_client_auth()
+}
+
+/// The verifier of rustls itself, made when it is needed.
+#[derive(Debug)]
+struct LateRoots {
+    provider: Arc<CryptoProvider>,
+    read: OnceLock<Arc<WebPkiServerVerifier>>,
+}
+
+impl LateRoots {
+    fn verifier(&self) -> &WebPkiServerVerifier {
+        self.read.get_or_init(|| {
+            let roots = Arc::new(roots());
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
+                .build()
+                .expect("there are always roots, and no revocation lists")
+        })
+    }
+}
+
+impl ServerCertVerifier for LateRoots {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.verifier().verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier().verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.verifier().verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Takes every certificate, but still checks that the server holds its key.

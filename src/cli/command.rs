@@ -52,12 +52,12 @@ pub(crate) enum Command {
     Promote(promote::Args),
     /// Bring users back to the version before, now
     Rollback(rollback::Args),
+    /// Make and verify evidence packs
+    Evidence(evidence::Args),
     /// Take a candidate along its track to the end: every step of it, resumable
     Ship(ship::Args),
     /// Watch a promoted release until it is stable, or bring users back
     Watch(watch::Args),
-    /// Make and verify evidence packs
-    Evidence(evidence::Args),
     /// Build a version next to the one that serves, judge it, and send everybody to it
     Deploy(deploy::Args),
     /// Keep the variables of a hosted environment

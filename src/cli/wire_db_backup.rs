@@ -89,6 +89,7 @@ pub(crate) async fn record(done: Done, context: &Context) -> &'static str {
     };
     match kept.await {
         Ok(Sync::Pending(_)) => "pending",
+        Ok(Sync::Unwritten(_)) => "unwritten",
         Ok(Sync::NoLedger) => "none",
         Ok(Sync::Synced | Sync::NoRemote) => "recorded",
         Err(failure) if failure.code == Code::NoRepository => "none",

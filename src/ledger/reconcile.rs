@@ -81,10 +81,18 @@ impl Ledger {
         })
     }
 
+    /// All that stood here when the remote was met is there now. What another orca of this clone
+    /// appended since is its own to push.
     fn settled(&mut self, lost: Lost) -> Result<Standing, LedgerError> {
         self.push_leases()?;
         self.refresh()?;
-        if lost.is_empty() { self.synced() } else { Err(LedgerError::Lost(lost)) }
+        if !lost.is_empty() {
+            return Err(LedgerError::Lost(lost));
+        }
+        match self.synced()? {
+            Standing::Pending if self.storage.pending()?.is_empty() => Ok(Standing::Synced),
+            standing => Ok(standing),
+        }
     }
 
     fn check_high_water(&self, remote: &Remote) -> Result<(), LedgerError> {

@@ -128,7 +128,8 @@ pub(crate) fn conclude(points: &[Point], peak: Option<Rate>) -> Capacity {
         }
         (Some(low), None, Some(point)) => {
             let at = rate(point.asked_milli_per_s);
-            (Verdict::Pass, format!("{} holds; {at} is undecided: {}", rate(low), point.headline))
+            let text = format!("{} holds; {at} is undecided: {}", rate(low), point.headline);
+            (Verdict::Inconclusive, text)
         }
         (None, Some(high), _) => (Verdict::Fail, format!("not even {} holds", rate(high))),
         (None, None, Some(point)) => (Verdict::Inconclusive, point.headline.clone()),

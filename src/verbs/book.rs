@@ -93,6 +93,8 @@ pub(crate) enum Sync {
     NoLedger,
     /// Kept here, not there yet: `orca ledger sync`.
     Pending(String),
+    /// Kept nowhere: what happened has to be told again.
+    Unwritten(String),
 }
 
 /// The right to raise, while it lasts.

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fleet::{DEADLINE, text};
-use crate::support::{Fleet, Run, quiet, wait_until};
+use crate::support::{Fleet, Run, traffic, wait_until};
 
 const ADVANCE: [&str; 5] = ["canary", "advance", "--json", "--reason", "nobody shops at night"];
 const FIRST: &str = "{weight: 25%, bake: 1s, max_hold: 10m}";
@@ -18,7 +18,7 @@ fn entries(fleet: &Fleet, kind: &str) -> Vec<Value> {
 
 #[test]
 fn a_person_lets_undecided_stages_go_on_and_answers_for_it() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000\n  grant: 30s", &[FIRST, ALL]);
     let candidate = fleet.candidate();
     let refused = fleet.orca(&ADVANCE).expect_code(1);

@@ -2,7 +2,7 @@
 //! carry on. Nothing is raised meanwhile, and a pause has an end.
 
 use crate::support::fleet::{ALL, BY_USERS, Candidate, DEADLINE};
-use crate::support::{Fleet, Run, quiet, wait_until};
+use crate::support::{Fleet, Run, traffic, wait_until};
 
 const TICK: [&str; 3] = ["canary", "tick", "--json"];
 const PAUSE: [&str; 4] = ["canary", "pause", "--reason", "the cart looks odd"];
@@ -31,7 +31,7 @@ fn did(run: &Run) -> String {
 /// on when it is resumed.
 #[test]
 fn a_driven_canary_holds_until_it_is_resumed() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate) = fleet();
     let canary = fleet.spawn(&Fleet::canary(&candidate));
     wait_until("the first stage", DEADLINE, || fleet.weight() == 2500);
@@ -50,7 +50,7 @@ fn a_driven_canary_holds_until_it_is_resumed() {
 
 #[test]
 fn ticks_hold_a_paused_canary_and_end_its_pause() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let fleet = detached();
     fleet.orca(&[&PAUSE[..], &["--dry-run"]].concat()).expect_code(0);
     fleet.orca(&PAUSE).expect_code(0);

@@ -1,7 +1,7 @@
 //! `orca canary status`: one screen that anybody may ask, from anywhere, whatever is broken.
 
 use crate::support::fleet::DEADLINE;
-use crate::support::{Fleet, Run, quiet, wait_until};
+use crate::support::{Fleet, Run, traffic, wait_until};
 use crate::unattended::in_the_middle;
 
 /// Sixty columns, except where one word (an address) is longer.
@@ -36,7 +36,7 @@ fn without_a_canary_it_says_so_and_what_to_type() {
 /// In the middle of a stage, from three places; then with the router gone; then with nobody left.
 #[test]
 fn a_canary_under_way_is_on_one_screen_from_anywhere() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (mut fleet, candidate, canary) = in_the_middle("p95_ratio_max_pct: 5000\n  grant: 60s");
     let status = |fleet: &Fleet| fleet.orca(&["canary", "status", "--json"]).json();
     wait_until("users enough to decide", DEADLINE, || {

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::fleet::{ALL, BY_USERS, Candidate, DEADLINE, PAIRED, fail};
-use crate::support::{Fleet, Run, Running, quiet, wait_until};
+use crate::support::{Fleet, Run, Running, traffic, wait_until};
 
 const TICK: [&str; 3] = ["canary", "tick", "--json"];
 /// Bakes longer than any test.
@@ -45,7 +45,7 @@ fn count(fleet: &Fleet, kind: &str) -> usize {
 
 #[test]
 fn ticks_carry_a_canary_to_its_end() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate) = detached(&[BY_USERS, ALL], "20s", "60s");
     let status = fleet.orca(&["canary", "status"]).expect_code(0).stdout;
     for part in ["stage 1 of 2", "canary tick, every 20 s", "orca canary tick"] {
@@ -66,7 +66,7 @@ fn ticks_carry_a_canary_to_its_end() {
 /// SIGKILL before the raise, and after it: the next tick finds which, and raises once.
 #[test]
 fn a_tick_that_dies_is_taken_up_by_the_next() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     for (point, before) in [("StepAfterIntent", 2500), ("StepAfterApply", 10_000)] {
         let (fleet, _) = detached(&[BY_USERS, ALL], "20s", "60s");
         let dies = || {
@@ -89,7 +89,7 @@ fn a_tick_that_dies_is_taken_up_by_the_next() {
 
 #[test]
 fn two_ticks_at_once_raise_once() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, _) = detached(&[BY_USERS, ALL], "20s", "60s");
     wait_until("two ticks to have raised it", DEADLINE, || {
         let ticks = [(); 2].map(|()| fleet.spawn(&["canary", "tick"]));
@@ -103,7 +103,7 @@ fn two_ticks_at_once_raise_once() {
 /// Somebody rolls back between two ticks: in a repository, or with nothing but the platform.
 #[test]
 fn a_tick_after_a_rollback_raises_nothing() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     for in_repository in [true, false] {
         let (fleet, candidate) = detached(&[BY_USERS, ALL], "20s", "60s");
         let back = ["rollback", "--reason", "checkout is down"];
@@ -131,7 +131,7 @@ fn a_tick_after_a_rollback_raises_nothing() {
 /// Nobody ticks in time: the router goes back by itself, and the late tick writes that down.
 #[test]
 fn a_late_tick_finds_users_on_base() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate) = detached(&[LONG, ALL], "1s", "4s");
     wait_until("the end of the grant", DEADLINE, || fleet.weight() == 0);
     let tick = fleet.orca(&TICK).expect_code(6).json();
@@ -147,7 +147,7 @@ fn a_late_tick_finds_users_on_base() {
 /// users back from a breach.
 #[test]
 fn a_breach_between_ticks_goes_back_even_without_the_remote() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate) = detached(&[LONG, ALL], "20s", "60s");
     let grant = |fleet: &Fleet| fleet.platform()["grant_until"].clone();
     let before = grant(&fleet);
@@ -179,7 +179,7 @@ fn a_breach_between_ticks_goes_back_even_without_the_remote() {
 
 #[test]
 fn what_cannot_be_left_to_ticks_is_refused_by_name() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000", &[PAIRED, ALL]);
     fleet.users("users");
     let candidate = fleet.candidate();
@@ -204,7 +204,7 @@ fn what_cannot_be_left_to_ticks_is_refused_by_name() {
 /// A canary that ticks carry on is nobody's to end by the way.
 #[test]
 fn another_start_and_resume_leave_it_alone() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (mut fleet, first) = detached(&[LONG, ALL], "20s", "60s");
     let resumed = fleet.orca(&["canary", "resume"]).expect_code(1);
     assert!(resumed.stderr.contains("ORCA-1872"), "{}", resumed.stderr);

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fleet::{ALL, DEADLINE, fail};
-use crate::support::{Fleet, quiet, wait_until};
+use crate::support::{Fleet, traffic, wait_until};
 
 /// Bakes longer than any test.
 const LONG: &str = "{weight: 25%, bake: 10m, max_hold: 20m}";
@@ -17,7 +17,7 @@ fn entry(fleet: &Fleet, kind: &str) -> Value {
 
 #[test]
 fn a_track_is_printed_and_a_critical_path_that_fails_brings_users_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let canary = "p95_ratio_max_pct: 5000\n  triggers: {critical: [/api/trust]}";
     let mut fleet = Fleet::start_with(canary, &[LONG, ALL]);
     let candidate = fleet.candidate();

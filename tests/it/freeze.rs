@@ -1,7 +1,7 @@
 //! `orca freeze` and `orca unfreeze`: what CI reads of them, what they stop, and what they never do.
 
 use crate::support::fleet::ALL;
-use crate::support::{Fleet, Run, World, quiet};
+use crate::support::{Fleet, Run, World, traffic};
 
 #[test]
 fn a_freeze_by_hand_stops_candidates_until_it_is_lifted() {
@@ -67,7 +67,7 @@ fn a_freeze_ends_and_admits_fixes() {
 /// A freeze by hand, and nobody who could lift it: users go back all the same.
 #[test]
 fn a_freeze_never_stops_a_rollback() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
     fleet.promoted();
@@ -83,7 +83,7 @@ fn a_freeze_never_stops_a_rollback() {
 /// Nobody gets more of a new version in a blackout window; users go back in it all the same.
 #[test]
 fn a_blackout_stops_raises_and_no_rollback() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
     fleet.promoted();

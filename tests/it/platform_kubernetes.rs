@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::trouble::script;
-use crate::support::{Fleet, Run, quiet};
+use crate::support::{Fleet, Run, traffic};
 
 const FIRST: &str =
     "{weight: 2.5%, bake: 2s, max_hold: 40s, decide_by: paired, paired_rate: 100/s}";
@@ -119,7 +119,7 @@ fn port(url: &str) -> u64 {
 
 #[test]
 fn platform_kubernetes_moves_the_weights_of_a_route() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut cluster = None;
     let mut fleet = Fleet::on_platform(&[FIRST, ALL], |fleet, commit| {
         cluster = Some(Cluster::start(fleet, commit));

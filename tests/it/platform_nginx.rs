@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::fleet::{self, DEADLINE};
-use crate::support::{Fleet, Run, Running, quiet, wait_until};
+use crate::support::{Fleet, Run, Running, traffic, wait_until};
 
 const FIRST: &str = "{weight: 30%, bake: 3s, max_hold: 40s, decide_by: paired, paired_rate: 100/s}";
 const ALL: &str = "{weight: 100%, bake: 3s, max_hold: 40s, decide_by: paired, paired_rate: 100/s}";
@@ -147,7 +147,7 @@ fn platform_nginx_moves_users_without_a_failed_request() {
     if !is_installed() {
         return;
     }
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (mut fleet, nginx) = behind_nginx();
     let candidate = fleet.candidate();
     let dry = [&Fleet::canary(&candidate)[..], &["--dry-run"]].concat();

@@ -1,12 +1,12 @@
 //! `orca rollback`: the way back needs nothing but the router, and can be repeated.
 
 use crate::support::fleet::{ALL, DEADLINE};
-use crate::support::{Fleet, Run, Running, quiet, wait_until};
+use crate::support::{Fleet, Run, Running, traffic, wait_until};
 
 /// One release is promoted; then every way back is tried on it, from the harmless to the last.
 #[test]
 fn a_promoted_release_goes_back_from_anywhere() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
     let candidate = fleet.promoted();
@@ -50,7 +50,7 @@ fn a_promoted_release_goes_back_from_anywhere() {
 /// Twice is once: the second run finds the same base, with the ledger and without any.
 #[test]
 fn a_rollback_converges() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
     fleet.promoted();
@@ -71,7 +71,7 @@ fn a_rollback_converges() {
 /// Before the first release there is nowhere to go, and nothing is touched.
 #[test]
 fn the_first_release_has_no_way_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let fleet = Fleet::start(&[ALL]);
     let before = fleet.platform();
     let back = ["rollback", "--reason", "no good"];
@@ -88,7 +88,7 @@ fn the_first_release_has_no_way_back() {
 /// router and the base is gone: the remote, the new version, whoever watched it.
 #[test]
 fn a_rollback_waits_for_no_lease_freeze_or_remote() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 10m, max_hold: 20m}", ALL]);
     fleet.users("users");
     let candidate = fleet.candidate();
@@ -125,7 +125,7 @@ fn a_rollback_waits_for_no_lease_freeze_or_remote() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_stops_every_decision_and_no_rollback() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[ALL]);
     fleet.users("users");
     let candidate = fleet.complete();
@@ -150,6 +150,7 @@ fn a_full_disk_stops_every_decision_and_no_rollback() {
     let back = on_full_disk(&["rollback", "--json", "--reason", "the disk is full"]);
     assert_eq!(back.json()["traffic"], "verified", "{back:#?}");
     assert!(back.stderr.contains("going back all the same"), "{back:#?}");
+    assert!(back.json()["ledger"].as_str().unwrap().starts_with("unwritten: "), "{back:#?}");
     assert_eq!((fleet.weight(), fleet.served_by(&candidate.commit, 50)), (0, 0));
     assert_eq!(fleet.log(".").len(), told, "nothing is half written");
 
@@ -164,7 +165,7 @@ fn a_full_disk_stops_every_decision_and_no_rollback() {
 /// Two people in two clones, at once; then one of them dies between the call and the last entry.
 #[test]
 fn two_people_at_once_and_one_that_dies_converge() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
     let first = fleet.promoted();

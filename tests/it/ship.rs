@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fleet::fail;
-use crate::support::{Fleet, quiet};
+use crate::support::{Fleet, traffic};
 
 const TRACK: &str = "p95_ratio_max_pct: 5000\n  track: quick\ntracks:\n  quick:\n    watch: 2s\n    \
                      stages:\n      - {weight: 50%, bake: 1s, max_hold: 30s}\n      \
@@ -22,7 +22,7 @@ fn of(states: &[(String, String)], state: &str) -> Vec<String> {
 
 #[test]
 fn a_track_runs_to_its_end_and_goes_on_where_it_stopped() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::on_track(TRACK);
     fleet.users("users");
     let candidate = fleet.candidate();

@@ -3,14 +3,14 @@
 use std::process::Command;
 
 use crate::support::fleet::{ALL, BY_USERS, DEADLINE};
-use crate::support::{Fleet, Run, quiet, wait_until};
+use crate::support::{Fleet, Run, traffic, wait_until};
 
 /// The canary stops (SIGSTOP) between its written intent and its call for 100 %. Meanwhile somebody
 /// rolls back: in the repository, then in another folder that knows nothing of lease and ledger,
 /// after the lease has ended by itself. The sleeper wakes with its old generation and epoch.
 #[test]
 fn story_b_a_sleeper_is_refused() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000\n  grant: 4s", &[BY_USERS, ALL]);
     fleet.users("users");
     for in_repository in [true, false] {

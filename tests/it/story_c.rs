@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::support::fleet::{self, ALL, BY_USERS};
-use crate::support::{Fleet, quiet};
+use crate::support::{Fleet, traffic};
 
 /// The gates of the candidate are all fresh and open; only the ledger forbids it. Neither verb
 /// writes to the router: its generation stays.
 #[test]
 fn story_c_a_condemned_candidate_moves_nothing() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[BY_USERS, ALL]);
     fleet.users("users");
     let candidate = fleet.candidate();

@@ -1,11 +1,11 @@
 //! Story D: with too few users a canary cannot be decided, and that is said before it starts.
 
 use crate::support::fleet::{ALL, BY_USERS};
-use crate::support::{Fleet, quiet};
+use crate::support::{Fleet, traffic};
 
 #[test]
 fn story_d_three_requests_a_second_decide_nothing() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 1%, bake: 2s, max_hold: 10s}", BY_USERS, ALL]);
     let candidate = fleet.candidate();
     fleet.users("few");

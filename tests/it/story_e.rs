@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::support::fleet::{self, ALL, BY_USERS, PAIRED};
-use crate::support::{Fleet, quiet};
+use crate::support::{Fleet, traffic};
 
 /// Paired safe GETs pass; every POST /checkout of a user fails. The canary goes back, by a ruling
 /// whose samples are the users'.
 #[test]
 fn story_e_users_decide() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[PAIRED, BY_USERS, ALL]);
     let base_commit = fleet.world.git(&["rev-parse", "HEAD~1"]);
     fleet.users("users");

@@ -2,7 +2,7 @@
 //! can go back, and any clone that saw more heals it.
 
 use crate::support::fleet::{ALL, BY_USERS};
-use crate::support::{Fleet, World, quiet};
+use crate::support::{Fleet, World, traffic};
 
 const REF: &str = "refs/orca/ledger";
 
@@ -45,7 +45,7 @@ fn replace_by_another_repository(scene: &Scene) {
 
 #[test]
 fn story_g_a_rewound_ledger_raises_nothing_and_is_healed_by_any_clone() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[BY_USERS, ALL]);
     fleet.users("users");
     let candidate = fleet.complete();

@@ -2,7 +2,7 @@
 //! last final tag, and whoever changes them needs a key that was trusted before.
 
 use crate::support::fleet::{self, ALL};
-use crate::support::{Fleet, Run, quiet};
+use crate::support::{Fleet, Run, traffic};
 
 /// Keys of no value as pairs: the public one of the CI job (with which [`Fleet`] signs), and both of
 /// a person and of an intruder.
@@ -75,7 +75,7 @@ fn with_trust(text: &str) -> String {
 /// that changes it moves nothing, whoever runs it.
 #[test]
 fn story_h_a_candidate_that_edits_its_own_trust_is_refused() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[ALL]);
     fleet.users("users");
     configure(&fleet, with_trust);
@@ -128,7 +128,7 @@ fn story_h_a_candidate_that_edits_its_own_trust_is_refused() {
 /// may not. Going back needs no signature at all.
 #[test]
 fn story_h_only_rulings_of_a_trusted_ci_key_count() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start(&[ALL]);
     fleet.users("users");
     configure(&fleet, with_trust);

@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::fleet::{BY_USERS, Candidate};
-use crate::support::{Fleet, Run, World, keeping_up, quiet};
+use crate::support::{Fleet, Run, World, keeping_up, traffic};
 
 /// Points that something was written before: the ledger, the platform, the repository, a file. What
 /// was pushed or not is the same to a run in the same clone.
@@ -112,7 +112,7 @@ fn as_undisturbed(world: &World, tag: &[&str]) {
 /// One release goes all the way; each verb is killed at its points before it may go on.
 #[test]
 fn story_k_from_preflight_to_rollback() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let all = "{weight: 100%, bake: 1s, max_hold: 30s}";
     let mut fleet = Fleet::start(&[&BY_USERS.replace("2s", "1s"), all]);
     fleet.users("users");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::fleet::{ALL, Candidate, DEADLINE};
-use crate::support::{Fleet, Running, quiet, wait_until};
+use crate::support::{Fleet, Running, traffic, wait_until};
 
 /// Bakes longer than any test: the process is met in the middle of this stage.
 const LONG: &str = "{weight: 25%, bake: 10m, max_hold: 20m}";
@@ -26,7 +26,7 @@ pub(crate) fn in_the_middle(canary: &str) -> (Fleet, Candidate, Running) {
 /// of the canary once the dead process's lease is over; it raises nothing.
 #[test]
 fn story_i_nobody_returns() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate, canary) = in_the_middle("grant: 3s");
     canary.signal("KILL");
     assert_eq!(canary.end().code, None);
@@ -58,7 +58,7 @@ fn story_i_nobody_returns() {
 /// `abort` waits for no lease.
 #[test]
 fn after_sigkill_the_canary_is_known_and_can_be_ended() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, candidate, canary) = in_the_middle("grant: 60s");
     canary.signal("KILL");
     assert_eq!(canary.end().code, None);
@@ -84,7 +84,7 @@ fn after_sigkill_the_canary_is_known_and_can_be_ended() {
 /// does not answer keeps nobody waiting.
 #[test]
 fn a_signal_brings_users_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     for signal in ["INT", "TERM"] {
         let (fleet, candidate, canary) = in_the_middle("grant: 60s");
         fleet.world.write("../hang.sh", "#!/bin/sh\nsleep 60\n");
@@ -104,7 +104,7 @@ fn a_signal_brings_users_back() {
 /// `on_interrupt: hold` leaves the weight as it is; nobody renews its grant any more.
 #[test]
 fn a_held_canary_falls_back_when_its_grant_ends() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let (fleet, _, canary) = in_the_middle("on_interrupt: hold\n  grant: 5s");
     canary.signal("TERM");
     let ended = canary.end().expect_code(5);

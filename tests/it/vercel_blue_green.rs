@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::vercel::{BYPASS, Behaviour, Fault, Kind, Shop};
-use crate::support::{Run, keeping_up, quiet, wait_until};
+use crate::support::{Run, keeping_up, traffic, wait_until};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 const BUILD: &str = "POST /v13/deployments";
@@ -40,7 +40,7 @@ fn criterion<'a>(document: &'a serde_json::Value, name: &str) -> &'a serde_json:
 
 #[test]
 fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
     let (release, commit) = shop.tagged();
     shop.vercel.change(|project| {
@@ -86,7 +86,7 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
 
 #[test]
 fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
     shop.tagged();
     let behave = |one_in| Behaviour { fails_one_in: one_in, ..Behaviour::default() };
@@ -115,7 +115,7 @@ fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
 
 #[test]
 fn what_cannot_be_known_is_no_pass_and_nobody_forces_it() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
     shop.tagged();
     shop.vercel.change(|project| project.is_protected = true);
@@ -201,7 +201,7 @@ fn refusals_of_the_api_are_told_before_anybody_is_moved() {
 /// on is switched whole.
 #[test]
 fn lost_answers_and_rolling_releases_still_end_in_one_switch() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
     shop.tagged();
     shop.vercel.change(|project| project.rolling.template = Some(vec![10, 100]));
@@ -220,7 +220,7 @@ fn lost_answers_and_rolling_releases_still_end_in_one_switch() {
 /// A person promotes something else while the standby is judged: that is not overwritten.
 #[test]
 fn what_a_person_does_meanwhile_is_not_overwritten() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
     shop.tagged();
     let person = shop.vercel.deploy(&"c".repeat(40));
@@ -238,7 +238,7 @@ fn what_a_person_does_meanwhile_is_not_overwritten() {
 /// Killed after each step and run again, it ends where an undisturbed run ends.
 #[test]
 fn story_k_blue_green() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     for (built, point) in [
         (false, "StepAfterIntent:1"),
         (false, "StepAfterApply:1"),

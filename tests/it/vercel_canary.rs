@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::vercel::{Behaviour, Deployed, Fault, Kind, Plan, Shop};
-use crate::support::{Run, quiet, wait_until};
+use crate::support::{Run, traffic, wait_until};
 
 const RAMP: [&str; 4] = ["1%", "5%", "25%", "100%"];
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -19,7 +19,7 @@ fn failing(one_in: u64) -> Behaviour {
 
 #[test]
 fn a_healthy_version_gets_everything_stage_by_stage_and_is_promoted() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&RAMP);
     let candidate = shop.candidate();
     let run = shop.orca(&Shop::canary(&candidate)).expect_code(0);
@@ -76,26 +76,26 @@ fn breaks_at(weight: &str, percent: u32) {
 
 #[test]
 fn a_breach_at_the_first_stage_goes_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     breaks_at("1 %", 1);
 }
 
 #[test]
 fn a_breach_in_the_middle_goes_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     breaks_at("5 %", 5);
     breaks_at("25 %", 25);
 }
 
 #[test]
 fn a_breach_at_everything_goes_back_although_the_release_is_complete() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     breaks_at("100 %", 100);
 }
 
 #[test]
 fn a_signal_brings_everybody_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["5%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -120,7 +120,7 @@ fn refused(shop: &Shop, run: &Run, exit: i32, said: &[&str]) {
 
 #[test]
 fn a_plan_without_rolling_releases_is_refused_with_what_else_there_is() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&RAMP);
     let candidate = shop.candidate();
     for (plan, reason) in
@@ -135,7 +135,7 @@ fn a_plan_without_rolling_releases_is_refused_with_what_else_there_is() {
 
 #[test]
 fn what_cannot_be_released_is_refused_before_anything_changes() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&RAMP);
     let candidate = shop.candidate();
     let on = |deployment: &Deployed| {
@@ -193,7 +193,7 @@ fn credentials_that_do_not_reach_the_project_are_told() {
 /// A limit that ends in days: nobody waits for it, and the end is said.
 #[test]
 fn a_rate_limit_of_days_is_told_with_its_end() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&RAMP);
     let candidate = shop.candidate();
     let days = Kind::Limited { retry_after: None, reset_secs: 3 * 86_400 };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::support::vercel::{Behaviour, Fault, Kind, Phase, Plan, Shop};
-use crate::support::{Run, quiet, wait_until};
+use crate::support::{Run, traffic, wait_until};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -34,7 +34,7 @@ fn tell(text: &str) {
 
 #[test]
 fn a_rollback_is_one_changing_call_and_says_what_it_left_switched_off() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["50%", "100%"]);
     let candidate = shop.promoted();
     assert_eq!(shop.production(), candidate.deployment.id);
@@ -97,7 +97,7 @@ fn a_plan_that_does_not_go_back_so_far_is_told() {
 /// Story F: the answer is lost, then the API is down, then a person promotes in the dashboard.
 #[test]
 fn story_f_a_lost_answer_is_followed_by_reading_and_people_are_not_overwritten() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["50%", "100%"]);
     let candidate = shop.promoted();
     let lost = Fault { calls: "POST", with: "/rollback/", times: 1, kind: Kind::LoseAnswer };
@@ -133,7 +133,7 @@ fn story_f_a_lost_answer_is_followed_by_reading_and_people_are_not_overwritten()
 /// Story J: the API is down exactly when a breach needs it. It is tried until the deadline.
 #[test]
 fn story_j_an_api_that_is_down_during_a_breach_is_tried_until_the_deadline() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -152,7 +152,7 @@ fn story_j_an_api_that_is_down_during_a_breach_is_tried_until_the_deadline() {
 
 #[test]
 fn an_api_that_comes_back_in_time_is_enough() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -168,7 +168,7 @@ fn an_api_that_comes_back_in_time_is_enough() {
 /// A person presses buttons while a canary runs: orca raises nothing more and takes nothing over.
 #[test]
 fn what_a_person_does_meanwhile_stops_the_canary() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "50%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -186,7 +186,7 @@ fn what_a_person_does_meanwhile_stops_the_canary() {
 /// A raise whose answer is lost is read, not repeated.
 #[test]
 fn a_raise_whose_answer_is_lost_is_made_once() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     for with in ["/start", "/approve-stage"] {
@@ -201,7 +201,7 @@ fn a_raise_whose_answer_is_lost_is_made_once() {
 /// raises, and a new canary begins at its first stage.
 #[test]
 fn after_a_kill_resume_brings_everybody_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -220,7 +220,7 @@ fn after_a_kill_resume_brings_everybody_back() {
 
 #[test]
 fn an_abort_from_anywhere_brings_everybody_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     let running = shop.spawn(&Shop::canary(&candidate));
@@ -239,7 +239,7 @@ fn an_abort_from_anywhere_brings_everybody_back() {
 /// A version that does not say which it is could not be verified on the way back: refused.
 #[test]
 fn a_domain_that_does_not_name_its_version_is_refused() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let shop = Shop::start(&["10%", "100%"]);
     let candidate = shop.candidate();
     shop.vercel.behave(&shop.base.id, Behaviour { nameless: true, ..Behaviour::default() });

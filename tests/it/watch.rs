@@ -4,14 +4,14 @@
 use serde_json::json;
 
 use crate::support::fleet::fail;
-use crate::support::{Fleet, quiet};
+use crate::support::{Fleet, traffic};
 
 const ALL: &str = "{weight: 100%, bake: 1s, max_hold: 30s}";
 const HALF: &str = "{weight: 50%, bake: 1s, max_hold: 30s}";
 
 #[test]
 fn a_quiet_window_makes_it_stable_and_a_breach_brings_users_back() {
-    let _quiet = quiet();
+    let _quiet = traffic();
     let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000", &[HALF, ALL]);
     let none = fleet.orca(&["watch", "--for", "1s"]).expect_code(1);
     assert!(none.stderr.contains("ORCA-1875"), "{none:?}");

@@ -372,7 +372,7 @@ endpoints:
   - {name: agents, method: GET, path: /api/agents, weight: 4, safe: true}
   - {name: checkout, method: POST, path: /checkout, weight: 2, safe: false}
 profiles:
-  baseline: {closed: true, duration: 1s, connections: 2}
+  baseline: {closed: true, duration: 1s, connections: 4}
   users: {rate: 500/s, duration: 10m, connections: 24}
   few: {rate: 3/s, duration: 10m, connections: 2}
 ";

@@ -16,7 +16,7 @@ mod world;
 pub(crate) use fault_server::{Fault, FaultServer};
 pub(crate) use fleet::Fleet;
 pub(crate) use postgres::Postgres;
-pub(crate) use quiet::quiet;
+pub(crate) use quiet::{quiet, traffic};
 pub(crate) use run::{Run, Running, keeping_up};
 pub(crate) use waiting::wait_until;
 pub(crate) use world::World;

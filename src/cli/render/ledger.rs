@@ -10,6 +10,11 @@ pub(crate) fn line(sync: &Sync) -> String {
         Sync::Pending(why) => {
             format!("\nledger: pending ({why}); orca ledger sync takes it in and shares it\n")
         }
+        Sync::Unwritten(why) => {
+            format!(
+                "\nledger: not written ({why}); the same command again, once it can be, writes it\n"
+            )
+        }
     }
 }
 
@@ -20,5 +25,6 @@ pub(crate) fn word(sync: &Sync) -> String {
         Sync::NoRemote => "no remote".to_owned(),
         Sync::NoLedger => "none".to_owned(),
         Sync::Pending(why) => format!("pending: {why}"),
+        Sync::Unwritten(why) => format!("unwritten: {why}"),
     }
 }

@@ -1,6 +1,7 @@
 //! The ledger on real repositories: clones, a bare remote, races, rewinding, damage.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
@@ -118,6 +119,30 @@ fn signed_entries_verify_against_their_key() {
     let kin = &ledger.entries().unwrap()[0];
     let dsse = Envelope::parse(kin.stored.dsse.as_deref().unwrap()).unwrap();
     assert_eq!(dsse.verify(PAYLOAD_TYPE, &key.public()).unwrap(), kin.stored.entry);
+}
+
+/// A driver that appends all the time keeps nobody else in its clone from being in step with the remote.
+#[test]
+fn what_another_orca_appends_meanwhile_is_its_own_to_push() {
+    let folder = world(&["a"]);
+    let clone = folder.path().join("a");
+    let (mut ana, is_over) = (open(&clone, "ana"), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut driver = open(&clone, "driver");
+            while !is_over.load(Ordering::Relaxed) {
+                driver.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "x"))).unwrap();
+            }
+        });
+        let standings: Vec<_> = (0..5)
+            .map(|_| {
+                ana.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", "y"))).unwrap();
+                ana.sync()
+            })
+            .collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(standings.iter().all(|s| matches!(s, Ok(Standing::Synced))), "{standings:?}");
+    });
 }
 
 #[test]

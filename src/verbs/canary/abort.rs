@@ -93,7 +93,7 @@ impl Abort {
         self.ended(step, outcome, &seen.headline).await;
         let state = match book.state().await {
             Ok(state) => state,
-            Err(error) => return Sync::Pending(error.to_string()),
+            Err(error) => return Sync::Unwritten(error.to_string()),
         };
         let running = state.environment(&self.environment).and_then(|e| e.rollout.as_ref());
         if let Some(running) = running {
@@ -108,7 +108,7 @@ impl Abort {
                 reason: format!("{} ({proof})", self.reason),
             };
             if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
-                return Sync::Pending(error.to_string());
+                return Sync::Unwritten(error.to_string());
             }
         }
         if let Err(error) = book.preempt_lease(&self.environment).await {
