@@ -185,12 +185,12 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
     });
     for (before, by, said, _) in advances.iter().filter(|(_, _, _, counted)| *counted) {
         let gate = format!("stage-{}", said.stage);
-        let held = rulings
-            .iter_mut()
-            .take(*before)
-            .rev()
-            .find(|r| r.ours && r.stored.gate == gate && r.phase == Phase::Canary);
-        if let Some(ruling) = held {
+        let is_it = |r: &Rejudged| r.ours && r.stored.gate == gate && r.phase == Phase::Canary;
+        let Some(held) = rulings.iter().take(*before).rposition(is_it) else { continue };
+        // What was let go on, and what left the same open until whoever drove the canary knew.
+        let stood = rulings[held].stored.clone();
+        let same = |r: &&mut Rejudged| is_it(r) && r.stored.leaves_open_what(&stood);
+        for ruling in rulings.iter_mut().skip(held).filter(same) {
             let again = ruling.judged.clone().advanced(by, &said.reason);
             ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
         }
@@ -201,7 +201,9 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
         let closed = |r: &&mut Rejudged| r.ours && !r.judged.verdict.opens();
         for ruling in rulings.iter_mut().take(before).filter(closed) {
             let again = replay(&ruling.stored, material, rules, (known, at));
-            ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
+            if again.verdict == Verdict::Waived {
+                ruling.waived = Some(again);
+            }
         }
     }
     rulings

@@ -94,6 +94,19 @@ impl RulingRecord {
         let headline = format!("{} (let go on by {by}: {reason})", self.headline);
         Self { verdict: Verdict::Waived, headline, ..self }
     }
+
+    /// Whether both leave the same open for the same reason, check by check: what a person answered
+    /// for in one holds in the other.
+    pub(crate) fn leaves_open_what(&self, other: &Self) -> bool {
+        let open = |record: &Self| -> Vec<_> {
+            let required = record.checks.iter().filter(|check| check.required);
+            let said = |c: &CheckRecord| (c.check.clone(), c.counted, c.judgement.cause);
+            required.map(said).collect()
+        };
+        self.gate == other.gate
+            && (self.verdict, self.cause) == (other.verdict, other.cause)
+            && open(self) == open(other)
+    }
 }
 
 /// A ruling that was judged in this process.

@@ -73,6 +73,8 @@ pub(crate) enum Cause {
     Denied,
     /// Enough data, but the interval holds the limit.
     Undecided,
+    /// What was measured beside it fails as well: what both share is to blame.
+    BothBreach,
     /// The check could not look at the world for another reason.
     Unobserved,
     /// Stopped before it ended.
@@ -136,6 +138,7 @@ impl Cause {
             Self::Timeout => "timed out",
             Self::Denied => "access denied",
             Self::Undecided => "the data cannot decide",
+            Self::BothBreach => "both versions breach",
             Self::Unobserved => "could not be observed",
             Self::Cancelled => "cancelled",
             Self::Expired => "expired",

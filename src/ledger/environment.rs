@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::advance::LetGo;
 use super::entry::{
     Body, Entry, Outcome, Promoted, RolledBack, RolloutEnd, RolloutStarted, StageBegan,
     StageDecided, TrafficProof,
@@ -63,8 +64,8 @@ pub(crate) struct Rollout {
     pub(crate) complete: bool,
     /// The last pause.
     pub(crate) paused: Option<Pause>,
-    /// Stages (1-based) that a person let go on although they could not be decided, and why.
-    pub(crate) advanced: Vec<(u32, String, Author)>,
+    /// Stages that a person let go on although they could not be decided.
+    pub(crate) advanced: Vec<LetGo>,
 }
 
 impl Rollout {
@@ -163,11 +164,6 @@ impl EnvironmentState {
                 let pause = self.running(rollout).and_then(|running| running.paused.as_mut());
                 if let Some(pause) = pause {
                     pause.lift(by.at);
-                }
-            }
-            Body::Advanced(said) => {
-                if let Some(running) = self.running(&said.rollout) {
-                    running.advanced.push((said.stage, said.reason.clone(), by.clone()));
                 }
             }
             Body::StageDecided(decided) => {

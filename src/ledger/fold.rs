@@ -243,7 +243,14 @@ impl State {
             ),
             _ => None,
         };
+        let let_go = match &entry.body {
+            Body::Advanced(said) => self.let_go(name, said, by),
+            _ => None,
+        };
         let environment = self.environments.entry(name.clone()).or_default();
+        if let Some(running) = &mut environment.rollout {
+            running.advanced.extend(let_go);
+        }
         if let Some(applied) = applied {
             environment.applied_gates = applied;
         }

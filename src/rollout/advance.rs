@@ -1,5 +1,6 @@
 //! A person lets a stage go on that the data could not decide. Pure; part of the machine. What
-//! failed, what bakes for the first time and what is paused never goes on by this.
+//! failed, what bakes for the first time, what both versions share and what is paused never goes on
+//! by this.
 
 use super::decision::StageJudgement;
 use super::machine::{Action, At, State};
@@ -7,11 +8,12 @@ use super::plan::RolloutPlan;
 use super::step::{Next, go_on};
 use crate::gate::verdict::Verdict;
 
-/// Only a stage that has its weight, was judged and holds undecided, with nobody who paused it.
+/// Only a stage that has its weight, was judged and holds undecided, with nobody who paused it and
+/// nothing that both versions breach.
 pub(crate) fn can_advance(state: &State) -> bool {
     let holds = state.held_since.is_some() && state.baking_since.is_some();
     let at = matches!(state.at, At::Holding { .. } | At::Baking { .. });
-    holds && at && !state.breached && state.paused.is_none()
+    holds && at && !state.breached && !state.shared && state.paused.is_none()
 }
 
 /// As if it had passed, but told as what it is.
@@ -40,16 +42,33 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_us(1_000_000_000);
 
-    /// Stage `stage` has its weight, was judged once, and holds.
     fn holding(stage: usize) -> State {
-        State {
-            at: At::Holding { asked: NOW },
-            stage,
-            exposed: true,
-            baking_since: Some(NOW),
-            held_since: Some(NOW),
-            ..State::new(NOW)
-        }
+        State::held(stage, NOW)
+    }
+
+    /// It stands from the moment that it was seen until the stage is judged without it.
+    #[test]
+    fn what_both_versions_share_stands_until_it_is_judged_again() {
+        let limit = |both: Option<&str>| Event::HardLimit {
+            headline: "30 of 100 failed".to_owned(),
+            both_arms_breach: both.map(str::to_owned),
+        };
+        let judged = |both: Option<&str>| Event::StageJudged {
+            stage: 0,
+            judged: StageJudgement {
+                users: Verdict::Inconclusive,
+                probes: None,
+                cause: None,
+                headline: "too few".to_owned(),
+                both_arms_breach: both.map(str::to_owned),
+            },
+        };
+        let judging = |state: State| State { at: At::Judging, ..state };
+        let after = |state, event| step(&plan(), state, NOW, event).0;
+        let seen = after(holding(0), limit(Some("the database")));
+        assert!(!can_advance(&seen), "seen while it held");
+        assert!(!can_advance(&after(judging(seen.clone()), judged(Some("the database")))));
+        assert!(can_advance(&after(judging(seen), judged(None))), "judged without it");
     }
 
     #[test]
@@ -62,6 +81,7 @@ mod tests {
             ("the last stage", holding(last), last, true),
             ("it is judged again", State { at: At::Baking { since: NOW }, ..holding(0) }, 0, true),
             ("it failed", State { breached: true, ..holding(0) }, 0, false),
+            ("both versions breach", State { shared: true, ..holding(0) }, 0, false),
             ("it is paused", State { paused, ..holding(0) }, 0, false),
             ("another stage", holding(1), 0, false),
             ("it bakes for the first time", State { held_since: None, ..holding(0) }, 0, false),

@@ -42,7 +42,7 @@ const RULE: &str = "arms v1: live limit, reachability, objectives, comparison wi
 pub(crate) fn judge(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Judgement {
     if let Some(shared) = both_arms_breach(policy, seen) {
         let text = format!("both versions breach for {who}: {shared}; what they share is failing");
-        return Judgement::inconclusive(Cause::Undecided, text, RULE)
+        return Judgement::inconclusive(Cause::BothBreach, text, RULE)
             .with_next("look at what both versions depend on; the canary waits");
     }
     if let Some(breach) = live_breach(policy, seen, who) {

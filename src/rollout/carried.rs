@@ -31,6 +31,8 @@ impl State {
             stage,
             exposed: began.is_some() || stage > 0 || rollout.is_raised(),
             breached,
+            // Seen again at the next look, where it stands.
+            shared: false,
             paused: in_force.map(|pause| Pause { until: pause.until, then: pause.then }),
             baking_since: began.map(|began| last_look.map_or(began.at, |at| at.max(began.at))),
             // The time of a pause does not count.

@@ -70,7 +70,7 @@ impl Check for HealthCheck {
             let text = format!(
                 "both versions breach: {headline}, and so does the base; what they share is failing"
             );
-            return Judgement::inconclusive(Cause::Undecided, text, RULE_TEXT);
+            return Judgement::inconclusive(Cause::BothBreach, text, RULE_TEXT);
         }
         let finding = Finding {
             fingerprint,

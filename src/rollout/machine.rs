@@ -15,6 +15,8 @@ pub(crate) struct State {
     pub(crate) exposed: bool,
     /// Set by a judged breach: from here on the stage can only go back.
     pub(crate) breached: bool,
+    /// Both versions breach, by what was judged last or was seen since: nobody can tell them apart.
+    pub(crate) shared: bool,
     /// While set nothing is judged and nothing raised; users still go back from a breach.
     pub(crate) paused: Option<Pause>,
     /// When this stage began to bake; kept while it holds.
@@ -168,6 +170,13 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// Whether users were seen to suffer: nothing comes before it.
+    pub(crate) const fn is_breach(&self) -> bool {
+        matches!(self, Self::HardLimit { .. } | Self::Unreachable { .. })
+    }
+}
+
 /// Why a stage may not be raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Denied {
@@ -242,10 +251,24 @@ impl State {
             stage: 0,
             exposed: false,
             breached: false,
+            shared: false,
             paused: None,
             baking_since: None,
             held_since: None,
             renewed: now,
+        }
+    }
+
+    /// Stage `stage` has its weight, was judged once, and holds.
+    #[cfg(test)]
+    pub(crate) fn held(stage: usize, now: Timestamp) -> Self {
+        Self {
+            at: At::Holding { asked: now },
+            stage,
+            exposed: true,
+            baking_since: Some(now),
+            held_since: Some(now),
+            ..Self::new(now)
         }
     }
 

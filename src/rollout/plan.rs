@@ -135,11 +135,11 @@ impl RolloutPlan {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// 1 -> 5 -> 25 -> 100, a minute each.
-    pub(in crate::rollout) fn plan() -> RolloutPlan {
+    pub(crate) fn plan() -> RolloutPlan {
         let stage = |bp| Stage {
             weight: Weight::from_basis_points(bp).unwrap(),
             bake: Micros::from_secs(60),

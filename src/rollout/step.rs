@@ -90,6 +90,7 @@ fn going_forward(plan: &RolloutPlan, state: State, now: Timestamp, event: Event)
             judged_stage(plan, state, now, judged)
         }
         Event::HardLimit { headline, both_arms_breach: Some(shared) } => {
+            let state = State { shared: true, ..state };
             hold(state, now, format!("both versions fail on {shared}: {headline}"))
         }
         Event::HardLimit { headline, .. } | Event::Unreachable { headline } => {
@@ -220,12 +221,13 @@ pub(super) fn go_on(plan: &RolloutPlan, state: State) -> (StageNext, Next) {
         let text = "all traffic is on the canary; the old base is kept ready".to_owned();
         return (StageNext::Done, end(state, Some(RolloutEnd::Complete), ExitKind::Done, text));
     }
-    let next = State { stage, baking_since: None, held_since: None, ..state };
+    let next = State { stage, baking_since: None, held_since: None, shared: false, ..state };
     (StageNext::Raise, clear(next))
 }
 
 fn judged_stage(plan: &RolloutPlan, state: State, now: Timestamp, judged: StageJudgement) -> Next {
     let index = state.stage;
+    let state = State { shared: judged.both_arms_breach.is_some(), ..state };
     let headline = judged.headline.clone();
     let decision = decide(plan.stages[index].decide_by, &judged);
     let (step_next, (next, mut actions)) = match decision {

@@ -150,7 +150,7 @@ impl Ship {
             let same = *ruling.record() == *kept.record;
             let advance = advances.iter().find(|advance| same && advance.is_about(&kept));
             let ruling = match advance {
-                Some(advance) => ruling.advanced(&advance.by, &advance.reason),
+                Some(advance) => ruling.advanced(&advance.by.name, &advance.reason),
                 None => ruling,
             };
             (ruling, kept.by)

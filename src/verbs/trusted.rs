@@ -9,16 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::book::{Book, BookError};
 use super::ship::Ship;
-use crate::base::clock::Timestamp;
 use crate::base::ids::{CommitId, OrcaId};
 use crate::gate::engine::Ruled;
-use crate::gate::phase::Phase;
 use crate::gate::ruling::Ruling;
 use crate::gate::ruling::Subject;
 use crate::gate::verdict::Cause;
 use crate::gate::waiver::{Role, Waiver};
+use crate::ledger::advance::LetGo;
 use crate::ledger::entry::{Body, Entry};
-use crate::ledger::fold::{Author, KeptRuling, State};
+use crate::ledger::fold::{Author, State};
 use crate::ledger::sign::{Distrust, Trust};
 use crate::release::ports::{TrustSource, TrustUnknown};
 use crate::release::trust_change::{self, TrustSeen};
@@ -105,23 +104,8 @@ pub(crate) async fn waivers(
     Ok(holding.iter().filter(counts).map(|(waiver, _)| waiver.clone()).collect())
 }
 
-/// A stage that somebody let go on, where that counts.
-pub(crate) struct Advance {
-    pub(crate) by: String,
-    pub(crate) reason: String,
-    gate: String,
-    since: Timestamp,
-}
-
-impl Advance {
-    /// Whether it is about this ruling: of that stage, in the rollout under way.
-    pub(crate) fn is_about(&self, kept: &KeptRuling) -> bool {
-        kept.phase == Phase::Canary && kept.record.gate == self.gate && kept.by.at >= self.since
-    }
-}
-
 /// Roles of people.
-const PEOPLE: [Role; 3] = [Role::Engineering, Role::Product, Role::Ops];
+pub(crate) const PEOPLE: [Role; 3] = [Role::Engineering, Role::Product, Role::Ops];
 
 /// The stages of the rollout under way that somebody let go on, where trust asks for it signed by a
 /// person.
@@ -129,7 +113,7 @@ pub(crate) async fn advances(
     ship: &Ship,
     state: &State,
     subject: &Subject,
-) -> Result<Vec<Advance>, BookError> {
+) -> Result<Vec<LetGo>, BookError> {
     let running = state.environment(&subject.environment).and_then(|e| e.rollout.as_ref());
     let Some(running) = running.filter(|r| r.started.commit == subject.commit) else {
         return Ok(Vec::new());
@@ -146,14 +130,7 @@ pub(crate) async fn advances(
         let signed = |s: &Signatures| s.counts(ship, (&trust, by), &PEOPLE).is_ok();
         signatures.as_ref().is_none_or(signed)
     };
-    let advanced = running.advanced.iter().filter(|(_, _, by)| counts(by));
-    let advance = |(stage, reason, by): &(u32, String, Author)| Advance {
-        by: by.name.clone(),
-        reason: reason.clone(),
-        gate: format!("stage-{stage}"),
-        since: running.by.at,
-    };
-    Ok(advanced.map(advance).collect())
+    Ok(running.advanced.iter().filter(|let_go| counts(&let_go.by)).cloned().collect())
 }
 
 /// Rulings of the ledger as far as they count. Each comes with who wrote its entry.

@@ -12,8 +12,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_canary, wire_fleet, wire_platform};
+use crate::ledger::advance::LetGo;
 use crate::ledger::environment::{EnvironmentState, Rollout};
-use crate::ledger::fold::Author;
 use crate::ledger::sentence::end_word;
 use crate::rollout::decision::Decision;
 use crate::rollout::plan::DecideBy;
@@ -320,6 +320,6 @@ fn start_or_tag(ledger: &Known, known: Option<&EnvironmentState>) -> String {
     open.map_or_else(|| "orca release tag --rc".to_owned(), |tagged| start(&tagged.release))
 }
 
-fn advance_text((stage, reason, by): &(u32, String, Author)) -> String {
-    format!("stage {stage} by {}: {reason}", by.name)
+fn advance_text(let_go: &LetGo) -> String {
+    format!("stage {} by {}: {}", let_go.stage, let_go.by.name, let_go.reason)
 }

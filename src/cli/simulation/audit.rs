@@ -75,6 +75,11 @@ pub(super) struct Deeds {
     promotions: u32,
     /// Weight and base when it last asked real traffic.
     probe: Option<(Weight, String)>,
+    /// What the canary had answered when this process first counted since the last raise: requests
+    /// and failures.
+    counted: Option<(u64, u64)>,
+    /// Whether it was told since of failures beyond any doubt.
+    knows_breach: bool,
     pub(super) disk_trouble: bool,
     pub(super) has_book: bool,
 }
@@ -125,6 +130,9 @@ impl Default for Audit {
         }
     }
 }
+
+/// With a fifth of so many failing, any limit of these plans is passed beyond doubt.
+const SURE_MIN: u64 = 100;
 
 /// Kinds of entries that say what has happened.
 const FACTS: [&str; 9] = [
@@ -178,7 +186,25 @@ impl Audit {
         self.gates.get(gate).is_some_and(|seen| seen.contains(&(at, true)))
     }
 
-    pub(super) fn kept(&mut self, _who: &str, entry: &Value) {
+    /// A process counts what the canary answered since the last raise.
+    pub(super) fn counted(&mut self, who: &str, (requests, errors): (u64, u64)) {
+        let deeds = self.deeds(who);
+        let first = *deeds.counted.get_or_insert((requests, errors));
+        let (requests, errors) = (requests.saturating_sub(first.0), errors.saturating_sub(first.1));
+        deeds.knows_breach |= requests >= SURE_MIN && errors * 5 >= requests;
+    }
+
+    /// A raise, or the end of all stages, by somebody who knows better.
+    pub(super) fn goes_on(&mut self, who: &str, what: &str) {
+        if self.deeds(who).knows_breach {
+            self.breaks(who, &format!("{what} although it was told that users fail"));
+        }
+    }
+
+    pub(super) fn kept(&mut self, who: &str, entry: &Value) {
+        if kind(entry) == "rollout_ended" && says(entry)["end"] == "complete" {
+            self.goes_on(who, "completes");
+        }
         if FACTS.contains(&kind(entry)) {
             self.facts.insert(text(&entry["id"]).to_owned(), kind(entry).to_owned());
         }
@@ -219,6 +245,9 @@ impl Audit {
                 let deeds = self.deeds(who);
                 deeds.raises += 1;
                 deeds.full |= after.weight == Weight::FULL;
+                for deeds in self.deeds.values_mut() {
+                    (deeds.counted, deeds.knows_breach) = (None, false);
+                }
             }
             Call::Promote { expected, permit } => {
                 self.in_force(who, call, *expected, before);

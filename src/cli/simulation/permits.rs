@@ -41,6 +41,7 @@ impl World {
             kind(entry) == "raise_intended" && says(entry)["to"] == to
         });
         self.unpaused(orca, &chain, &to, at);
+        self.audit.goes_on(&orca.name, "raises");
         self.before_stage(orca, &chain, terms);
         permit
     }
@@ -198,11 +199,7 @@ impl World {
                 .filter(|ruling| text(&ruling["subject"]["commit"]) == commit)
         };
         let verdict = rulings().find(|ruling| ruling["gate"] == gate).map(|r| text(&r["verdict"]));
-        let advanced = chain
-            .iter()
-            .take_while(|entry| kind(entry) != "rollout_started")
-            .any(|entry| kind(entry) == "advanced" && says(entry)["stage"] == stage);
-        let waived = advanced && verdict == Some("inconclusive");
+        let waived = verdict == Some("inconclusive") && is_let_go(chain, stage);
         let passed = waived || matches!(verdict, Some("pass" | "waived"));
         let failed = rulings().any(|ruling| {
             ruling["verdict"] == "fail" && !text(&ruling["headline"]).starts_with("both versions")
@@ -259,6 +256,25 @@ impl World {
             });
         failed && rolls_back && !orca.signal.is_cancelled()
     }
+}
+
+/// Whether a person let the stage go on when it was judged as it was judged last, and for no reason
+/// that both versions share.
+fn is_let_go(chain: &Chain, stage: usize) -> bool {
+    let gate = format!("stage-{stage}");
+    let told: Vec<_> = chain.iter().take_while(|entry| kind(entry) != "rollout_started").collect();
+    let judged = |from: usize| {
+        let about = |entry: &&&Arc<Value>| {
+            kind(entry) == "ruled" && says(entry)["ruling"]["gate"] == gate.as_str()
+        };
+        let ruling = told.iter().skip(from).find(about);
+        ruling.map(|entry| &says(entry)["ruling"]["cause"])
+    };
+    let newest = judged(0);
+    let asked = (0..told.len())
+        .filter(|place| kind(told[*place]) == "advanced" && says(told[*place])["stage"] == stage);
+    let mut stood = asked.map(judged);
+    newest.is_some_and(|cause| *cause != "both_breach") && stood.any(|cause| cause == newest)
 }
 
 /// Whether a rollout was begun and nothing ended it, as far as this clone knows.

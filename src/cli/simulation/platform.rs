@@ -331,7 +331,15 @@ impl Platform for SimPlatform {
     }
 
     async fn samples(&self) -> Result<Samples, PlatformError> {
-        self.ask("samples", |world| world.users.samples(world.router.weight)).await
+        let who = self.orca.name.clone();
+        self.ask("samples", move |world| {
+            // Where the base fails as well, nobody can blame the canary.
+            if world.users.base_fails_bp == 0 {
+                world.audit.counted(&who, world.users.since_raise());
+            }
+            world.users.samples(world.router.weight)
+        })
+        .await
     }
 
     async fn door(&self, _: Arm) -> Result<Door, PlatformError> {

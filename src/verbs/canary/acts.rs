@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::asked::NotLetGo;
 use super::clear::{Granted, Proof};
 use super::foreign::Ours;
 use super::refusals::{refusal_of, refusal_of_book};
@@ -44,6 +45,8 @@ pub(crate) struct Acts<'a> {
     pub(crate) unwritten: Vec<(OrcaId, Outcome)>,
     /// The stage that was recorded last.
     pub(crate) recorded: Option<usize>,
+    /// What was asked for last and does not count.
+    pub(crate) not_let_go: Option<NotLetGo>,
 }
 
 impl Acts<'_> {
@@ -346,14 +349,17 @@ impl Acts<'_> {
 
     /// What the world does by itself meanwhile.
     pub(crate) async fn watch(&mut self, state: &State) -> Vec<Event> {
-        let mut events = self.asked(state).await;
         let at = Ours {
             canary: &self.candidate.deployment,
             base: &self.started.base,
             epoch: self.held.epoch,
             granted: self.fleet.platform.capabilities().holds_grant,
         };
-        events.extend(self.watch.look(self.fleet, state, self.plan, at).await);
+        let mut events = self.watch.look(self.fleet, state, self.plan, at).await;
+        // What was just seen to fail is not let go on; a person is heard at the next look.
+        if !events.iter().any(Event::is_breach) {
+            events.extend(self.asked(state).await);
+        }
         self.write_beginning().await;
         events
     }

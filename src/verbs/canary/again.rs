@@ -71,6 +71,7 @@ pub(crate) async fn resume(fleet: &Fleet, judging: Judging) -> Result<Ending, Ag
         proof: None,
         unwritten: Vec::new(),
         recorded: None,
+        not_let_go: None,
     };
     let ending = drive(&plan, &mut acts, first).await;
     // An intent that waited in a file came in with the first entry that was written here.

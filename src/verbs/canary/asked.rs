@@ -5,14 +5,21 @@ use std::time::Duration;
 
 use super::acts::Acts;
 use crate::base::clock::Timestamp;
+use crate::base::ids::OrcaId;
+use crate::gate::ruling::Ruling;
 use crate::gate::verdict::Verdict;
+use crate::ledger::advance::{LetGo, stage_ruling};
 use crate::ledger::environment::Rollout;
+use crate::ledger::fold::{KeptRuling, State as Ledger};
 use crate::rollout::advance::can_advance;
 use crate::rollout::machine::{Event, Pause, State};
 use crate::verbs::promote::requirement_of;
 
 /// How long the ledger here may take; the next look asks again.
 const AT_ONCE: Duration = Duration::from_millis(200);
+
+/// A person's word about a stage, and the ruling for which it did not count: two entries.
+pub(crate) type NotLetGo = (OrcaId, OrcaId);
 
 impl Acts<'_> {
     /// What the ledger here says since the last look.
@@ -26,33 +33,45 @@ impl Acts<'_> {
         };
         let known = ledger.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
         let ours = known.filter(|r| r.started.rollout == self.started.rollout);
-        let Some(rollout) = ours.cloned() else { return Vec::new() };
-        if let Some(paused) = pause_of(&rollout, state, self.now()) {
+        let Some(rollout) = ours else { return Vec::new() };
+        if let Some(paused) = pause_of(rollout, state, self.now()) {
             return vec![paused];
         }
-        self.advance_of(&rollout, state).await.into_iter().collect()
+        self.advance_of(&ledger, rollout, state).await.into_iter().collect()
     }
 
     /// A stage that somebody let go on. Its ruling is recalled as it counts now, and is the proof
-    /// for what comes next.
-    async fn advance_of(&mut self, rollout: &Rollout, state: &State) -> Option<Event> {
-        let number = u32::try_from(state.stage + 1).ok()?;
-        let asked = rollout.advanced.iter().rev().find(|(stage, _, _)| *stage == number)?;
-        if !can_advance(state) {
+    /// for what comes next. Where it does not count, that is found out and said once.
+    async fn advance_of(
+        &mut self,
+        ledger: &Ledger,
+        rollout: &Rollout,
+        state: &State,
+    ) -> Option<Event> {
+        if rollout.complete || !can_advance(state) {
             return None;
         }
         let ship = &self.fleet.ship;
+        let number = u32::try_from(state.stage + 1).ok()?;
+        let asked = rollout.advanced.iter().rev().find(|let_go| let_go.stage == number)?;
+        let newest = stage_ruling(ledger, &ship.environment, rollout, number)?;
+        let known = (asked.by.entry.clone(), newest.by.entry.clone());
+        if self.not_let_go.as_ref() == Some(&known) {
+            return None;
+        }
         let subject = self.candidate.subject(&ship.environment);
-        let ledger = ship.book.state().await.ok()?;
-        let gate = format!("stage-{number}");
-        let recalled = ship.recall(&ledger, &subject).await.ok()?;
+        let recalled = ship.recall(ledger, &subject).await.ok()?;
+        let gate = newest.record.gate.as_str();
         let ruling = recalled.into_iter().find(|ruling| ruling.record().gate == gate)?;
         if ruling.verdict() != Verdict::Waived {
+            let who = format!("stage {number} is not let go on by {}", asked.by.name);
+            ship.say(format!("{who}: {}", why_not(asked, newest, &ruling)));
+            self.not_let_go = Some(known);
             return None;
         }
         self.decided.push((requirement_of(ruling.record()), ruling));
-        let (_, reason, by) = asked;
-        Some(Event::Advanced { stage: state.stage, by: format!("{}: {reason}", by.name) })
+        let by = format!("{}: {}", asked.by.name, asked.reason);
+        Some(Event::Advanced { stage: state.stage, by })
     }
 
     /// Brings here what was asked elsewhere, beside everything else.
@@ -64,6 +83,18 @@ impl Acts<'_> {
             }
         });
     }
+}
+
+/// Why a person's word does not count for the stage as it was judged last.
+fn why_not(asked: &LetGo, newest: &KeptRuling, recalled: &Ruling) -> String {
+    let headline = &recalled.record().headline;
+    if !asked.is_about(newest) {
+        return format!("it was judged otherwise since ({headline}); orca canary advance, again");
+    }
+    if *recalled.record() == *newest.record && newest.record.verdict == Verdict::Inconclusive {
+        return "trust is required, and no key of a person signed that".to_owned();
+    }
+    headline.clone()
 }
 
 fn pause_of(rollout: &Rollout, state: &State, now: Timestamp) -> Option<Event> {

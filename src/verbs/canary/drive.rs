@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::acts::Acts;
+use super::waiting::Waiting;
 use crate::ledger::entry::RolloutEnd;
 use crate::rollout::machine::{Action, Event, ExitKind, State};
 use crate::rollout::plan::RolloutPlan;
@@ -26,22 +27,21 @@ pub(crate) struct Ending {
 /// Drives the machine from `first` to its end.
 pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event) -> Ending {
     let mut state = State::new(acts.now());
-    let mut events = VecDeque::from([first]);
+    let mut waiting = Waiting::of([first]);
     let mut interrupted = false;
     loop {
-        // A signal comes before whatever else is waiting: nothing is raised after it.
         if acts.cancel().is_cancelled() && !interrupted {
             interrupted = true;
-            events.push_front(Event::Interrupted { signal: SIGNAL.to_owned() });
+            waiting.interrupt(Event::Interrupted { signal: SIGNAL.to_owned() });
         }
-        let Some(event) = events.pop_front() else {
+        let Some(event) = waiting.next() else {
             let cancel = acts.cancel();
             tokio::select! {
                 biased;
                 () = cancel.cancelled(), if !interrupted => {}
                 () = tokio::time::sleep(TICK) => {
-                    events.extend(acts.watch(&state).await);
-                    events.push_back(Event::Tick);
+                    waiting.add(acts.watch(&state).await);
+                    waiting.add([Event::Tick]);
                 }
             }
             continue;
@@ -57,7 +57,6 @@ pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event)
         }
         // What was done is answered before time goes on: a lowering that was accepted is not
         // called again because a moment passed.
-        answers.append(&mut events);
-        events = answers;
+        waiting.answer(answers);
     }
 }

@@ -19,4 +19,5 @@ mod refusals;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod tick;
+mod waiting;
 pub(crate) mod watch;

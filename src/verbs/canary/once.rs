@@ -1,10 +1,9 @@
 //! One look and one act: the same machine and the same acts as a canary that is driven to its end,
 //! until it comes to rest. On the way back it stays until users are safe.
 
-use std::collections::VecDeque;
-
 use super::acts::Acts;
 use super::drive::{Ending, SIGNAL, TICK};
+use super::waiting::Waiting;
 use crate::base::clock::Timestamp;
 use crate::gate::verdict::Verdict;
 use crate::rollout::decision::StageJudgement;
@@ -41,25 +40,25 @@ pub(crate) async fn once(
     mut state: State,
     first: Vec<Event>,
 ) -> Rest {
-    let mut events = VecDeque::from(first);
+    let mut waiting = Waiting::of(first);
     let before = state.clone();
     let (mut looked, mut interrupted, mut raised) = (false, false, false);
     let mut said = String::new();
     loop {
         if acts.cancel().is_cancelled() && !interrupted {
             interrupted = true;
-            events.push_front(Event::Interrupted { signal: SIGNAL.to_owned() });
+            waiting.interrupt(Event::Interrupted { signal: SIGNAL.to_owned() });
         }
-        let Some(event) = events.pop_front() else {
+        let Some(event) = waiting.next() else {
             if state.is_past() {
                 tokio::time::sleep(TICK).await;
             } else if looked {
                 break;
             } else {
                 looked = true;
-                events.extend(acts.watch(&state).await);
+                waiting.add(acts.watch(&state).await);
             }
-            events.push_back(Event::Tick);
+            waiting.add([Event::Tick]);
             continue;
         };
         raised |= matches!(event, Event::Raised { .. });
@@ -72,7 +71,7 @@ pub(crate) async fn once(
             if let Action::Say(text) = &action {
                 said.clone_from(text);
             }
-            events.extend(acts.act(&state, action).await);
+            waiting.add(acts.act(&state, action).await);
         }
     }
     let held = matches!(state.at, At::Holding { .. });

@@ -287,6 +287,7 @@ impl Canary<'_> {
             proof: None,
             unwritten: Vec::new(),
             recorded: None,
+            not_let_go: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 use crate::base::ids::Environment;
 use crate::base::units::{Micros, Weight};
 use crate::gate::check::Check as _;
-use crate::gate::verdict::Verdict;
+use crate::gate::verdict::{Cause, Verdict};
 use crate::ledger::environment::{EndedRollout, Rollout};
 use crate::ledger::fold::State;
 use crate::ledger::lease::Lease;
@@ -179,7 +179,7 @@ async fn measured(
         let by_probes = ProbesCheck::judge(&judging.policy(plan, index, Source::Probes), &probes);
         let both = [&by_users, &by_probes]
             .into_iter()
-            .find(|judged| judged.headline.starts_with("both versions breach"))
+            .find(|judged| judged.cause == Some(Cause::BothBreach))
             .map(|judged| judged.headline.clone());
         let decides = match plan.stages[index].decide_by {
             DecideBy::Paired => &by_probes,

@@ -196,6 +196,7 @@ impl Tick<'_> {
             proof: None,
             unwritten: Vec::new(),
             recorded: None,
+            not_let_go: None,
         };
         let first = match by_others(&found, &state, fleet) {
             Some(event) => vec![event],
@@ -238,6 +239,7 @@ impl Tick<'_> {
             proof: None,
             unwritten: Vec::new(),
             recorded: None,
+            not_let_go: None,
         };
         let mut state = State::carried_on(found.rollout, now);
         state.at = At::Baking { since: now };

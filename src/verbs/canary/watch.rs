@@ -210,7 +210,7 @@ impl Watch {
         let both = record
             .checks
             .iter()
-            .find(|c| c.judgement.headline.starts_with("both versions breach"))
+            .find(|c| c.judgement.cause == Some(Cause::BothBreach))
             .map(|c| c.judgement.headline.clone());
         StageJudgement {
             users: health
@@ -311,10 +311,7 @@ impl Watch {
             return Vec::new();
         }
         let breach = self.breach(&seen, source, state.stage, plan);
-        let holding = matches!(state.at, At::Holding { .. });
-        let shared =
-            |event: &Event| matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
-        breach.into_iter().filter(|event| !(holding && shared(event))).collect()
+        breach.into_iter().filter(|event| !is_told(state, event)).collect()
     }
 
     /// Whether the new version answers by itself, where the plan asks for that.
@@ -323,9 +320,7 @@ impl Watch {
         let platform = &*fleet.platform;
         let asked = Asked { platform, ask, arm: Arm::Canary, other: Some(Arm::Base) };
         let event = self.health.look(asked, &plan.triggers).await?;
-        let is_shared = matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
-        let holding = matches!(state.at, At::Holding { .. });
-        (!(holding && is_shared)).then_some(event)
+        (!is_told(state, &event)).then_some(event)
     }
 
     /// Users while the stage bakes; where nobody counts them, what paired load gets.
@@ -365,6 +360,12 @@ impl Watch {
         self.said = Some(clock::monotonic());
         vec![Event::PlatformUncertain { detail: error.to_string() }]
     }
+}
+
+/// Whether the machine holds for what both versions share already.
+fn is_told(state: &State, event: &Event) -> bool {
+    let shared = matches!(event, Event::HardLimit { both_arms_breach: Some(_), .. });
+    shared && state.shared && matches!(state.at, At::Holding { .. })
 }
 
 /// A stage counts until the later ones could be decided, and a day more.
