@@ -16,6 +16,8 @@ impl State {
             rollout.stages.iter().filter(move |(said, _)| about(said.stage) && said.next == "hold")
         };
         let breached = decided().next_back().is_some_and(|(said, _)| said.verdict == Verdict::Fail);
+        // Once every stage was decided, only a breach is still waited for.
+        let held = decided().find(|(said, _)| !rollout.complete || said.verdict == Verdict::Fail);
         // Judged again after a further bake: every look more is a chance more to be wrong.
         let last_look = decided().next_back().map(|(_, at)| *at);
         let in_force = rollout.paused.as_ref().filter(|pause| pause.is_in_force(now));
@@ -36,7 +38,7 @@ impl State {
             paused: in_force.map(|pause| Pause { until: pause.until, then: pause.then }),
             baking_since: began.map(|began| last_look.map_or(began.at, |at| at.max(began.at))),
             // The time of a pause does not count.
-            held_since: decided().next().map(|(_, at)| lifted.map_or(*at, |end| end.max(*at))),
+            held_since: held.map(|(_, at)| lifted.map_or(*at, |end| end.max(*at))),
             // Long ago: whoever looks once renews each time.
             renewed: Timestamp::from_us(0),
         }
@@ -55,8 +57,8 @@ mod tests {
     use super::super::step::step;
     use super::*;
     use crate::base::units::Weight;
-    use crate::ledger::entry::{Body, StageBegan, StageDecided};
-    use crate::ledger::fixture::{Told, environment, id, rollout};
+    use crate::ledger::entry::{Body, RolloutEnd, StageBegan, StageDecided};
+    use crate::ledger::fixture::{Told, ended, environment, id, rollout};
 
     fn began(stage: u32) -> Body {
         let weight = plan().stages[stage as usize - 1].weight;
@@ -121,6 +123,35 @@ mod tests {
             let (next, _) = step(&plan(), state, now, Event::Looked { weight });
             assert!(format!("{:?}", next.at).starts_with(at), "{told}: {:?}", next.at);
         }
+    }
+
+    /// The last stage once held undecided; now every tick only looks on. A breach after that still
+    /// goes back, in its time.
+    #[test]
+    fn a_complete_rollout_holds_for_nothing_but_a_breach() {
+        let last = u32::try_from(plan().stages.len()).unwrap();
+        let raised = (1..last).flat_map(|n| [began(n), decided(n, "raise", Verdict::Pass)]);
+        let mut entries: Vec<Body> = raised.collect();
+        entries.push(began(last));
+        entries.push(decided(last, "hold", Verdict::Inconclusive));
+        entries.push(decided(last, "done", Verdict::Waived));
+        entries.push(ended('4', RolloutEnd::Complete));
+        let late = Timestamp::from_us(1_000_000_000_000);
+        let state = told(entries.clone());
+        assert_eq!((state.stage, state.held_since), (plan().stages.len() - 1, None));
+        let by = "ana: we know it".to_owned();
+        let asked = Event::Advanced { stage: state.stage, by };
+        assert_eq!(step(&plan(), state.clone(), late, asked).1, [], "it was let go on before");
+        let mut fresh = state;
+        fresh.at = At::Baking { since: late };
+        let (stays, _) = step(&plan(), fresh, late, Event::Tick);
+        assert!(matches!(stays.at, At::Baking { .. }), "{:?}", stays.at);
+
+        entries.push(decided(last, "hold", Verdict::Fail));
+        let breached = told(entries);
+        assert!(breached.breached && breached.is_held_by_ledger());
+        let (back, _) = step(&plan(), breached, late, Event::Tick);
+        assert!(matches!(back.at, At::Lowering { .. }), "{:?}", back.at);
     }
 
     /// A stage that was judged bad and holds for a person is not asked again: it goes back.
