@@ -247,6 +247,7 @@ checks! {
     "release.identity",
     "release.trust",
     "rollback.ready",
+    "platform.bypass",
     "deploy.criteria",
     "canary.users",
     "db.history",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::bypass::Pushes;
 use super::deployer::Deployer;
 use crate::base::call_made::CallMade;
 use crate::base::clock::Timestamp;
@@ -97,6 +98,11 @@ pub(crate) trait Platform: Send + Sync {
 
     /// How it builds deployments, where it does.
     fn deployer(&self) -> Option<&dyn Deployer> {
+        None
+    }
+
+    /// What a push does by itself, where it can tell.
+    fn pushes(&self) -> Option<&dyn Pushes> {
         None
     }
 }

@@ -13,6 +13,7 @@ use crate::gate::ruling::Mode;
 use crate::release::calendar::CalendarCheck;
 use crate::release::ports::TrustSource;
 use crate::release::trust_change::TrustCheck;
+use crate::rollout::bypass::BypassCheck;
 use crate::rollout::identity::{Expected, IdentityCheck};
 use crate::rollout::ready::ReadyCheck;
 
@@ -56,7 +57,8 @@ fn calendar_check(ship: &Ship) -> Option<Arc<dyn ErasedCheck>> {
     (!blackouts.is_empty()).then(|| Arc::new(CalendarCheck { blackouts, clock }) as _)
 }
 
-/// `rollback.ready`, `release.identity`, `release.trust` and the calendar.
+/// `rollback.ready`, `release.identity`, `release.trust`, the calendar, and `platform.bypass` where
+/// the platform can tell.
 pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -> PhaseGate {
     let platform = &fleet.platform;
     let identity = IdentityCheck {
@@ -67,5 +69,8 @@ pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -
     let trust = trust_check(&fleet.ship, &candidate.commit);
     let mut checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(identity), Arc::new(way_back), trust];
     checks.extend(calendar_check(&fleet.ship));
+    if platform.pushes().is_some() {
+        checks.push(Arc::new(BypassCheck { platform: Arc::clone(platform) }));
+    }
     gate(Phase::Canary, ("ready", Mode::Enforce), READY_MAX_AGE, checks)
 }

@@ -163,6 +163,28 @@ fn what_cannot_be_released_is_refused_before_anything_changes() {
     refused(&shop, &run, 1, &["is under way at 10 %", &theirs.id, "ORCA-1812"]);
 }
 
+/// A push that gets users by itself walks around every gate: no canary, unless somebody answers for it.
+#[test]
+fn a_push_that_reaches_users_stops_a_canary_until_somebody_answers_for_it() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["100%"]);
+    let candidate = shop.candidate();
+    shop.vercel.change(|project| project.auto_assigns = true);
+    let run = shop.orca(&Shop::canary(&candidate)).expect_code(1);
+    let said = ["a push to main reaches users without orca", "autoAssignCustomDomains"];
+    for text in said {
+        assert!(run.stderr.contains(text) || run.stdout.contains(text), "no '{text}' in {run:#?}");
+    }
+    assert_eq!(shop.production(), shop.base.id);
+    let mut forced = Shop::canary(&candidate).to_vec();
+    forced.extend(["--force", "platform.bypass", "--finding", "push", "--worst", "1"]);
+    forced.extend(["--until", "1h", "--reason", "the last release without orca"]);
+    assert_eq!(shop.orca(&forced).expect_code(0).json()["end"], "complete");
+    // Nobody pushes to a project that has no repository.
+    shop.vercel.change(|project| project.is_linked = false);
+    shop.orca(&["promote", "--rc", &candidate.release]).expect_code(0);
+}
+
 #[test]
 fn credentials_that_do_not_reach_the_project_are_told() {
     let shop = Shop::start(&RAMP);

@@ -12,6 +12,7 @@ mod client;
 mod front;
 mod go_back;
 mod platform;
+mod pushes;
 mod seen;
 mod variables;
 

@@ -20,6 +20,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::redact::Secret;
 use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
+use crate::rollout::bypass::{Pushed, Pushes};
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Measures, Platform,
@@ -360,6 +361,10 @@ impl Platform for VercelPlatform {
     }
 
     fn deployer(&self) -> Option<&dyn Deployer> {
+        Some(self)
+    }
+
+    fn pushes(&self) -> Option<&dyn Pushes> {
         Some(self)
     }
 }

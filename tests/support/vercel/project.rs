@@ -64,7 +64,10 @@ pub(crate) struct Project {
     pub(crate) production: String,
     /// Who served it before.
     pub(crate) before: Option<String>,
+    /// Whether a push to the production branch reaches users by itself.
     pub(crate) auto_assigns: bool,
+    /// What a rollback switched off, and a promotion switches on again.
+    assigned_before: bool,
     pub(crate) rolling: Rolling,
     pub(crate) last: Option<AliasRequest>,
     /// How long moving the domain takes.
@@ -104,7 +107,8 @@ impl Project {
             deployments: Vec::new(),
             production: String::new(),
             before: None,
-            auto_assigns: true,
+            auto_assigns: false,
+            assigned_before: false,
             rolling: Rolling::default(),
             last: None,
             moving_ms: 40,
@@ -212,6 +216,7 @@ impl Project {
         if active {
             self.rolling.abort();
         }
+        self.assigned_before |= self.auto_assigns;
         self.auto_assigns = false;
         self.request(id, "rollback");
         Ok(())
@@ -235,7 +240,7 @@ impl Project {
             self.start(id)?;
             return Ok(false);
         }
-        self.auto_assigns = true;
+        self.auto_assigns |= std::mem::take(&mut self.assigned_before);
         self.request(id, "promote");
         Ok(false)
     }
