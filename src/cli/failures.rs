@@ -31,6 +31,7 @@ impl From<BookError> for Failure {
                 Unsound::Newer(_) => Self::new(Code::LedgerNewer, Exit::Closed, text)
                     .hint("use the orca version that the team uses"),
             },
+            waiting @ BookError::Waiting { .. } => waiting.cause().into(),
             BookError::Unsynced(_) => Self::new(Code::LedgerUnsynced, Exit::Unavailable, text)
                 .hint("see whether the remote answers: git ls-remote"),
             BookError::Unwritten(unwritten) => match unwritten {

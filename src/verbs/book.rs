@@ -33,6 +33,9 @@ pub(crate) enum BookError {
     /// It could not be written or read here.
     #[error("{0}")]
     Unwritten(Unwritten),
+    /// The same, and not lost: it waits in a file, and comes in with the next entry.
+    #[error("{because}; it waits in {file}")]
+    Waiting { because: Box<Self>, file: String },
 }
 
 /// Why nothing was written.
@@ -47,8 +50,15 @@ pub(crate) enum Unwritten {
 }
 
 impl BookError {
-    /// The same, with what became of the entry.
-    pub(crate) fn and(self, more: &str) -> Self {
+    /// What went wrong, whether or not the entry waits for better times.
+    pub(crate) fn cause(self) -> Self {
+        match self {
+            Self::Waiting { because, file } => because.and(&format!("it waits in {file}")),
+            other => other,
+        }
+    }
+
+    fn and(self, more: &str) -> Self {
         let with = |text: String| format!("{text}; {more}");
         match self {
             Self::Refused(text) => Self::Refused(with(text)),
@@ -64,6 +74,9 @@ impl BookError {
                 Self::Unwritten(Unwritten::Unsupported(with(text)))
             }
             Self::Unwritten(Unwritten::Disk(text)) => Self::Unwritten(Unwritten::Disk(with(text))),
+            Self::Waiting { because, file } => {
+                Self::Waiting { because: Box::new(because.and(more)), file }
+            }
         }
     }
 }
@@ -95,6 +108,16 @@ pub(crate) enum Sync {
     Pending(String),
     /// Kept nowhere: what happened has to be told again.
     Unwritten(String),
+}
+
+impl Sync {
+    /// What became of an entry that the ledger did not take.
+    pub(crate) fn of(error: &BookError) -> Self {
+        match error {
+            BookError::Waiting { .. } => Self::Pending(error.to_string()),
+            _ => Self::Unwritten(error.to_string()),
+        }
+    }
 }
 
 /// The right to raise, while it lasts.

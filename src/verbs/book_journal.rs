@@ -21,7 +21,7 @@ impl BookJournal {
 }
 
 fn journal_error(error: BookError) -> JournalError {
-    match error {
+    match error.cause() {
         BookError::Refused(text) => JournalError::Refused(text),
         BookError::Unsound(unsound) => JournalError::Unsound(unsound),
         other => JournalError::Unwritten(other.to_string()),

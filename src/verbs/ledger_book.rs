@@ -137,7 +137,7 @@ pub(crate) fn named(error: &LedgerError) -> BookError {
 
 /// The entry is not lost: it waits in a file.
 fn waiting(because: &LedgerError, file: &std::path::Path) -> BookError {
-    named(because).and(&format!("it waits in {}", file.display()))
+    BookError::Waiting { because: Box::new(named(because)), file: file.display().to_string() }
 }
 
 fn draft(note: Note) -> Draft {

@@ -108,7 +108,7 @@ impl Abort {
                 reason: format!("{} ({proof})", self.reason),
             };
             if let Err(error) = book.keep(Note::of(&self.environment, ended)).await {
-                return Sync::Unwritten(error.to_string());
+                return Sync::of(&error);
             }
         }
         if let Err(error) = book.preempt_lease(&self.environment).await {

@@ -106,8 +106,9 @@ pub(crate) fn denied_by_book(error: &BookError) -> Denied {
     let detail = error.to_string();
     match error {
         BookError::Refused(_) | BookError::Unsound(_) => Denied::Closed { detail },
-        BookError::Expired(_) | BookError::Unsynced(_) | BookError::Unwritten(_) => {
-            Denied::Expired { detail }
-        }
+        BookError::Expired(_)
+        | BookError::Unsynced(_)
+        | BookError::Unwritten(_)
+        | BookError::Waiting { .. } => Denied::Expired { detail },
     }
 }

@@ -11,7 +11,8 @@ pub(super) fn refusal_of_book(error: &BookError) -> RaiseRefused {
         BookError::Expired(_)
         | BookError::Unsound(_)
         | BookError::Unsynced(_)
-        | BookError::Unwritten(_) => RaiseRefused::Expired { detail: error.to_string() },
+        | BookError::Unwritten(_)
+        | BookError::Waiting { .. } => RaiseRefused::Expired { detail: error.to_string() },
     }
 }
 

@@ -195,7 +195,7 @@ impl Rollback {
         }
         hit(CrashPoint::StepAfterOutcome);
         if let Err(error) = kept {
-            return Sync::Unwritten(error.to_string());
+            return Sync::of(&error);
         }
         if let Err(error) = settle::rollbacks(&**book, &*self.platform, &self.environment).await {
             (self.tell)(&format!("ledger: {error}"));
