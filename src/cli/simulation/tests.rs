@@ -81,6 +81,15 @@ fn no_schedule_breaks_a_rule() {
     tell(&format!("{count} schedules from seed {from}: no rule broken; exits {exits:?}"));
 }
 
+/// A tick that found a stage passed long ago raised on it without a look at users.
+#[test]
+fn schedules_that_broke_a_rule_once() {
+    for seed in [1_753] {
+        let outcome = run(seed, &BTreeSet::new(), true);
+        assert!(outcome.broken.is_empty(), "{}", report(seed, &outcome));
+    }
+}
+
 /// What Vercel is asked in a canary of two hours. One look is at most one call of an endpoint (shown
 /// in `tests/it/vercel_canary.rs`); the lowest limit that anybody tells of is 120 a minute for each.
 #[test]

@@ -200,7 +200,16 @@ impl Tick<'_> {
         };
         let first = match by_others(&found, &state, fleet) {
             Some(event) => vec![event],
-            None if state.at == At::Looking => acts.act(&state, Action::LookAgain).await,
+            None if state.at == At::Looking => {
+                // The stage before may have passed long ago: nothing is raised on it unseen.
+                let mut first = if acts.watch.measures(state.stage) {
+                    Vec::new()
+                } else {
+                    acts.watch(&state).await
+                };
+                first.extend(acts.act(&state, Action::LookAgain).await);
+                first
+            }
             None => Vec::new(),
         };
         let rest = once(&found.plan, &mut acts, state, first).await;
@@ -242,7 +251,12 @@ impl Tick<'_> {
             not_let_go: None,
         };
         let mut state = State::carried_on(found.rollout, now);
-        state.at = At::Baking { since: now };
+        // A stage that is not known to have begun is measured from the one before.
+        state.at = if acts.watch.measures(state.stage) {
+            At::Baking { since: now }
+        } else {
+            At::Holding { asked: now }
+        };
         let goes_back = found.plan.stages[state.stage].on_fail == OnFail::Rollback;
         let breach = acts.watch(&state).await.into_iter().find(|event| {
             let alone = |both: &Option<String>| both.is_none();
@@ -256,10 +270,13 @@ impl Tick<'_> {
         }
     }
 
-    /// The stage under way, measured from where the ledger says it began.
+    /// The stage under way, measured from where the ledger says it began; before that, the one that
+    /// passed.
     async fn watch(&self, rollout: &Rollout) -> Watch {
         let book = &self.fleet.ship.book;
-        let (stage, began) = rollout.place();
+        let began = rollout.began.last();
+        let number = began.and_then(|began| usize::try_from(began.stage).ok()).unwrap_or(1);
+        let stage = number.saturating_sub(1);
         let earlier = match began.and_then(|began| began.samples) {
             None => None,
             Some(digest) => book.exhibits(vec![digest]).await.remove(&digest),

@@ -242,7 +242,7 @@ impl Watch {
         next: StageNext,
         judged: &StageJudgement,
     ) -> StageDecided {
-        let users = self.users_now(fleet, plan).await;
+        let users = if self.measures(stage) { self.users_now(fleet, plan).await } else { None };
         let arm = |pick: fn(&StageSeen) -> &crate::rollout::samples::ArmSeen| {
             users.as_ref().map(pick).map_or((0, 0), |arm| (arm.requests, arm.errors))
         };
@@ -310,7 +310,7 @@ impl Watch {
         if state.breached {
             return Vec::new();
         }
-        let breach = self.breach(&seen, source, state.stage, plan);
+        let breach = self.breach(&seen, source, plan);
         breach.into_iter().filter(|event| !is_told(state, event)).collect()
     }
 
@@ -332,14 +332,9 @@ impl Watch {
         Some((self.users_now(fleet, plan).await?, Source::Users))
     }
 
-    fn breach(
-        &self,
-        seen: &StageSeen,
-        source: Source,
-        stage: usize,
-        plan: &RolloutPlan,
-    ) -> Option<Event> {
-        let policy = self.judging.policy(plan, stage, source);
+    fn breach(&self, seen: &StageSeen, source: Source, plan: &RolloutPlan) -> Option<Event> {
+        // By the limits of the stage that was measured: the next one may be about to begin.
+        let policy = self.judging.policy(plan, self.began.as_ref()?.stage, source);
         let who = match source {
             Source::Users => "users",
             Source::Probes => "probes",
