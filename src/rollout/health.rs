@@ -63,6 +63,11 @@ impl Check for HealthCheck {
                 let text = "the new version was not asked whether it is well";
                 return Judgement::inconclusive(Cause::NoData, text, RULE_TEXT);
             }
+            if let (Some(limit), Some((span, why))) = (policy.unhealthy_for, &seen.unhealthy) {
+                let text =
+                    format!("the new version is not healthy now, for {span} of {limit}: {why}");
+                return Judgement::inconclusive(Cause::Undecided, text, RULE_TEXT);
+            }
             let text = format!("the new version was well, asked {} times", seen.asked);
             return Judgement::pass(text, RULE_TEXT);
         };
@@ -117,7 +122,9 @@ mod tests {
         for (what, unhealthy, failed, base_too, asked, expected) in [
             ("nobody asked", None, None, false, 0, Verdict::Inconclusive),
             ("well", None, None, false, 9, Verdict::Pass),
-            ("just before the limit", sick(limit.0 - 1), None, false, 9, Verdict::Pass),
+            ("ill, and well again", None, None, false, 9, Verdict::Pass),
+            ("ill just now", sick(0), None, false, 9, Verdict::Inconclusive),
+            ("just before the limit", sick(limit.0 - 1), None, false, 9, Verdict::Inconclusive),
             ("at the limit", sick(limit.0), None, false, 9, Verdict::Fail),
             ("a critical path", None, failed(), false, 9, Verdict::Fail),
             ("what both share", None, failed(), true, 9, Verdict::Inconclusive),

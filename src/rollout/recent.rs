@@ -19,7 +19,11 @@ impl Recent {
         self.0.clear();
     }
 
+    /// Counters that went backwards began anew: what was counted before says nothing of now.
     pub(crate) fn note(&mut self, now: &Samples) {
+        if self.0.back().is_some_and(|last| began_anew(last, now)) {
+            self.0.clear();
+        }
         let is_due = |last: &Samples| now.at.since_us(last.at) >= EVERY.as_i64();
         if self.0.back().is_none_or(is_due) {
             self.0.push_back(now.clone());
@@ -34,6 +38,11 @@ impl Recent {
     pub(crate) fn began(&self) -> Option<&Samples> {
         self.0.front()
     }
+}
+
+fn began_anew(last: &Samples, now: &Samples) -> bool {
+    let arms = [(&last.base, &now.base), (&last.canary, &now.canary)];
+    arms.iter().any(|(last, now)| now.users.requests < last.users.requests)
 }
 
 #[cfg(test)]
@@ -59,5 +68,23 @@ mod tests {
         assert!(recent.0.len() <= 8, "{}", recent.0.len());
         recent.clear();
         assert!(recent.began().is_none());
+    }
+
+    /// A router that starts again counts from zero: the minute is a new one.
+    #[test]
+    fn counters_that_begin_anew_begin_the_minute_anew() {
+        let counted = |secs: i64, requests: u64| {
+            let mut samples = at(secs);
+            samples.base.users.requests = requests;
+            samples
+        };
+        let mut recent = Recent::default();
+        for (secs, requests, began) in
+            [(0, 100, 0), (30, 200, 0), (60, 200, 0), (62, 5, 62), (70, 90, 62), (132, 200, 62)]
+        {
+            recent.note(&counted(secs, requests));
+            let first = recent.began().unwrap().at;
+            assert_eq!(first, counted(began, 0).at, "{secs}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::arms::{self, ArmsPolicy};
 use super::ports::{Measures, Platform, Samples};
 use super::samples::{ArmSeen, Source, StageSeen};
-use super::triggers::RECENT;
+use super::triggers::{RECENT, Triggers};
 use crate::base::histogram::Histogram;
 use crate::base::ids::CheckId;
 use crate::base::units::{Micros, Rate, Weight};
@@ -51,7 +51,7 @@ const EXPECTED_MIN: u64 = 100;
 
 impl Baseline {
     /// From a stage in which both versions served.
-    pub(crate) fn of(stage: &StageSeen) -> Option<Self> {
+    fn of(stage: &StageSeen) -> Option<Self> {
         let requests = stage.base.requests.saturating_add(stage.canary.requests);
         if stage.base.requests == 0 || stage.duration_us == 0 {
             return None;
@@ -63,7 +63,26 @@ impl Baseline {
     }
 }
 
+impl Baseline {
+    /// From the stages of a canary, newest first: the traffic of the newest in which both versions
+    /// served, and the p95 of the newest that had enough answers for one.
+    pub(crate) fn of_stages(stages: impl IntoIterator<Item = StageSeen>) -> Option<Self> {
+        let mut known = stages.into_iter().filter_map(|stage| Self::of(&stage));
+        let newest = known.next()?;
+        let p95 = newest.p95.or_else(|| known.find_map(|stage| stage.p95));
+        Some(Self { p95, ..newest })
+    }
+}
+
 impl WatchedPolicy {
+    /// Triggers that were asked for and that have nothing to go by.
+    pub(crate) fn off(&self, asked: &Triggers) -> impl Iterator<Item = &'static str> {
+        let slow = asked.p95_ratio_pct.is_some() && self.p95_limit.is_none();
+        let quiet = asked.traffic_pct.is_some() && self.traffic_min.is_none();
+        let names = [slow.then_some("p95_ratio_pct"), quiet.then_some("traffic_pct")];
+        names.into_iter().flatten()
+    }
+
     pub(crate) fn new(
         arms: ArmsPolicy,
         baseline: Option<Baseline>,
@@ -245,5 +264,20 @@ mod tests {
         let little = StageSeen { base: arm(10, 0, 10_000), ..over(10, arm(10, 0, 10_000)) };
         let baseline = Baseline::of(&little).expect("both served");
         assert_eq!((baseline.p95, baseline.traffic), (None, Rate::per_second(2)));
+        let asked =
+            Triggers { p95_ratio_pct: Some(200), traffic_pct: Some(50), ..Triggers::default() };
+        let off = |stages: Vec<StageSeen>| -> Vec<&str> {
+            let arms = policy(Some(200), None).arms;
+            let baseline = Baseline::of_stages(stages);
+            WatchedPolicy::new(arms, baseline, Some(50)).off(&asked).collect()
+        };
+        let much = StageSeen { base: arm(4_500, 0, 10_000), ..over(60, arm(1_500, 0, 10_000)) };
+        let all = over(60, arm(1_500, 0, 10_000));
+        assert_eq!(off(vec![all.clone()]), ["p95_ratio_pct", "traffic_pct"]);
+        assert_eq!(off(vec![all.clone(), little.clone()]), ["p95_ratio_pct"]);
+        assert!(off(vec![all, little.clone(), much.clone()]).is_empty());
+        let both = Baseline::of_stages([little, much]).expect("both served");
+        assert_eq!(both.traffic, Rate::per_second(2), "the newest");
+        assert!(both.p95.is_some(), "the newest that has one");
     }
 }

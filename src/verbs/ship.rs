@@ -109,18 +109,38 @@ impl Ship {
     }
 
     async fn run(&self, gates: &[PhaseGate], subject: &Subject) -> Result<Vec<Ruled>, BookError> {
-        let plain = gates.iter().map(|g| g.gate.clone()).collect();
         let waivers = self.waivers(&subject.commit).await?;
+        let ruled = self.see(gates, subject, waivers).await;
+        self.keep_rulings(gates, &ruled).await?;
+        Ok(ruled)
+    }
+
+    /// Runs gates under these waivers and keeps nothing.
+    pub(crate) async fn see(
+        &self,
+        gates: &[PhaseGate],
+        subject: &Subject,
+        waivers: Vec<Waiver>,
+    ) -> Vec<Ruled> {
+        let plain = gates.iter().map(|g| g.gate.clone()).collect();
         let bench = Bench { waivers, ..self.bench.clone() };
-        let ruled = engine::run(plain, subject, &bench).await;
-        for (gate, item) in gates.iter().zip(&ruled) {
+        engine::run(plain, subject, &bench).await
+    }
+
+    /// Keeps the rulings of these gates with their exhibits.
+    pub(crate) async fn keep_rulings(
+        &self,
+        gates: &[PhaseGate],
+        ruled: &[Ruled],
+    ) -> Result<(), BookError> {
+        for (gate, item) in gates.iter().zip(ruled) {
             let ruling = Box::new(item.ruling.record().clone());
             let mut note = self.note(Body::Ruled { phase: gate.phase, ruling });
             note.exhibits =
                 item.exhibits.iter().map(crate::gate::exhibit::Exhibit::bytes).collect();
             self.book.keep(note).await?;
         }
-        Ok(ruled)
+        Ok(())
     }
 
     /// The ledger's waivers that hold now, as far as trust lets them count for this candidate.

@@ -4,25 +4,17 @@
 //! Missing data never makes it stable. Somebody else's change of the traffic ends the watch and is
 //! not overwritten.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::book::BookError;
-use super::canary::health::{Asked, Health};
-use super::canary::judging::Judging;
-use super::rollback::{Back, BackError, Rollback};
-use super::ship::{Fleet, PhaseGate};
-use super::{gates, standing};
+use super::outcome::Before;
 use crate::base::clock;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::base::units::{Micros, Weight};
-use crate::gate::check::ErasedCheck;
-use crate::gate::engine;
 use crate::gate::exhibit::{Exhibit, Sight};
 use crate::gate::phase::Phase;
-use crate::gate::ruling::{Mode, Subject};
-use crate::gate::verdict::Verdict;
-use crate::ledger::entry::{Body, TrafficProof};
+use crate::gate::ruling::Subject;
+use crate::gate::waiver::Waiver;
+use crate::ledger::entry::TrafficProof;
 use crate::ledger::environment::Reached;
 use crate::ledger::fold::State;
 use crate::rollout::arms::ArmsPolicy;
@@ -31,14 +23,20 @@ use crate::rollout::ports::{Arm, Measures, PlatformError, Samples};
 use crate::rollout::recent::Recent;
 use crate::rollout::samples::StageSeen;
 use crate::rollout::triggers::Triggers;
-use crate::rollout::watched::{Baseline, WatchedCheck, WatchedPolicy, live_breach, seen};
+use crate::rollout::watched::{Baseline, WatchedPolicy, live_breach, seen};
+use crate::verbs::book::BookError;
+use crate::verbs::canary::health::{Asked, Health};
+use crate::verbs::canary::judging::Judging;
+use crate::verbs::rollback::{Back, BackError};
+use crate::verbs::ship::{Fleet, PhaseGate};
+use crate::verbs::standing;
 
 /// How often time is looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// How often sources beside the platform are asked.
 const SOURCES_EVERY: Duration = Duration::from_mins(1);
-/// How long the ruling counts.
-const MAX_AGE: Micros = Micros::from_secs(24 * 3_600);
+/// How long the ledger may take to say which waivers hold; those known before hold until then.
+const WAIVERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// A release as it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,11 +121,14 @@ pub(crate) struct Watch<'a> {
 }
 
 /// What is known so far.
-struct Sofar {
-    began: Option<Samples>,
-    recent: Recent,
-    health: Health,
-    policy: WatchedPolicy,
+pub(super) struct Sofar {
+    pub(super) began: Option<Samples>,
+    pub(super) recent: Recent,
+    pub(super) health: Health,
+    pub(super) policy: WatchedPolicy,
+    /// What the sources blamed before this release could have caused it.
+    pub(super) before: Before,
+    pub(super) waivers: Vec<Waiver>,
     looked: Option<Instant>,
     asked: Option<Instant>,
 }
@@ -155,11 +156,17 @@ impl Watch<'_> {
             None
         };
         let policy = self.policy().await?;
+        for off in policy.off(self.triggers).filter(|_| began.is_some()) {
+            ship.say(format!("canary.triggers.{off} is off: the canary measured nothing for it"));
+        }
+        let waivers = ship.waivers(&self.promoted.commit).await?;
         let mut sofar = Sofar {
             began,
             recent: Recent::default(),
             health: Health::default(),
             policy,
+            before: Before::default(),
+            waivers,
             looked: None,
             asked: None,
         };
@@ -186,10 +193,10 @@ impl Watch<'_> {
                 return Ok(Watched::Changed { headline });
             }
             if let Some(headline) = self.breach(sofar).await {
-                return Ok(self.end_breached(sofar, headline).await);
+                return Ok(self.end_breached(sofar, headline, None).await);
             }
         }
-        self.conclude(sofar).await
+        Ok(self.conclude(sofar).await)
     }
 
     /// What stands in for the version before, from the newest stage in which both served.
@@ -223,15 +230,15 @@ impl Watch<'_> {
             .map(|check| check.exhibit)
             .collect();
         let exhibits = ship.book.exhibits(wanted.clone()).await;
-        Ok(wanted.iter().find_map(|digest| {
+        Ok(Baseline::of_stages(wanted.iter().filter_map(|digest| {
             let exhibit = Exhibit::parse(exhibits.get(digest)?).ok()?;
             let Sight::Seen { seen } = exhibit.sight else { return None };
-            Baseline::of(&serde_json::from_value::<StageSeen>(seen).ok()?)
-        }))
+            serde_json::from_value::<StageSeen>(seen).ok()
+        })))
     }
 
     /// Who serves instead, where somebody moved the traffic.
-    async fn changed(&self) -> Result<Option<String>, PlatformError> {
+    pub(super) async fn changed(&self) -> Result<Option<String>, PlatformError> {
         let found = self.fleet.platform.look().await?;
         let (release, ours) = (&self.promoted.release, &self.promoted.deployment);
         if found.base != *ours {
@@ -269,99 +276,22 @@ impl Watch<'_> {
             return None;
         }
         sofar.asked = Some(clock::monotonic());
-        let plain = self.sources.iter().map(|gate| gate.gate.clone()).collect();
-        let ruled = engine::run(plain, &self.subject(), &self.fleet.ship.bench).await;
-        let failed = ruled.iter().find(|item| item.ruling.verdict() == Verdict::Fail);
-        failed.map(|item| item.ruling.record().headline.clone())
+        self.refresh_waivers(sofar).await;
+        let ship = &self.fleet.ship;
+        let ruled = ship.see(self.sources, &self.subject(), sofar.waivers.clone()).await;
+        sofar.before.hear(ruled.iter().map(|item| item.ruling.record()))
     }
 
-    fn subject(&self) -> Subject {
+    pub(super) async fn refresh_waivers(&self, sofar: &mut Sofar) {
+        let waivers = self.fleet.ship.waivers(&self.promoted.commit);
+        if let Ok(Ok(waivers)) = tokio::time::timeout(WAIVERS_WITHIN, waivers).await {
+            sofar.waivers = waivers;
+        }
+    }
+
+    pub(super) fn subject(&self) -> Subject {
         let environment = self.fleet.ship.environment.clone();
         Subject { commit: self.promoted.commit.clone(), digest: None, environment }
-    }
-
-    /// Users first; what was seen is judged and kept after that.
-    async fn end_breached(&self, sofar: &Sofar, headline: String) -> Watched {
-        let ship = &self.fleet.ship;
-        ship.say(format!("{}: {headline}", self.promoted.release));
-        if self.report_only {
-            self.keep(sofar).await;
-            return Watched::Breach { headline };
-        }
-        let rollback = Rollback {
-            platform: Arc::clone(&self.fleet.platform),
-            book: Some(Arc::clone(&ship.book)),
-            environment: ship.environment.clone(),
-            reason: headline.clone(),
-            to: None,
-            emergency: false,
-            since: clock::monotonic(),
-            tell: Arc::clone(&ship.tell),
-        };
-        let ended = match rollback.target().await {
-            Ok(target) => rollback.run(target).await,
-            Err(error) => Err(error),
-        };
-        self.keep(sofar).await;
-        match ended {
-            Ok(back) => Watched::WentBack { headline, back: Box::new(back) },
-            Err(why) => Watched::Stuck { headline, why },
-        }
-    }
-
-    /// The gate of the watch, judged and kept.
-    async fn keep(&self, sofar: &Sofar) -> Option<(Verdict, String)> {
-        let ship = &self.fleet.ship;
-        let mut checks: Vec<Arc<dyn ErasedCheck>> = Vec::new();
-        if let Some(began) = &sofar.began {
-            checks.push(Arc::new(WatchedCheck {
-                platform: Arc::clone(&self.fleet.platform),
-                began: began.clone(),
-                recent: sofar.recent.began().cloned(),
-                policy: sofar.policy.clone(),
-            }));
-        }
-        if self.triggers.asks() && self.judging.ask.is_some() {
-            checks.push(Arc::new(sofar.health.check(self.triggers)));
-        }
-        let mut all = self.sources.to_vec();
-        if !checks.is_empty() {
-            all.push(gates::gate(Phase::Watch, ("watch", Mode::Enforce), MAX_AGE, checks));
-        }
-        let ruled = match ship.judge(&all, &self.subject()).await {
-            Ok(ruled) => ruled,
-            Err(error) => {
-                ship.say(format!("ledger: {error}"));
-                return None;
-            }
-        };
-        ship.book.share().await;
-        let records = ruled.iter().map(|item| item.ruling.record());
-        let worst = records.max_by_key(|record| record.verdict)?;
-        Some((worst.verdict, worst.headline.clone()))
-    }
-
-    async fn conclude(&self, sofar: &Sofar) -> Result<Watched, WatchError> {
-        let Some((verdict, headline)) = self.keep(sofar).await else {
-            let headline = "what was seen could not be kept".to_owned();
-            return Ok(Watched::Undecided { headline });
-        };
-        match verdict {
-            Verdict::Fail => Ok(self.end_breached(sofar, headline).await),
-            Verdict::Pass | Verdict::Waived => {
-                // Somebody may have gone back while this was judged.
-                if let Some(headline) = self.changed().await? {
-                    return Ok(Watched::Changed { headline });
-                }
-                let (release, commit) =
-                    (self.promoted.release.clone(), self.promoted.commit.clone());
-                let ship = &self.fleet.ship;
-                ship.book.keep(ship.note(Body::Stable { release, commit })).await?;
-                ship.book.share().await;
-                Ok(Watched::Stable { headline })
-            }
-            Verdict::NotApplicable | Verdict::Inconclusive => Ok(Watched::Undecided { headline }),
-        }
     }
 }
 
