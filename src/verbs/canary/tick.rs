@@ -179,7 +179,7 @@ impl Tick<'_> {
         let decided = self.decided(found.rollout, &candidate).await?;
         let now = fleet.ship.now();
         let state = State::carried_on(found.rollout, now);
-        let watch = self.watch(found.rollout).await;
+        let watch = self.watch(&found).await;
         let mut acts = Acts {
             fleet,
             plan: &found.plan,
@@ -231,7 +231,7 @@ impl Tick<'_> {
         let fleet = self.fleet;
         let now = fleet.ship.now();
         let (candidate, started) = of_ledger(found.rollout);
-        let watch = self.watch(found.rollout).await;
+        let watch = self.watch(&found).await;
         let mut acts = Acts {
             fleet,
             plan: &found.plan,
@@ -272,8 +272,8 @@ impl Tick<'_> {
 
     /// The stage under way, measured from where the ledger says it began; before that, the one that
     /// passed.
-    async fn watch(&self, rollout: &Rollout) -> Watch {
-        let book = &self.fleet.ship.book;
+    async fn watch(&self, found: &Found<'_>) -> Watch {
+        let (book, rollout) = (&self.fleet.ship.book, found.rollout);
         let began = rollout.began.last();
         let number = began.and_then(|began| usize::try_from(began.stage).ok()).unwrap_or(1);
         let stage = number.saturating_sub(1);
@@ -282,7 +282,8 @@ impl Tick<'_> {
             Some(digest) => book.exhibits(vec![digest]).await.remove(&digest),
         };
         let began = earlier.and_then(|bytes| snapshot::parse(&bytes).ok());
-        Watch::carried_on(self.judging.clone(), (stage, began), rollout.looks(stage + 1))
+        let before = (rollout.looks(stage + 1), &found.plan.triggers);
+        Watch::carried_on(self.judging.clone(), (stage, began), before)
     }
 
     /// The stages that passed, with their rulings judged again from the ledger.

@@ -28,6 +28,7 @@ use crate::rollout::recent::Recent;
 use crate::rollout::samples::{Source, StageSeen};
 use crate::rollout::snapshot;
 use crate::rollout::tally::Tally;
+use crate::rollout::triggers::Triggers;
 use crate::rollout::users::UsersCheck;
 use crate::verbs::gates;
 use crate::verbs::ship::{Fleet, PhaseGate};
@@ -89,15 +90,20 @@ impl Watch {
         }
     }
 
-    /// The stage under way as another process began it, judged so often.
+    /// The stage under way as another process began it, judged so often. Its last minute begins
+    /// there too: what lies between is all that is known.
     pub(super) fn carried_on(
         judging: Judging,
         (stage, snapshot): (usize, Option<Samples>),
-        looks: u32,
+        (looks, triggers): (u32, &Triggers),
     ) -> Self {
+        let mut recent = Recent::default();
+        if let Some(samples) = snapshot.as_ref().filter(|_| triggers.looks_at_recent()) {
+            recent.note(samples);
+        }
         let began = snapshot.map(|s| Began { stage, snapshot: Some(s), paired: None });
         let written = began.as_ref().map(|began| began.stage);
-        Self { began, written, judged: (stage, looks), ..Self::new(judging) }
+        Self { began, written, recent, judged: (stage, looks), ..Self::new(judging) }
     }
 
     /// Takes the snapshot that the stage is measured from, and starts its paired load.
@@ -111,6 +117,9 @@ impl Watch {
             match fleet.platform.samples().await {
                 Ok(snapshot) => {
                     self.unwritten = Some((stage, Some(snapshot::bytes(&snapshot))));
+                    if plan.triggers.looks_at_recent() {
+                        self.recent.note(&snapshot);
+                    }
                     Some(snapshot)
                 }
                 Err(error) => {
@@ -390,4 +399,30 @@ pub(crate) async fn traffic_rate(fleet: &Fleet) -> Result<Rate, PlatformError> {
     let seen = StageSeen::between(&earlier, &later, Source::Users);
     let requests = seen.base.requests.saturating_add(seen.canary.requests);
     Ok(Rate::of(requests, Micros(seen.duration_us.max(1))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::judging::tests::judging;
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::base::units::BasisPoints;
+    use crate::rollout::ports::ArmSamples;
+
+    /// Whoever looks once has nothing else to compare with: the last minute begins with the stage.
+    #[test]
+    fn a_stage_that_is_carried_on_has_a_last_minute() {
+        let arm = ArmSamples::default;
+        let began = || Some(Samples { at: Timestamp::from_us(5), base: arm(), canary: arm() });
+        let spikes = Triggers { error_rate: Some(BasisPoints(500)), ..Triggers::default() };
+        for (triggers, expected) in [(&spikes, began()), (&Triggers::default(), None)] {
+            let mut watch = Watch::carried_on(judging(), (0, began()), (1, triggers));
+            let at = |samples: &Samples| samples.at;
+            assert_eq!(watch.recent.began().map(at), expected.as_ref().map(at));
+            let later = Samples { at: Timestamp::from_us(600_000_000), ..began().unwrap() };
+            watch.recent.note(&later);
+            let first = expected.as_ref().unwrap_or(&later);
+            assert_eq!(watch.recent.began().map(at), Some(first.at), "all that is known");
+        }
+    }
 }
