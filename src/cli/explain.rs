@@ -133,6 +133,8 @@ codes! {
     ShipUnderWay => "ORCA-1878",
     /// Another commit is checked out than the one that is shipped.
     ShipElsewhere => "ORCA-1879",
+    /// Triggers that ask a version where nobody says how.
+    Unasked => "ORCA-1896",
     /// Stopped by a signal before any change.
     Interrupted => "ORCA-1801",
     /// Vercel does not let orca at the project.

@@ -105,6 +105,9 @@ impl From<StartError> for Failure {
             StartError::Unmeasured(_) => Self::new(Code::Unmeasured, Exit::Inconclusive, text)
                 .hint("give every stage in orca.yaml decide_by: paired, and mark endpoints safe")
                 .hint("orca explain ORCA-1841"),
+            StartError::Unasked(_) => Self::new(Code::Unasked, Exit::Unavailable, text)
+                .hint("let platform.exec say where a version answers, or take unhealthy_for and critical out")
+                .hint("orca explain ORCA-1896"),
             StartError::Plan(_) => {
                 Self::new(Code::Input, Exit::Usage, text).hint("correct canary.stages in orca.yaml")
             }

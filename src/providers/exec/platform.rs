@@ -285,7 +285,8 @@ impl Platform for ExecPlatform {
         match deployment.filter(is_url) {
             Some(deployment) => Ok(Door { url: deployment.to_string(), headers: Vec::new() }),
             None => Err(Self::refused(Refused::Unsupported(
-                "paired load needs platform.exec.arm_header, or deployments that are URLs"
+                "asking one version by itself needs platform.exec.arm_header, or deployments that are \
+                 URLs"
                     .to_owned(),
             ))),
         }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::asked::NotLetGo;
 use super::clear::{Granted, Proof};
 use super::foreign::Ours;
+use super::judged;
 use super::refusals::{refusal_of, refusal_of_book};
 use super::start::{Candidate, Started};
 use super::watch::Watch;
@@ -269,12 +270,12 @@ impl Acts<'_> {
         match self.fleet.ship.judge(&gates, &subject).await {
             Ok(mut ruled) => {
                 let item = ruled.remove(0);
-                let judged = Watch::stage_judgement(item.ruling.record());
+                let judged = judged::stage_judgement(item.ruling.record());
                 self.decided.push((gates[0].requirement(), item.ruling));
                 vec![Event::StageJudged { stage, judged }]
             }
             Err(error) => {
-                let judged = Watch::unrecorded(&error.to_string());
+                let judged = judged::unrecorded(&error.to_string());
                 vec![Event::StageJudged { stage, judged }]
             }
         }

@@ -12,6 +12,7 @@ pub(crate) mod drive;
 mod end;
 mod foreign;
 pub(crate) mod health;
+mod judged;
 pub(crate) mod judging;
 pub(crate) mod once;
 pub(crate) mod pause;

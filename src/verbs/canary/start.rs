@@ -15,7 +15,7 @@ use crate::ledger::environment::Rollout;
 use crate::ledger::fold::State;
 use crate::rollout::machine::{self, Event};
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
-use crate::rollout::ports::{Arm, Capabilities, PlatformError, PlatformState, StageOrder};
+use crate::rollout::ports::{Arm, Capabilities, PlatformError, PlatformState, Refused, StageOrder};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
 use crate::verbs::settle;
@@ -72,6 +72,9 @@ pub(crate) enum StartError {
     /// Nothing would be seen of a stage, however long it lasts.
     #[error("{0}")]
     Unmeasured(String),
+    /// The plan's triggers ask the new version, and nobody says where.
+    #[error("the triggers unhealthy_for and critical ask the new version itself: {0}")]
+    Unasked(String),
     /// What this orca signs would not count when its stages are recalled.
     #[error("{0}, so no ruling about a stage would count")]
     Untrusted(String),
@@ -152,6 +155,7 @@ impl Canary<'_> {
         if self.plan.stages.iter().any(|stage| stage.decide_by == DecideBy::Paired) {
             self.fleet.platform.door(Arm::Base).await?;
         }
+        self.refuse_unasked().await?;
         let held = ship.take_lease_above(seen.epoch).await?;
         let seen = self.end_unattended(&state, seen, &held).await?;
         settle::steps(&*ship.book, &ship.environment).await?;
@@ -214,6 +218,20 @@ impl Canary<'_> {
         match self.judging.undecidable(self.plan, rate) {
             None => Ok(()),
             Some(text) => Err(StartError::Undecidable(text)),
+        }
+    }
+
+    /// Triggers ask the new version itself: where nobody says how, no stage could ever go on.
+    async fn refuse_unasked(&self) -> Result<(), StartError> {
+        if !self.plan.triggers.asks() || self.judging.ask.is_none() {
+            return Ok(());
+        }
+        match self.fleet.platform.door(Arm::Base).await {
+            Err(PlatformError::Refused { refused: Refused::Unsupported(why), .. }) => {
+                Err(StartError::Unasked(why))
+            }
+            // Anything else may pass; until then the stage holds.
+            _ => Ok(()),
         }
     }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::foreign::{Ours, changed};
 use super::health::{Asked, Health};
+use super::judged::verdict_of;
 use super::judging::Judging;
 use crate::base::clock;
 use crate::base::ids::OrcaId;
@@ -15,8 +16,7 @@ use crate::base::units::{Micros, Rate};
 use crate::gate::check::ErasedCheck;
 use crate::gate::engine::GateCheck;
 use crate::gate::phase::Phase;
-use crate::gate::ruling::{Mode, RulingRecord};
-use crate::gate::verdict::{Cause, Verdict};
+use crate::gate::ruling::Mode;
 use crate::ledger::entry::StageDecided;
 use crate::rollout::arms;
 use crate::rollout::decision::StageJudgement;
@@ -206,43 +206,6 @@ impl Watch {
         gate
     }
 
-    /// The ruling of a stage in the words of the machine.
-    pub(crate) fn stage_judgement(record: &RulingRecord) -> StageJudgement {
-        let of = |check: &str| record.checks.iter().find(|c| c.check.as_str() == check);
-        let probes = of("canary.probes")
-            .map(|c| c.counted)
-            .filter(|verdict| *verdict != Verdict::NotApplicable);
-        // A Fail of either wins, and is what people must read.
-        let failed = record.checks.iter().find(|c| c.counted == Verdict::Fail);
-        // A version that is not well is a breach for users, whatever they got so far.
-        let health = of("canary.health").map(|c| c.counted).filter(|v| *v == Verdict::Fail);
-        let both = record
-            .checks
-            .iter()
-            .find(|c| c.judgement.cause == Some(Cause::BothBreach))
-            .map(|c| c.judgement.headline.clone());
-        StageJudgement {
-            users: health
-                .or_else(|| of("canary.users").map(|c| c.counted))
-                .unwrap_or(Verdict::Inconclusive),
-            probes,
-            cause: record.cause,
-            headline: failed.map_or(&record.headline, |c| &c.judgement.headline).clone(),
-            both_arms_breach: both,
-        }
-    }
-
-    /// A stage whose ruling the ledger did not take: nobody may go on from it.
-    pub(crate) fn unrecorded(why: &str) -> StageJudgement {
-        StageJudgement {
-            users: Verdict::Inconclusive,
-            probes: None,
-            cause: Some(Cause::Unobserved),
-            headline: format!("the ruling could not be kept: {why}"),
-            both_arms_breach: None,
-        }
-    }
-
     pub(crate) async fn stage_decided(
         &mut self,
         fleet: &Fleet,
@@ -377,18 +340,6 @@ fn max_age(plan: &RolloutPlan, stage: usize) -> Micros {
     let later = plan.stages.iter().skip(stage + 1);
     let span = later.map(|at| at.bake.0.saturating_add(at.max_hold.0));
     Micros(span.fold(STAGE_MAX_AGE.0, u64::saturating_add))
-}
-
-/// A stage that went on passed; one that did not either failed or could not decide.
-fn verdict_of(judged: &StageJudgement, next: StageNext) -> Verdict {
-    if judged.users == Verdict::Fail || judged.probes == Some(Verdict::Fail) {
-        return Verdict::Fail;
-    }
-    match next {
-        StageNext::Raise | StageNext::Done if judged.users == Verdict::Waived => Verdict::Waived,
-        StageNext::Raise | StageNext::Done => Verdict::Pass,
-        StageNext::Hold | StageNext::Abort => Verdict::Inconclusive,
-    }
 }
 
 /// User requests a second over the last second.
