@@ -136,6 +136,12 @@ fn story_h_only_rulings_of_a_trusted_ci_key_count() {
     let refused = orca(&fleet, By::Ana, &Fleet::canary(&candidate)).expect_code(3);
     assert!(refused.stderr.contains("ORCA-1212"), "{}", refused.stderr);
     fleet.orca(&Fleet::canary(&candidate)).expect_code(0);
+    // Whose word would not count hears so before it is written.
+    let advance = ["canary", "advance", "--reason", "we know it"];
+    for (by, code) in [(By::Ci, "ORCA-1898"), (By::Nobody, "ORCA-1898"), (By::Ana, "ORCA-1873")] {
+        let refused = orca(&fleet, by, &advance).expect_code(1);
+        assert!(refused.stderr.contains(code), "{by:?}: {}", refused.stderr);
+    }
     let before = fleet.platform();
     let promote = ["promote", "--json", "--rc", &candidate.release];
     for (by, said) in [

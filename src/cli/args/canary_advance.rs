@@ -78,6 +78,9 @@ impl From<AdvanceError> for Failure {
             AdvanceError::Book(error) => error.into(),
             AdvanceError::NoAdvance(_) => Self::new(Code::NoAdvance, Exit::Closed, text)
                 .hint("orca canary status shows how the stage stands"),
+            AdvanceError::Untrusted(_) => Self::new(Code::NoPerson, Exit::Closed, text)
+                .hint("sign it with a person's key: ORCA_SIGNING_KEY=ana.key orca canary advance")
+                .hint("orca explain ORCA-1898"),
             AdvanceError::Undriven(_) => {
                 Self::new(Code::Undriven, Exit::Closed, text).hint("orca canary resume")
             }

@@ -7,7 +7,7 @@ use crate::ledger::environment::Rollout;
 use crate::rollout::plan::RolloutPlan;
 use crate::verbs::book::BookError;
 use crate::verbs::ship::Ship;
-use crate::verbs::standing;
+use crate::verbs::{standing, trusted};
 
 /// Who goes on from the stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,9 @@ pub(crate) enum AdvanceError {
     NoAdvance(#[from] NoAdvance),
     #[error("nobody drives the canary of {0}: its process is gone")]
     Undriven(String),
+    /// What this orca signs would not count as a person's word.
+    #[error("{0}, so nobody would go on from it")]
+    Untrusted(String),
 }
 
 /// The stage (1-based) that would go on, and by whom.
@@ -36,6 +39,9 @@ pub(crate) async fn standing(
 ) -> Result<(u32, GoesOn), AdvanceError> {
     let state = ship.book.synced().await?;
     standing::understood(&state)?;
+    trusted::may_rule(ship, &running.started.commit, &trusted::PEOPLE)
+        .await
+        .map_err(|(_, why)| AdvanceError::Untrusted(why))?;
     let stage = advanceable(&state, &ship.environment, running)?;
     let lease = ship.book.lease(&ship.environment).await?;
     let live = lease.filter(|lease| lease.is_live(ship.now()));
