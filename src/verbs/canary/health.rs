@@ -1,7 +1,12 @@
 //! Asks the new version by itself whether it is well, seldom: it is a request too. A platform that
-//! does not say where the version is asked says nothing about the version.
+//! does not say where the version is asked says nothing about the version. Whoever waits for the
+//! answers looks at nothing else meanwhile: all is asked at once, and a signal ends it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::clock;
 use crate::base::units::Micros;
@@ -28,7 +33,8 @@ pub(crate) struct Health {
 /// Who is asked, and who would share a failure with it.
 pub(crate) struct Asked<'a> {
     pub(crate) platform: &'a dyn Platform,
-    pub(crate) ask: &'a dyn Ask,
+    pub(crate) ask: &'a Arc<dyn Ask>,
+    pub(crate) cancel: &'a CancellationToken,
     pub(crate) arm: Arm,
     /// Asked too before anything is blamed; nobody where there is no other version.
     pub(crate) other: Option<Arm>,
@@ -53,6 +59,14 @@ impl Health {
         if !triggers.asks() || !self.is_due(asked.platform, triggers) {
             return None;
         }
+        tokio::select! {
+            biased;
+            () = asked.cancel.cancelled() => None,
+            event = self.ask(&asked, triggers) => event,
+        }
+    }
+
+    async fn ask(&mut self, asked: &Asked<'_>, triggers: &Triggers) -> Option<Event> {
         let now = clock::monotonic();
         self.asked = Some(now);
         let door = match self.door.clone() {
@@ -60,17 +74,20 @@ impl Health {
             None => self.door.insert(asked.platform.door(asked.arm).await.ok()?).clone(),
         };
         self.seen.asked += 1;
-        if triggers.unhealthy_for.is_some() {
-            let well = is_well(asked.ask, &door, triggers.health_path()).await;
+        let well = async {
+            triggers.unhealthy_for?;
+            Some(is_well(&**asked.ask, &door, triggers.health_path()).await)
+        };
+        let (well, failed) =
+            tokio::join!(well, first_failing(asked.ask, &door, &triggers.critical));
+        if let Some(well) = well {
             self.note(now, well.err());
         }
-        for path in &triggers.critical {
-            if let Some(why) = fails(asked.ask, &door, path).await {
-                self.seen.failed = Some((path.clone(), why));
-            }
+        if failed.is_some() {
+            self.seen.failed = failed;
         }
         let (headline, _) = breach(&policy(triggers), &self.seen)?;
-        self.seen.base_too = fails_too(&asked, &self.seen, triggers).await;
+        self.seen.base_too = fails_too(asked, &self.seen, triggers).await;
         let shared = "both versions fail when they are asked".to_owned();
         let both_arms_breach = self.seen.base_too.then_some(shared);
         if self.seen.base_too {
@@ -105,6 +122,31 @@ async fn is_well(ask: &dyn Ask, door: &Door, path: &str) -> Result<(), String> {
     }
 }
 
+/// The first critical path that fails every time, and how; the others are not waited for then.
+async fn first_failing(
+    ask: &Arc<dyn Ask>,
+    door: &Door,
+    paths: &[String],
+) -> Option<(String, String)> {
+    let mut running = JoinSet::new();
+    for path in paths.iter().cloned() {
+        let (ask, door) = (Arc::clone(ask), door.clone());
+        running.spawn(async move {
+            let why = fails(&*ask, &door, &path).await?;
+            Some((path, why))
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        match ended.map_err(tokio::task::JoinError::try_into_panic) {
+            Ok(Some(failed)) => return Some(failed),
+            // A panic is a bug in orca, and nothing about the version.
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Ok(None) | Err(Err(_)) => {}
+        }
+    }
+    None
+}
+
 /// Why a critical path fails every time, where it does.
 async fn fails(ask: &dyn Ask, door: &Door, path: &str) -> Option<String> {
     let mut last = String::new();
@@ -127,6 +169,79 @@ async fn fails_too(asked: &Asked<'_>, seen: &HealthSeen, triggers: &Triggers) ->
     let Ok(door) = asked.platform.door(other).await else { return false };
     match &seen.failed {
         Some((path, _)) => asked.ask.get(&door, path).await.map_or(true, |status| status >= 400),
-        None => is_well(asked.ask, &door, triggers.health_path()).await.is_err(),
+        None => is_well(&**asked.ask, &door, triggers.health_path()).await.is_err(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::rollback::tests::doors;
+
+    /// Answers after a second; nothing where it is told to.
+    struct Slow {
+        down: &'static [&'static str],
+    }
+
+    #[async_trait::async_trait]
+    impl Ask for Slow {
+        async fn get(&self, _: &Door, path: &str) -> Result<u16, String> {
+            if path == "/never" {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.down.contains(&path) { Err("no answer".to_owned()) } else { Ok(200) }
+        }
+    }
+
+    fn critical(paths: &[&str]) -> Triggers {
+        let critical = paths.iter().map(|path| (*path).to_owned()).collect();
+        Triggers { critical, ..Triggers::default() }
+    }
+
+    /// Three paths of which nobody answers take as long as one, and one that fails is enough.
+    #[tokio::test(start_paused = true)]
+    async fn paths_are_asked_side_by_side() {
+        for (paths, down, secs, failed) in [
+            (["/a", "/b", "/c"], &["/a", "/b", "/c"] as &[_], 4, true),
+            (["/a", "/b", "/c"], &["/c"], 4, true),
+            (["/never", "/b", "/c"], &["/b"], 4, true),
+            (["/a", "/b", "/c"], &[], 1, false),
+        ] {
+            let ask: Arc<dyn Ask> = Arc::new(Slow { down });
+            let (platform, cancel) = (doors(), CancellationToken::new());
+            let asked = Asked {
+                platform: &platform,
+                ask: &ask,
+                cancel: &cancel,
+                arm: Arm::Canary,
+                other: None,
+            };
+            let begun = tokio::time::Instant::now();
+            let event = Health::default().look(asked, &critical(&paths)).await;
+            assert_eq!(event.is_some_and(|event| event.is_breach()), failed, "{paths:?}");
+            assert_eq!(begun.elapsed().as_secs(), secs, "{paths:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_signal_does_not_wait_for_an_answer() {
+        let ask: Arc<dyn Ask> = Arc::new(Slow { down: &[] });
+        let (platform, cancel) = (doors(), CancellationToken::new());
+        let asked = Asked {
+            platform: &platform,
+            ask: &ask,
+            cancel: &cancel,
+            arm: Arm::Canary,
+            other: None,
+        };
+        let stop = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            cancel.cancel();
+        };
+        let mut health = Health::default();
+        let triggers = critical(&["/never"]);
+        let (event, ()) = tokio::join!(health.look(asked, &triggers), stop);
+        assert_eq!(event, None);
     }
 }

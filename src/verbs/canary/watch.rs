@@ -288,9 +288,10 @@ impl Watch {
 
     /// Whether the new version answers by itself, where the plan asks for that.
     async fn unwell(&mut self, fleet: &Fleet, state: &State, plan: &RolloutPlan) -> Option<Event> {
-        let ask = self.judging.ask.as_deref().filter(|_| !state.breached)?;
+        let ask = self.judging.ask.as_ref().filter(|_| !state.breached)?;
         let platform = &*fleet.platform;
-        let asked = Asked { platform, ask, arm: Arm::Canary, other: Some(Arm::Base) };
+        let (cancel, other) = (&fleet.ship.bench.cancel, Some(Arm::Base));
+        let asked = Asked { platform, ask, cancel, arm: Arm::Canary, other };
         let event = self.health.look(asked, &plan.triggers).await?;
         (!is_told(state, &event)).then_some(event)
     }

@@ -259,9 +259,10 @@ impl Watch<'_> {
                 return Some(breach.headline);
             }
         }
-        if let Some(ask) = self.judging.ask.as_deref() {
+        if let Some(ask) = &self.judging.ask {
             let platform = &*self.fleet.platform;
-            let asked = Asked { platform, ask, arm: Arm::Base, other: None };
+            let cancel = &self.fleet.ship.bench.cancel;
+            let asked = Asked { platform, ask, cancel, arm: Arm::Base, other: None };
             let event = sofar.health.look(asked, self.triggers).await;
             if let Some(Event::HardLimit { headline, .. }) = event {
                 return Some(headline);
