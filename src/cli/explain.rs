@@ -135,6 +135,8 @@ codes! {
     ShipElsewhere => "ORCA-1879",
     /// Triggers that ask a version where nobody says how.
     Unasked => "ORCA-1896",
+    /// The canary is complete on another deployment.
+    ShipOther => "ORCA-1897",
     /// A decision that only a person's key may sign.
     NoPerson => "ORCA-1898",
     /// Stopped by a signal before any change.

@@ -80,6 +80,17 @@ pub(crate) fn reach(state: &State, environment: &Environment, shipment: &Shipmen
     }
 }
 
+/// The deployment on which every stage of its canary was judged, where none has followed yet.
+pub(crate) fn complete_on<'a>(
+    state: &'a State,
+    environment: &Environment,
+    shipment: &Shipment,
+) -> Option<&'a DeploymentId> {
+    let running = state.environment(environment)?.rollout.as_ref()?;
+    let ours = running.complete && running.started.commit == shipment.commit;
+    ours.then_some(&running.started.canary)
+}
+
 impl Reach {
     /// Whether a step of moving traffic is behind.
     pub(crate) fn is_past(&self, step: Step) -> bool {
@@ -145,6 +156,10 @@ mod tests {
             let state = told.state();
             let found = reach(&state, &environment("production"), &shipment);
             assert_eq!(found, expected);
+            let on = complete_on(&state, &environment("production"), &shipment);
+            let is_open = state.environments.values().any(|e| e.rollout.is_some());
+            let expected = (found == Reach::Complete && is_open).then(|| deployment("d4"));
+            assert_eq!(on, expected.as_ref(), "{found:?}");
         }
         let past = |reach: &Reach| -> Vec<&str> {
             Step::ALL.into_iter().filter(|step| reach.is_past(*step)).map(Step::name).collect()

@@ -22,9 +22,9 @@ use crate::verbs::promote::final_name;
 use crate::verbs::ship::Fleet;
 use crate::verbs::standing;
 use crate::verbs::tag_rc::{SharedRepository, on_repository};
-use crate::verbs::track::{Reach, Shipment, Step, reach};
+use crate::verbs::track::{Reach, Shipment, Step, complete_on, reach};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// The candidate to ship, such as v1.4.0-rc.1
     #[arg(long, value_name = "RELEASE")]
@@ -87,8 +87,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
             continue;
         }
         context.say(format!("ship: {}", typed(words)));
-        let command = Cli::try_parse_from(words).expect("orca's own words").command;
-        let ended = Box::pin(command.run(context)).await.map_err(|failure| {
+        let ended = Box::pin(parsed(words)?.command.run(context)).await.map_err(|failure| {
             failure.hint(format!("{} goes on from {}", again(args), step.name()))
         })?;
         steps[index].exit = Some(ended.exit.code());
@@ -132,6 +131,9 @@ async fn plan(args: &Args, context: &Context) -> Result<Plan, Failure> {
             .hint("orca canary status shows who drives it")
             .hint("orca canary resume, where its process is gone"));
     }
+    if let Some(canary) = complete_on(&state, &fleet.ship.environment, &shipment) {
+        refuse_other_deployment(&fleet, args, canary).await?;
+    }
     let open = open(context, (&config, &fleet), (&state, &repository), &shipment).await?;
     let track = config.canary.track.clone();
     let watch = track.as_ref().and_then(|name| config.tracks.get(name)?.watch);
@@ -141,7 +143,10 @@ async fn plan(args: &Args, context: &Context) -> Result<Plan, Failure> {
         let is_behind = reach.is_past(step)
             || (step == Step::Preflight && is_open(Phase::Preflight))
             || (step == Step::Load && is_open(Phase::Load));
-        steps.push((step, words(step, args, &shipment), is_behind));
+        let words = words(step, (args, &shipment), config.load.target.is_some());
+        // Better said before anything moves.
+        parsed(&words)?;
+        steps.push((step, words, is_behind));
     }
     let judges =
         |(step, _, behind): &(Step, Vec<String>, bool)| *step == Step::Preflight && !behind;
@@ -170,6 +175,23 @@ async fn refuse_other_commit(
         .hint(format!("git checkout {}", shipment.rc)))
 }
 
+/// The canary is complete on a deployment: that one is promoted, whatever is given here.
+async fn refuse_other_deployment(
+    fleet: &Fleet,
+    args: &Args,
+    canary: &DeploymentId,
+) -> Result<(), Failure> {
+    let given = &args.deployment_url;
+    if given == canary || fleet.platform.resolve(given).await?.deployment == *canary {
+        return Ok(());
+    }
+    let text = format!("the canary of {} is complete on {canary}, not on {given}", args.rc);
+    let there = Args { deployment_url: canary.clone(), ..args.clone() };
+    Err(Failure::new(Code::ShipOther, Exit::Usage, text)
+        .hint(again(&there))
+        .hint("orca canary abort --reason R brings users back, where that is not the one to ship"))
+}
+
 /// The phases before the canary whose rulings hold now.
 async fn open(
     context: &Context,
@@ -195,23 +217,37 @@ async fn open(
     Ok([Phase::Preflight, Phase::Load].into_iter().filter(is_open).collect())
 }
 
-fn words(step: Step, args: &Args, shipment: &Shipment) -> Vec<String> {
-    let (rc, url) = (shipment.rc.as_str(), shipment.deployment.as_str());
-    let words: Vec<&str> = match step {
-        Step::Preflight => vec!["preflight"],
-        Step::Load => vec!["load", "--rc", rc, "--target", url],
+/// What one would type. A value stands behind its flag's `=`, so that it is a value whatever it
+/// begins with. Load goes where `gates.load.target` of orca.yaml says, where it says so.
+fn words(step: Step, (args, shipment): (&Args, &Shipment), has_target: bool) -> Vec<String> {
+    let (rc, url) = (format!("--rc={}", shipment.rc), shipment.deployment.as_str());
+    let word = |text: &str| text.to_owned();
+    let words = match step {
+        Step::Preflight => vec![word("preflight")],
+        Step::Load if has_target => vec![word("load"), rc],
+        Step::Load => vec![word("load"), rc, format!("--target={url}")],
         Step::Canary => {
-            let mut words = vec!["canary", "start", "--rc", rc, "--deployment-url", url];
-            if let Some(track) = &args.track {
-                words.extend(["--track", track]);
-            }
-            words
+            let track = args.track.as_ref().map(|track| format!("--track={track}"));
+            let start = [word("canary"), word("start"), rc, format!("--deployment-url={url}")];
+            start.into_iter().chain(track).collect()
         }
-        Step::Promote => vec!["promote", "--rc", rc],
-        Step::Watch => vec!["watch", "--rc", rc],
-        Step::Evidence => vec!["evidence", "generate", "--tag", shipment.tag.as_str()],
+        Step::Promote => vec![word("promote"), rc],
+        Step::Watch => vec![word("watch"), rc],
+        Step::Evidence => {
+            vec![word("evidence"), word("generate"), format!("--tag={}", shipment.tag)]
+        }
     };
-    ["orca"].into_iter().chain(words).map(str::to_owned).collect()
+    [word("orca")].into_iter().chain(words).collect()
+}
+
+/// The command of a step; what was given here may be no value there.
+fn parsed(words: &[String]) -> Result<Cli, Failure> {
+    Cli::try_parse_from(words).map_err(|error| {
+        let said = error.to_string();
+        let why = said.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let text = format!("{} cannot be run: {why}", typed(words));
+        Failure::new(Code::Usage, Exit::Usage, text).hint("orca ship --help")
+    })
 }
 
 fn typed(words: &[String]) -> String {
@@ -219,8 +255,8 @@ fn typed(words: &[String]) -> String {
 }
 
 fn again(args: &Args) -> String {
-    let track = args.track.as_ref().map(|name| format!(" --track {name}")).unwrap_or_default();
-    format!("orca ship --rc {} --deployment-url {}{track}", args.rc, args.deployment_url)
+    let track = args.track.as_ref().map(|name| format!(" --track={name}")).unwrap_or_default();
+    format!("orca ship --rc={} --deployment-url={}{track}", args.rc, args.deployment_url)
 }
 
 fn document((step, words, is_behind): &(Step, Vec<String>, bool)) -> StepDocument {
@@ -267,5 +303,61 @@ fn report(
         }
         None if args.dry_run => report.next(again(args)),
         None => report.next("orca release status"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// Whatever a value begins with, it stays a value; and the load gate goes where it is told to.
+    #[test]
+    fn every_step_can_be_typed() {
+        let text = |words: &[String]| words[1..].join(" ");
+        for (url, track, has_target, load, start) in [
+            (
+                "http://10.0.0.7:8080",
+                "quick",
+                false,
+                "load --rc=v1.4.0-rc.1 --target=http://10.0.0.7:8080",
+                "canary start --rc=v1.4.0-rc.1 --deployment-url=http://10.0.0.7:8080 --track=quick",
+            ),
+            (
+                "-x",
+                "-y",
+                true,
+                "load --rc=v1.4.0-rc.1",
+                "canary start --rc=v1.4.0-rc.1 --deployment-url=-x --track=-y",
+            ),
+        ] {
+            let words_given = [
+                "ship".to_owned(),
+                "--rc=v1.4.0-rc.1".to_owned(),
+                format!("--deployment-url={url}"),
+                format!("--track={track}"),
+            ];
+            let args = Typed::try_parse_from(words_given).unwrap().args;
+            let shipment = Shipment {
+                rc: args.rc.clone(),
+                commit: crate::base::ids::CommitId::new("4".repeat(40)).unwrap(),
+                tag: final_name(&args.rc).unwrap(),
+                deployment: args.deployment_url.clone(),
+            };
+            let of = |step| words(step, (&args, &shipment), has_target);
+            assert_eq!(text(&of(Step::Load)), load);
+            assert_eq!(text(&of(Step::Canary)), start);
+            for step in Step::ALL {
+                parsed(&of(step)).unwrap_or_else(|failure| panic!("{step:?}: {failure:?}"));
+            }
+        }
+        let wrong = ["orca".to_owned(), "promote".to_owned(), "--rc=".to_owned()];
+        let refused = parsed(&wrong).map(|_| ()).unwrap_err();
+        assert_eq!(refused.exit, Exit::Usage);
     }
 }
