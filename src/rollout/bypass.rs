@@ -49,9 +49,8 @@ impl Check for BypassCheck {
     fn policy(&self) {}
 
     async fn observe(&self, _: &Look) -> Result<Pushed, Unseen> {
-        let unseen = |what: String| {
-            Unseen::new(Cause::Unobserved, what, "see whether the platform answers")
-        };
+        let unseen =
+            |what: String| Unseen::new(Cause::Unobserved, what, "see whether the platform answers");
         let Some(pushes) = self.platform.pushes() else {
             return Err(unseen("this platform does not say what a push does".to_owned()));
         };
