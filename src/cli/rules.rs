@@ -13,6 +13,7 @@ use crate::load::slo_check::LoadCheck;
 use crate::release::calendar::CalendarCheck;
 use crate::release::commits::ConventionalCommits;
 use crate::release::trust_change::TrustCheck;
+use crate::rollout::bypass::BypassCheck;
 use crate::rollout::criteria::CriteriaCheck;
 use crate::rollout::health::HealthCheck;
 use crate::rollout::identity::IdentityCheck;
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Rules {
         .with::<CalendarCheck>()
         .with::<IdentityCheck>()
         .with::<ReadyCheck>()
+        .with::<BypassCheck>()
         .with::<CriteriaCheck>()
         .with::<UsersCheck>()
         .with::<ProbesCheck>()
@@ -43,4 +45,16 @@ pub(crate) fn all() -> Rules {
         .with::<RpcCheck>()
         .with::<ProjectCheck>()
         .with::<RolesCheck>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_check_that_is_explained_can_be_judged() {
+        let explained: BTreeSet<_> =
+            crate::cli::explain::CHECKS.iter().map(|(id, _)| *id).collect();
+        assert_eq!(super::all().names().collect::<BTreeSet<_>>(), explained);
+    }
 }

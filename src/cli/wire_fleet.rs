@@ -147,8 +147,11 @@ pub(crate) fn bench(context: &Context) -> Bench {
             match event {
                 Event::Started { check, .. } => own.say(format!("{check}: looking")),
                 Event::Progressed { check, text } => own.say(format!("{check}: {text}")),
-                Event::Ended { check, verdict, headline, .. } => {
+                Event::Ended { check, verdict, headline, next, .. } => {
                     own.say(format!("{check}: {}: {headline}", verdict.label()));
+                    if let Some(next) = next {
+                        own.say(format!("{check}: to do: {next}"));
+                    }
                 }
             }
         }

@@ -35,9 +35,23 @@ pub(crate) struct Gate {
 /// What happens while gates run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
-    Started { gate: String, check: String },
-    Progressed { check: String, text: String },
-    Ended { gate: String, check: String, verdict: Verdict, headline: String, took_us: u64 },
+    Started {
+        gate: String,
+        check: String,
+    },
+    Progressed {
+        check: String,
+        text: String,
+    },
+    Ended {
+        gate: String,
+        check: String,
+        verdict: Verdict,
+        headline: String,
+        /// What to do about a failure, first of all.
+        next: Option<String>,
+        took_us: u64,
+    },
 }
 
 /// Where progress goes. Sending never waits and never fails.
@@ -163,10 +177,13 @@ async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Loc
     };
     let exhibit = Exhibit::of(check, seen, (observed_at, took_us), &bench.redactor);
     let judgement = bench.rules.judge(&exhibit);
+    let worst = judgement.findings.iter().map(|finding| &finding.next);
+    let next = judgement.next.iter().chain(worst).next().cloned();
     tell(Event::Ended {
         gate: gate.to_owned(),
         check: name,
         verdict: judgement.verdict,
+        next: next.filter(|_| judgement.verdict == Verdict::Fail),
         headline: judgement.headline,
         took_us,
     });

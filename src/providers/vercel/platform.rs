@@ -20,7 +20,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::redact::Secret;
 use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
-use crate::rollout::bypass::{Pushed, Pushes};
+use crate::rollout::bypass::Pushes;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Measures, Platform,
