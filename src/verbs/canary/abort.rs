@@ -1,5 +1,5 @@
 //! `canary abort`: users back to base, by one call, whatever the ledger knows. Not a failed change:
-//! nothing is condemned.
+//! nothing is condemned but what was being rolled back already.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
 use crate::rollout::ports::{Arm, Platform, PlatformError};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back::{self, ReadBack};
+use crate::verbs::settle;
 use crate::verbs::ship::Tell;
 
 /// What an abort needs. There may be no ledger.
@@ -91,6 +92,11 @@ impl Abort {
             TrafficProof::Failed => Outcome::Failed,
         };
         self.ended(step, outcome, &seen.headline).await;
+        // A breach that somebody was going back from when the process died condemns all the same.
+        let settled = settle::rollbacks(book, &*self.platform, &self.environment).await;
+        if let Err(error) = settled {
+            (self.tell)(&format!("ledger: {error}"));
+        }
         let state = match book.state().await {
             Ok(state) => state,
             Err(error) => return Sync::Unwritten(error.to_string()),

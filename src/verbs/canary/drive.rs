@@ -55,8 +55,6 @@ pub(crate) async fn drive(plan: &RolloutPlan, acts: &mut Acts<'_>, first: Event)
             }
             answers.extend(acts.act(&state, action).await);
         }
-        // What was done is answered before time goes on: a lowering that was accepted is not
-        // called again because a moment passed.
         waiting.answer(answers);
     }
 }

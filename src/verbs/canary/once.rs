@@ -1,6 +1,8 @@
 //! One look and one act: the same machine and the same acts as a canary that is driven to its end,
 //! until it comes to rest. On the way back it stays until users are safe.
 
+use std::collections::VecDeque;
+
 use super::acts::Acts;
 use super::drive::{Ending, SIGNAL, TICK};
 use super::waiting::Waiting;
@@ -64,6 +66,7 @@ pub(crate) async fn once(
         raised |= matches!(event, Event::Raised { .. });
         let (next, actions) = step(plan, state, acts.now(), event);
         state = next;
+        let mut answers = VecDeque::new();
         for action in actions {
             if let Action::End { end, exit, reason } = action {
                 return Rest::Ended(acts.end(&state, Ending { end, exit, reason }).await);
@@ -71,8 +74,9 @@ pub(crate) async fn once(
             if let Action::Say(text) = &action {
                 said.clone_from(text);
             }
-            waiting.add(acts.act(&state, action).await);
+            answers.extend(acts.act(&state, action).await);
         }
+        waiting.answer(answers);
     }
     let held = matches!(state.at, At::Holding { .. });
     if held && state.paused.is_none() {

@@ -23,7 +23,8 @@ impl Waiting {
         self.0.push_front(event);
     }
 
-    /// What came of an event that was dealt with, before what happened besides.
+    /// What came of an event that was dealt with, before time goes on: a lowering that was accepted
+    /// is not called again because a moment passed.
     pub(super) fn answer(&mut self, mut answers: VecDeque<Event>) {
         answers.append(&mut self.0);
         self.0 = answers;
