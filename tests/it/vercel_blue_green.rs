@@ -103,7 +103,9 @@ fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
         command.env("ORCA_ROLE", "ci");
         Run::of(command)
     };
-    refused(&shop, &keeping_up(as_ci), 1, &["ORCA-1210"]);
+    let asked = shop.vercel.asked().len();
+    refused(&shop, &as_ci(), 1, &["ORCA-1210"]);
+    assert_eq!(shop.vercel.asked().len(), asked, "refused before anything is asked or built");
     let forced = keeping_up(|| shop.orca(&force)).expect_code(0).json();
     assert_eq!(forced["verdict"], "waived", "{forced}");
     let waived = forced["waivers"].as_array().expect("waivers");

@@ -17,13 +17,14 @@ use crate::cli::render::{ledger, table};
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates, wire_standby, wire_trust};
 use crate::gate::verdict::Verdict;
-use crate::gate::waiver::{Role, Waiver};
+use crate::gate::waiver::{Role, Waiver, WaiverError};
 use crate::ledger::entry::TrafficProof;
 use crate::ledger::fold::{State, Tagged};
 use crate::rollout::criteria::Row;
 use crate::rollout::ports::Platform;
 use crate::verbs::blue_green::{BlueGreen, Ended, Forced, Judged, Settings, planned};
 use crate::verbs::promote;
+use crate::verbs::waive::WaiveError;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -150,6 +151,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 fn forced(args: &Args, context: &Context) -> Result<Option<Forced>, Failure> {
     let Some(reason) = args.reason.as_ref().filter(|_| args.force) else { return Ok(None) };
     let role = role(args.role, context)?;
+    // Before anything is built: nobody's waiver would let it go on.
+    if role == Role::Ci {
+        return Err(WaiveError::from(WaiverError::Role).into());
+    }
+    if reason.trim().is_empty() {
+        return Err(WaiveError::from(WaiverError::NoReason).into());
+    }
     Ok(Some(Forced { reason: reason.clone(), by: context.env.actor(), role }))
 }
 

@@ -18,7 +18,7 @@ use crate::slo::sample::{ALL, Sample};
 use crate::verbs::canary::start::Candidate;
 use crate::verbs::gates;
 use crate::verbs::ship::PhaseGate;
-use crate::verbs::waive::{Asked, waive};
+use crate::verbs::waive::{Asked, Reach, waive};
 
 /// The gate of the criteria.
 pub(super) const GATE: &str = "standby";
@@ -109,7 +109,8 @@ impl BlueGreen<'_> {
     }
 
     /// Writes a waiver for each finding of the criteria and of load: as bad as it was seen, for one
-    /// hour. A standby that is not healthy stays closed, and so does what was not measured.
+    /// hour, and for this commit here alone, because other standbys have findings of the same names.
+    /// A standby that is not healthy stays closed, and so does what was not measured.
     async fn tolerate<'a>(
         &self,
         forced: &Forced,
@@ -127,6 +128,7 @@ impl BlueGreen<'_> {
                     reason: forced.reason.clone(),
                     by: forced.by.clone(),
                     role: forced.role,
+                    reach: Reach::ThisCommit,
                 };
                 let waiver = waive(ship, &self.commit, asked).await?;
                 ship.say(format!("{} of {}: {}", waiver.finding, waiver.check, waiver.told()));
