@@ -80,8 +80,9 @@ impl BlueGreen<'_> {
         let ship = &self.fleet.ship;
         let door = self.fleet.platform.door(Arm::Canary).await?;
         ship.say(format!("standby: asking {}", door.url));
-        let health = self.standby.health(&door).await;
-        let smoke = self.standby.smoke(&door).await;
+        let (standby, id) = (self.standby, &candidate.deployment);
+        let health = self.unless_stopped(id, standby.health(&door)).await?;
+        let smoke = self.unless_stopped(id, standby.smoke(&door)).await?;
         let failed = smoke.iter().filter(|test| test.asked.wrong.is_some()).count();
         let said = health.status.map_or_else(|| "no answer".to_owned(), |s| format!("HTTP {s}"));
         ship.say(format!("standby: health {said}, smoke {} asked, {failed} failed", smoke.len()));
@@ -93,7 +94,7 @@ impl BlueGreen<'_> {
         let load = if no_load.is_some() {
             None
         } else {
-            self.stopped(&candidate.deployment)?;
+            self.stopped(id)?;
             let gate = self.standby.load(&door).map_err(BlueGreenError::Load)?;
             let subject = candidate.subject(&ship.environment);
             let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
