@@ -155,6 +155,9 @@ impl From<PromoteError> for Failure {
             PromoteError::NotComplete(..) => Self::new(Code::NotCleared, Exit::Closed, text)
                 .hint("orca canary start --deployment-url URL"),
             PromoteError::Denied(denied) => of_denied(&denied),
+            PromoteError::Interrupted(_) => {
+                Self::new(Code::Interrupted, Exit::Interrupted, text).hint("orca release status")
+            }
         }
     }
 }

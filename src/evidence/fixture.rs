@@ -201,6 +201,7 @@ impl Story {
             reason: "known, SHOP-9".into(),
             by: "ana".into(),
             role: Role::Engineering,
+            only: None,
         };
         self.add(Body::Waived { waiver });
     }

@@ -151,6 +151,7 @@ pub(crate) fn rule(
     rules: &Rules,
     (waivers, now): (&[Waiver], Timestamp),
 ) -> Ruling {
+    let waivers = &about(waivers, &subject);
     let checks: Vec<CheckRecord> = judged
         .iter()
         .map(|item| {
@@ -178,6 +179,12 @@ pub(crate) fn rule(
         .collect();
     let (verdict, cause, headline) = combine(gate, mode, &checks, waivers);
     Ruling(RulingRecord { gate: gate.to_owned(), subject, mode, checks, verdict, cause, headline })
+}
+
+/// Those that are not about another commit or environment.
+fn about(waivers: &[Waiver], subject: &Subject) -> Vec<Waiver> {
+    let is_about = |w: &&Waiver| w.is_about(&subject.commit, &subject.environment);
+    waivers.iter().filter(is_about).cloned().collect()
 }
 
 fn combine(
@@ -215,6 +222,7 @@ pub(crate) fn replay(
     rules: &Rules,
     (waivers, now): (&[Waiver], Timestamp),
 ) -> Ruling {
+    let waivers = &about(waivers, &record.subject);
     let checks: Vec<CheckRecord> = record
         .checks
         .iter()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verdict::{Cause, Finding, Judgement, Unit, Verdict};
 use crate::base::clock::Timestamp;
-use crate::base::ids::{CheckId, OrcaId};
+use crate::base::ids::{CheckId, CommitId, Environment, OrcaId};
 
 /// Who may write waivers and approvals; CI keys may only sign rulings.
 #[derive(
@@ -58,6 +58,17 @@ pub(crate) struct Waiver {
     pub(crate) reason: String,
     pub(crate) by: String,
     pub(crate) role: Role,
+    /// What alone it is good for; everything where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) only: Option<Only>,
+}
+
+/// The one commit, in the one environment, that a waiver is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Only {
+    pub(crate) commit: CommitId,
+    pub(crate) environment: Environment,
 }
 
 /// Checks whose failures can never be waived, by the first part of their id or in full.
@@ -106,6 +117,13 @@ impl Waiver {
             return Err(WaiverError::Role);
         }
         Ok(())
+    }
+
+    /// Whether it may count for this commit in this environment.
+    pub(crate) fn is_about(&self, commit: &CommitId, environment: &Environment) -> bool {
+        self.only
+            .as_ref()
+            .is_none_or(|only| only.commit == *commit && only.environment == *environment)
     }
 
     fn covers(&self, check: &CheckId, finding: &Finding, now: Timestamp) -> bool {
@@ -197,6 +215,7 @@ mod tests {
             reason: "slow vendor, fix in 1.4.1".into(),
             by: "ana".into(),
             role: Role::Engineering,
+            only: None,
         }
     }
 
@@ -281,5 +300,28 @@ mod tests {
             apply(&id, blind, &[waiver("load.slo", 1)], now).0.verdict,
             Verdict::Inconclusive
         );
+    }
+
+    /// A waiver that a deployment wrote is about its commit; one of before reads and writes as ever.
+    #[test]
+    fn a_waiver_may_be_about_one_commit_alone() {
+        let commit = |digit: &str| CommitId::new(digit.repeat(40)).unwrap();
+        let at = |name: &str| Environment::new(name).unwrap();
+        let only = Only { commit: commit("4"), environment: at("production") };
+        let bound = Waiver { only: Some(only), ..waiver("deploy.criteria", 1) };
+        let everywhere = waiver("deploy.criteria", 1);
+        for (digit, environment, expected) in
+            [("4", "production", true), ("5", "production", false), ("4", "staging", false)]
+        {
+            let (commit, at) = (commit(digit), at(environment));
+            assert_eq!(bound.is_about(&commit, &at), expected, "{digit} {environment}");
+            assert!(everywhere.is_about(&commit, &at));
+        }
+        let stored = serde_json::to_string(&everywhere).unwrap();
+        assert!(!stored.contains("only"), "old bytes stay as they are: {stored}");
+        for waiver in [bound, everywhere] {
+            let text = serde_json::to_string(&waiver).unwrap();
+            assert_eq!(serde_json::from_str::<Waiver>(&text).unwrap(), waiver);
+        }
     }
 }

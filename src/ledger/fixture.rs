@@ -56,6 +56,7 @@ pub(crate) fn waived(check: &str) -> Body {
         reason: "known".into(),
         by: "ana".into(),
         role: Role::Engineering,
+        only: None,
     };
     Body::Waived { waiver }
 }

@@ -11,6 +11,7 @@ pub(crate) mod evidence_generate;
 pub(crate) mod freeze;
 pub(crate) mod gates;
 pub(crate) mod init;
+mod lease;
 pub(crate) mod ledger_book;
 pub(crate) mod ports;
 pub(crate) mod promote;

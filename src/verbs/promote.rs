@@ -5,11 +5,11 @@
 use super::book::{BookError, Held};
 use super::canary::clear::Proof;
 use super::canary::start::Candidate;
-use super::promoting::Promoting;
+use super::promoting::{Promoting, Recorded};
 use super::read_back::{self, ReadBack};
 use super::ship::{Fleet, PhaseGate};
 use super::tag_rc::{SharedRepository, on_repository};
-use super::{gates, settle, standing};
+use super::{gates, lease, settle, standing};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::gate::phase::{GateRequirement, Phase};
@@ -55,6 +55,8 @@ pub(crate) enum PromoteError {
     NotComplete(ReleaseName, String),
     #[error("{}", denied_text(.0))]
     Denied(Denied),
+    #[error("stopped by a signal before anybody was sent to {0}")]
+    Interrupted(DeploymentId),
 }
 
 fn denied_text(denied: &Denied) -> &str {
@@ -76,20 +78,24 @@ impl Promotion<'_> {
             return Err(PromoteError::Condemned(text));
         }
         let seen = self.fleet.platform.look().await?;
-        let mut moved = false;
-        if seen.base == self.candidate.deployment {
+        let moved = seen.base != self.candidate.deployment;
+        let recorded = if moved {
+            self.move_traffic(&state).await?
+        } else {
             self.record_if_missing(&state, &seen).await?;
             settle::steps(&*ship.book, &ship.environment).await?;
-        } else {
-            self.move_traffic(&state).await?;
-            moved = true;
-        }
+            Ok(())
+        };
         let commit = Some(&self.candidate.commit);
         let read = read_back::until_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
         if read.proof == TrafficProof::Failed {
             return Ok(Done { seen: read, tagged: Err("traffic is not on it".into()), moved });
         }
-        let tagged = self.tag().await;
+        let tagged = match recorded {
+            // What waits in a file comes in with the next entry.
+            Ok(()) | Err(BookError::Waiting { .. }) => self.tag().await,
+            Err(error) => Err(format!("the ledger did not take the promotion: {error}")),
+        };
         ship.book.share().await;
         Ok(Done { seen: read, tagged, moved })
     }
@@ -98,7 +104,7 @@ impl Promotion<'_> {
         Promoting { fleet: self.fleet, candidate: &self.candidate, release: &self.tag }
     }
 
-    async fn move_traffic(&self, state: &State) -> Result<(), PromoteError> {
+    async fn move_traffic(&self, state: &State) -> Result<Recorded, PromoteError> {
         let ship = &self.fleet.ship;
         let complete = state
             .environment(&ship.environment)
@@ -112,9 +118,8 @@ impl Promotion<'_> {
         let base = rollout.started.base.clone();
         let base_commit = rollout.started.base_commit.clone();
         let held = ship.take_lease_above(self.fleet.platform.look().await?.epoch).await?;
-        settle::steps(&*ship.book, &ship.environment).await?;
         let result = self.cleared_promotion(state, &held, &base, base_commit).await;
-        ship.book.release_lease(&ship.environment, &held).await;
+        lease::give_back(ship, &held).await;
         result
     }
 
@@ -124,7 +129,9 @@ impl Promotion<'_> {
         held: &Held,
         base: &DeploymentId,
         base_commit: Option<CommitId>,
-    ) -> Result<(), PromoteError> {
+    ) -> Result<Recorded, PromoteError> {
+        let ship = &self.fleet.ship;
+        settle::steps(&*ship.book, &ship.environment).await?;
         let mut ready = gates::ready(self.fleet, &self.candidate, base);
         ready.phase = Phase::Promote;
         let stages = self.last_stage(state);

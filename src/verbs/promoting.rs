@@ -1,14 +1,15 @@
 //! The one call that makes a candidate the base: with a clearance, between its intent and its
 //! outcome. Whoever promotes comes through here.
 
-use super::book::Held;
+use super::book::{BookError, Held};
 use super::canary::clear::Granted;
 use super::canary::start::Candidate;
+use super::lease;
 use super::promote::PromoteError;
 use super::ship::Fleet;
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::digest::canonical_json;
-use crate::base::ids::{CommitId, ReleaseName};
+use crate::base::ids::{CommitId, OrcaId, ReleaseName};
 use crate::ledger::entry::{Body, Outcome, Promoted};
 use crate::rollout::machine::Denied;
 use crate::rollout::ports::{PlatformError, PlatformState, PromoteOrder, PromoteTerms};
@@ -21,13 +22,17 @@ pub(super) struct Promoting<'a> {
     pub(super) release: &'a ReleaseName,
 }
 
+/// Whether the ledger took what was done, once traffic has moved: an error of it is no reason to say
+/// that nothing changed.
+pub(super) type Recorded = Result<(), BookError>;
+
 impl Promoting<'_> {
     pub(super) async fn run(
         &self,
         granted: Granted,
         held: &Held,
         base_commit: Option<CommitId>,
-    ) -> Result<(), PromoteError> {
+    ) -> Result<Recorded, PromoteError> {
         let ship = &self.fleet.ship;
         let Granted { clearance, at_hand, seen } = granted;
         let step = ship.book.id("st");
@@ -40,33 +45,53 @@ impl Promoting<'_> {
         note.epoch = Some(held.epoch);
         ship.book.decide(note).await?;
         hit(CrashPoint::StepAfterIntent);
+        // The last moment at which a signal is heard: what was sent is read back and recorded.
+        if ship.bench.cancel.is_cancelled() {
+            let stopped = "stopped before the call".to_owned();
+            self.say(self.ended(step, (Outcome::Failed, stopped)).await.err());
+            return Err(PromoteError::Interrupted(self.candidate.deployment.clone()));
+        }
         let terms = PromoteTerms {
             to: self.candidate.deployment.clone(),
             expect_generation: seen.generation,
             epoch: held.epoch,
         };
-        let (order, _) =
-            PromoteOrder::new(clearance, &at_hand, terms, ship.now()).map_err(|refusal| {
-                PromoteError::Denied(Denied::Expired { detail: refusal.to_string() })
-            })?;
-        let answer = self.fleet.platform.promote(order).await;
+        let order = match PromoteOrder::new(clearance, &at_hand, terms, ship.now()) {
+            Ok((order, _)) => order,
+            Err(refusal) => {
+                let detail = refusal.to_string();
+                self.say(self.ended(step, (Outcome::Failed, detail.clone())).await.err());
+                return Err(PromoteError::Denied(Denied::Expired { detail }));
+            }
+        };
+        let answer = lease::prolonged(ship, held, self.fleet.platform.promote(order)).await;
         hit(CrashPoint::StepAfterApply);
-        let (outcome, detail) = match &answer {
+        let outcome = match &answer {
             Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
             Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
             Err(error) => (Outcome::Failed, error.to_string()),
         };
-        let mut note = ship.note(Body::StepEnded { step, outcome, detail });
-        note.exhibits.extend(self.calls());
-        let ended = ship.book.keep(note).await;
+        self.say(self.ended(step, outcome).await.err());
         answer?;
         // Traffic has moved: what the ledger does not take now is said, and found by the next run.
         let promoted = ship.book.keep(ship.note(self.fact(&seen, base_commit))).await;
-        for error in [ended.err(), promoted.err()].into_iter().flatten() {
-            ship.say(format!("ledger: {error}"));
-        }
+        self.say(promoted.as_ref().err().cloned());
         hit(CrashPoint::StepAfterOutcome);
-        Ok(())
+        Ok(promoted.map(drop))
+    }
+
+    /// Writes what became of the step, and what was said to the platform.
+    async fn ended(&self, step: OrcaId, (outcome, detail): (Outcome, String)) -> Recorded {
+        let ship = &self.fleet.ship;
+        let mut note = ship.note(Body::StepEnded { step, outcome, detail });
+        note.exhibits.extend(self.calls());
+        ship.book.keep(note).await.map(drop)
+    }
+
+    fn say(&self, error: Option<BookError>) {
+        if let Some(error) = error {
+            self.fleet.ship.say(format!("ledger: {error}"));
+        }
     }
 
     pub(super) fn fact(&self, before: &PlatformState, base_commit: Option<CommitId>) -> Body {

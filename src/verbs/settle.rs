@@ -68,17 +68,25 @@ pub(crate) async fn rollbacks(
 pub(crate) async fn steps(book: &dyn Book, environment: &Environment) -> Result<(), BookError> {
     let state = book.state().await?;
     for (step, left) in open(&state, environment) {
-        let is_traffic = match &left.intent {
-            Body::RaiseIntended { .. } | Body::PromoteIntended { .. } => true,
-            Body::LowerIntended { condemns, .. } => condemns.is_none(),
-            _ => false,
-        };
-        if is_traffic {
+        if is_of_traffic(&left.intent) {
             let detail = "its process died; the platform was looked at instead".to_owned();
             book.keep(ended(environment, step, Outcome::Unknown, detail)).await?;
         }
     }
     Ok(())
+}
+
+/// Whether [`steps`] would write anything.
+pub(crate) fn any_steps(state: &State, environment: &Environment) -> bool {
+    open(state, environment).any(|(_, left)| is_of_traffic(&left.intent))
+}
+
+fn is_of_traffic(intent: &Body) -> bool {
+    match intent {
+        Body::RaiseIntended { .. } | Body::PromoteIntended { .. } => true,
+        Body::LowerIntended { condemns, .. } => condemns.is_none(),
+        _ => false,
+    }
 }
 
 /// Steps towards `release` of a process that died, once a later run has gone all the way: what they

@@ -79,8 +79,11 @@ pub(crate) async fn waivers(
     candidate: &CommitId,
 ) -> Result<Vec<Waiver>, BookError> {
     let now = ship.now();
+    let holds = |waiver: &Waiver| {
+        waiver.validate(now).is_ok() && waiver.is_about(candidate, &ship.environment)
+    };
     let holding: Vec<&(Waiver, Author)> =
-        state.waivers.iter().filter(|(waiver, _)| waiver.validate(now).is_ok()).collect();
+        state.waivers.iter().filter(|(waiver, _)| holds(waiver)).collect();
     if holding.is_empty() {
         return Ok(Vec::new());
     }

@@ -6,7 +6,7 @@ use super::ship::Ship;
 use crate::base::clock::Timestamp;
 use crate::base::ids::{CheckId, CommitId};
 use crate::gate::verdict::{Finding, Unit};
-use crate::gate::waiver::{Role, Waiver, WaiverError};
+use crate::gate::waiver::{Only, Role, Waiver, WaiverError};
 use crate::ledger::entry::Body;
 use crate::ledger::fold::State;
 
@@ -22,6 +22,16 @@ pub(crate) struct Asked {
     pub(crate) reason: String,
     pub(crate) by: String,
     pub(crate) role: Role,
+    pub(crate) reach: Reach,
+}
+
+/// What a waiver is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Every commit that has the finding.
+    Everything,
+    /// The commit that it was asked about, in this environment.
+    ThisCommit,
 }
 
 /// Why nothing was waived.
@@ -66,6 +76,13 @@ pub(crate) async fn waive(
         reason: asked.reason,
         by: asked.by,
         role: asked.role,
+        only: match asked.reach {
+            Reach::Everything => None,
+            Reach::ThisCommit => {
+                let (commit, environment) = (commit.clone(), ship.environment.clone());
+                Some(Only { commit, environment })
+            }
+        },
     };
     waiver.validate(ship.now())?;
     let unit = found.map(|finding| finding.unit);

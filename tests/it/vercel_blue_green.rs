@@ -52,6 +52,10 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
     for text in [BUILD, "/promote/ID", "drain", "/rollback/PREVIOUS", "seven criteria"] {
         assert!(dry.stdout.contains(text), "no '{text}' in {}", dry.stdout);
     }
+    let asked = ["--dry-run", "--rebuild", "--force", "--reason", "it is slow"];
+    let dry = shop.orca(&[&DEPLOY[..2], &asked].concat()).expect_code(0);
+    let next = format!("blue-green --ref {release} --reason 'it is slow' --rebuild --force");
+    assert!(dry.stdout.contains(&next), "no '{next}' in {}", dry.stdout);
     let run = keeping_up(|| {
         let mut command = shop.command(&[&DEPLOY[..], &["--ref", &commit[..12]]].concat());
         command.env("VERCEL_AUTOMATION_BYPASS_SECRET", BYPASS);
@@ -88,7 +92,7 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
 fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
     let _quiet = traffic();
     let shop = Shop::start(&["100%"]);
-    shop.tagged();
+    let (_, commit) = shop.tagged();
     let behave = |one_in| Behaviour { fails_one_in: one_in, ..Behaviour::default() };
     shop.vercel.change(|project| project.builds_behave = behave(5));
     let run = keeping_up(|| shop.orca(&DEPLOY));
@@ -103,7 +107,9 @@ fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
         command.env("ORCA_ROLE", "ci");
         Run::of(command)
     };
-    refused(&shop, &keeping_up(as_ci), 1, &["ORCA-1210"]);
+    let asked = shop.vercel.asked().len();
+    refused(&shop, &as_ci(), 1, &["ORCA-1210"]);
+    assert_eq!(shop.vercel.asked().len(), asked, "refused before anything is asked or built");
     let forced = keeping_up(|| shop.orca(&force)).expect_code(0).json();
     assert_eq!(forced["verdict"], "waived", "{forced}");
     let waived = forced["waivers"].as_array().expect("waivers");
@@ -111,6 +117,8 @@ fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
     assert!(waived.iter().all(|waiver| waiver["reason"] == "the vendor is slow today"));
     assert_eq!(shop.production(), forced["deployment"].as_str().expect("a deployment"));
     assert_eq!(count(&shop, "/v13/deployments"), 1, "the same standby all along");
+    let only = format!("\"only\":{{\"commit\":\"{commit}\",\"environment\":\"production\"}}");
+    assert!(shared(&shop).contains(&only), "it tolerates nothing of another commit");
 }
 
 #[test]
@@ -233,6 +241,73 @@ fn what_a_person_does_meanwhile_is_not_overwritten() {
     assert!(run.stdout.contains("nothing is overwritten"), "{}", run.stdout);
     assert_eq!(count(&shop, "/promote/"), 0);
     assert_eq!(shop.production(), person.id);
+}
+
+/// The ledger as the remote has it: what another clone reads.
+fn shared(shop: &Shop) -> String {
+    let log = ["--git-dir", "../origin.git", "log", "-p", "--format=%B", "refs/orca/ledger"];
+    shop.world.git(&log)
+}
+
+/// A run, interrupted when an entry of this kind reaches the remote.
+fn interrupted_at(shop: &Shop, kind: &str) -> Run {
+    let folder = shop.world.folder().join("..");
+    let hook = folder.join("origin.git/hooks/pre-receive");
+    let script = format!(
+        "#!/bin/sh\nwhile read -r old new name; do\n  git cat-file -p \"$new:entry.json\" 2>/dev/null | \
+         grep -q '\"kind\":\"{kind}\"' || continue\n  kill -INT \"$(cat ../pid)\"\n  sleep 1\ndone\n"
+    );
+    std::fs::write(&hook, script).expect("a new file");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, executable).expect("it is ours");
+    let run = keeping_up(|| {
+        let running = shop.spawn(&DEPLOY);
+        std::fs::write(folder.join("pid"), running.id().to_string()).expect("a new file");
+        running.end()
+    });
+    std::fs::remove_file(&hook).expect("it is ours");
+    run
+}
+
+/// A signal is heard until the one call, whatever was judged and cleared by then; and what happened
+/// is on the remote before anybody else may take the lease, and before the drain.
+#[test]
+fn a_signal_before_the_call_moves_nobody_and_others_read_what_happened() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["100%"]);
+    shop.tagged();
+    let run = interrupted_at(&shop, "promote_intended");
+    refused(&shop, &run, 130, &["ORCA-1801", "before anybody was sent"]);
+    let told = shared(&shop);
+    for text in ["stopped before the call", "\"kind\":\"rollout_ended\""] {
+        assert!(told.contains(text), "no '{text}' in {told}");
+    }
+    let config = std::fs::read_to_string(shop.world.folder().join("orca.yaml")).expect("a file");
+    shop.world.write("orca.yaml", &config.replace("drain: 100ms", "drain: 5m"));
+    let running = shop.spawn(&DEPLOY);
+    running.line_with("drain: open requests");
+    assert!(shared(&shop).contains("\"kind\":\"promoted\""), "shared before the drain");
+    running.signal("INT");
+    let run = running.end();
+    assert_eq!(run.code, Some(0), "{}", run.stdout);
+    let said = run.stdout.replace(' ', "");
+    assert!(said.contains("\"traffic\":\"verified\""), "{}", run.stdout);
+}
+
+/// One domain moved and another did not: that is no success, and a second run does not call it one.
+#[test]
+fn a_switch_that_moves_some_domains_only_is_no_arrival() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["100%"]);
+    shop.tagged();
+    shop.vercel.change(|project| (project.moving_fails, project.moves_partly) = (true, true));
+    for _ in 0..2 {
+        let run = keeping_up(|| shop.orca(&DEPLOY));
+        assert_eq!(run.code, Some(7), "{}{}", run.stdout, run.stderr);
+        assert!(run.stdout.contains("Vercel could not move"), "{}", run.stdout);
+        assert_ne!(shop.production(), shop.base.id);
+    }
+    assert_eq!(count(&shop, "/promote/"), 1, "it is not asked for again");
 }
 
 /// Killed after each step and run again, it ends where an undisturbed run ends.

@@ -126,12 +126,26 @@ fn what_others_share_is_not_changed_unasked() {
     let shop = shop();
     let both = json!(["production", "preview"]);
     put(&shop, "API_KEY", "value-hosted-before", "encrypted", &both);
+    let dry = shop.orca(&["env", "sync", "--env", "production", "--prune", "--dry-run"]);
+    for text in ["1 shared: the plain run would refuse", "--env production --prune --shared"] {
+        assert!(dry.stdout.contains(text), "no '{text}' in {}", dry.stdout);
+    }
     let run = shop.orca(&SYNC);
     assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
     assert!(run.stdout.contains("ORCA-1888") && run.stdout.contains("API_KEY"), "{}", run.stdout);
     assert_eq!(shop.vercel.changes(), [] as [&str; 0]);
     shop.orca(&[&SYNC[..], &["--shared"]].concat()).expect_code(0);
     assert_eq!(hosted(&shop, "API_KEY").as_deref(), Some("value-of-api-key"));
+    // A custom environment's is never changed from here.
+    let changes = shop.vercel.changes().len();
+    shop.vercel.change(|project| {
+        let found = project.variables.iter_mut().find(|variable| variable["key"] == "DATABASE");
+        let found = found.expect("it is there");
+        (found["value"], found["customEnvironmentIds"]) = ("x".into(), json!(["env_qa"]));
+    });
+    let run = shop.orca(&[&SYNC[..], &["--shared"]].concat()).expect_code(1);
+    assert!(run.stdout.contains("DATABASE is shared"), "{}", run.stdout);
+    assert_eq!(shop.vercel.changes().len(), changes);
 }
 
 #[test]
@@ -156,11 +170,28 @@ fn bad_files_and_bad_luck_are_told() {
     shop.vercel.fault(Fault { calls: "POST", with: "/env", times: 1, kind: denied });
     let run = shop.orca(&SYNC).expect_code(4);
     assert!(run.stdout.contains("ORCA-1810"), "{}", run.stdout);
+    // What Vercel says of a refusal may quote a value, so its words are not repeated.
+    let refused = Kind::Refuse(400, "bad_request");
+    shop.vercel.fault(Fault { calls: "POST", with: "/env", times: 1, kind: refused });
+    let run = shop.orca(&SYNC).expect_code(1);
+    assert!(run.stdout.contains("bad_request") && !run.stdout.contains("scripted"));
+    // Nothing was sent: nothing changed.
+    shop.vercel.fault(Fault { calls: "GET", with: "/env", ..Fault::down() });
+    shop.orca(&SYNC).expect_code(4);
+    shop.vercel.no_faults();
+    // What fails after a change says so, whatever it is.
+    let denied = Kind::Refuse(403, "forbidden");
+    shop.vercel.fault(Fault { calls: "DELETE", with: "/env", times: 1, kind: denied });
+    let run = shop.orca(&[&SYNC[..], &["--prune"]].concat()).expect_code(5);
+    assert!(run.stdout.contains("variables may have changed"), "{}", run.stdout);
+    let ledger = shop.world.git(&["log", "-p", "--format=%B", "refs/orca/ledger"]);
+    assert!(ledger.contains("\"outcome\":\"unknown\""), "{ledger}");
+    shop.world.write(".env.production", "API_KEY=value-of-stripe\n");
     // A lost answer is asked again: setting twice is setting once.
     let lost = Fault { calls: "POST", with: "/env", times: 1, kind: Kind::LoseAnswer };
     shop.vercel.fault(lost);
     shop.orca(&SYNC).expect_code(0);
-    assert_eq!(hosted(&shop, "API_KEY").as_deref(), Some("value-of-api-key"));
+    assert_eq!(hosted(&shop, "API_KEY").as_deref(), Some("value-of-stripe"));
     // Killed after the call: the next run finds it done, and closes what was left open.
     shop.world.write(".env.production", "API_KEY=value-of-database\n");
     let mut command = shop.command(&SYNC);

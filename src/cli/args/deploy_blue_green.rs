@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::force::role;
 use super::rollback::set_project;
+use super::typed::typed;
 use crate::base::call_made::CallMade;
 use crate::base::ids::ReleaseName;
 use crate::cli::context::Context;
@@ -17,13 +18,15 @@ use crate::cli::render::{ledger, table};
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_gates, wire_standby, wire_trust};
 use crate::gate::verdict::Verdict;
-use crate::gate::waiver::{Role, Waiver};
+use crate::gate::waiver::{Role, Waiver, WaiverError};
 use crate::ledger::entry::TrafficProof;
 use crate::ledger::fold::{State, Tagged};
 use crate::rollout::criteria::Row;
 use crate::rollout::ports::Platform;
 use crate::verbs::blue_green::{BlueGreen, Ended, Forced, Judged, Settings, planned};
+use crate::verbs::book::Sync;
 use crate::verbs::promote;
+use crate::verbs::waive::WaiveError;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -139,17 +142,28 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         forced: forced(args, context)?,
     };
     if args.dry_run {
-        return would(&verb);
+        return would(&verb, args);
     }
     wire_trust::refuse_change(&fleet.ship, &verb.commit).await?;
     let ended = verb.run().await?;
-    let waivers = fleet.ship.waivers(&verb.commit).await?;
+    // It has happened: what cannot be read of the ledger now takes nothing from the report.
+    let waivers = fleet.ship.waivers(&verb.commit).await.unwrap_or_else(|error| {
+        fleet.ship.say(format!("ledger: {error}; waivers are not listed"));
+        Vec::new()
+    });
     Ok(report(&verb, &ended, (&waivers, context.columns)))
 }
 
 fn forced(args: &Args, context: &Context) -> Result<Option<Forced>, Failure> {
     let Some(reason) = args.reason.as_ref().filter(|_| args.force) else { return Ok(None) };
     let role = role(args.role, context)?;
+    // Before anything is built: nobody's waiver would let it go on.
+    if role == Role::Ci {
+        return Err(WaiveError::from(WaiverError::Role).into());
+    }
+    if reason.trim().is_empty() {
+        return Err(WaiveError::from(WaiverError::NoReason).into());
+    }
     Ok(Some(Forced { reason: reason.clone(), by: context.env.actor(), role }))
 }
 
@@ -197,21 +211,50 @@ fn document(verb: &BlueGreen<'_>, headline: String) -> BlueGreenDocument {
     }
 }
 
-fn would(verb: &BlueGreen<'_>) -> Result<Report, Failure> {
+/// The same without `--dry-run`, of the candidate that was found.
+fn command(verb: &BlueGreen<'_>, args: &Args) -> String {
+    let mut words = format!("orca deploy blue-green --ref {}", verb.release);
+    let role = args.role.map(Role::as_str);
+    let given = [
+        ("--project", args.project.as_deref()),
+        ("--reason", args.reason.as_deref()),
+        ("--role", role),
+    ];
+    for (name, value) in given {
+        if let Some(value) = value {
+            words.push_str(&format!(" {name} {}", typed(value)));
+        }
+    }
+    for (name, is_given) in [("--rebuild", args.rebuild), ("--force", args.force)] {
+        if is_given {
+            words.push_str(&format!(" {name}"));
+        }
+    }
+    words
+}
+
+fn would(verb: &BlueGreen<'_>, args: &Args) -> Result<Report, Failure> {
     let steps = plan::steps(&planned(verb)?);
     let headline = format!("would send everybody to a standby of {}", verb.release);
     let human = format!("{headline}\n\n{}", plan::human(&steps));
     let document = BlueGreenDocument { steps, ..document(verb, headline) };
-    Ok(Report::new(Exit::Done, "orca.deploy/v1", &document, human)
-        .next(format!("orca deploy blue-green --ref {}", verb.release)))
+    Ok(Report::new(Exit::Done, "orca.deploy/v1", &document, human).next(command(verb, args)))
 }
 
 fn exit_of(ended: &Ended) -> Exit {
     match (&ended.traffic, &ended.judged) {
-        (Some(traffic), _) if traffic.seen.proof == TrafficProof::Verified => Exit::Done,
-        (Some(_), _) => Exit::TrafficWrong,
+        (Some(traffic), _) => exit_of_traffic(traffic.seen.proof, &ended.ledger),
         (None, Some(judged)) => Exit::from(judged.verdict),
         (None, None) => Exit::Inconclusive,
+    }
+}
+
+/// Users are where they should be; that nobody wrote it down is left to do.
+const fn exit_of_traffic(proof: TrafficProof, ledger: &Sync) -> Exit {
+    match (proof, ledger) {
+        (TrafficProof::Verified, Sync::Unwritten(_)) => Exit::PartDone,
+        (TrafficProof::Verified, _) => Exit::Done,
+        (TrafficProof::Requested | TrafficProof::Failed, _) => Exit::TrafficWrong,
     }
 }
 
@@ -280,12 +323,12 @@ fn sentence(verb: &BlueGreen<'_>, ended: &Ended, headline: &str) -> String {
             format!("nobody was sent to {deployment}: {headline}\nit stays there without users\n")
         }
         Some(traffic) => {
-            let how = match (traffic.seen.proof, traffic.moved) {
-                (TrafficProof::Verified, true) => "verified",
-                (TrafficProof::Verified, false) => "already so, verified",
-                _ => "NOT verified: page a human",
+            let (does, how) = match (traffic.seen.proof, traffic.moved) {
+                (TrafficProof::Verified, true) => ("serves", "verified"),
+                (TrafficProof::Verified, false) => ("serves", "already so, verified"),
+                _ => ("was to serve", "NOT verified: page a human"),
             };
-            format!("{} serves everybody on {deployment}: {how}\n{headline}\n", verb.release)
+            format!("{} {does} everybody on {deployment}: {how}\n{headline}\n", verb.release)
         }
     }
 }
@@ -317,11 +360,36 @@ fn next(report: Report, verb: &BlueGreen<'_>, exit: Exit) -> Report {
         Exit::Closed => report
             .next("orca explain ORCA-1885")
             .next("mend it and tag another candidate: orca release tag --rc"),
+        Exit::PartDone => report
+            .next(format!("orca deploy blue-green --ref {} writes it down", verb.release))
+            .next("orca rollback --reason R undoes it"),
         Exit::TrafficWrong => {
             report.next("orca rollback --reason R").next("orca explain ORCA-1604")
         }
         _ => report
             .next("orca explain ORCA-1885")
             .next(format!("orca deploy blue-green --ref {}", verb.release)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_says_where_users_are_before_what_the_ledger_took() {
+        use TrafficProof::{Failed, Requested, Verified};
+        let unwritten = || Sync::Unwritten("disk full".to_owned());
+        let pending = || Sync::Pending("no answer".to_owned());
+        for (proof, ledger, expected) in [
+            (Verified, Sync::Synced, Exit::Done),
+            (Verified, Sync::NoRemote, Exit::Done),
+            (Verified, pending(), Exit::Done),
+            (Verified, unwritten(), Exit::PartDone),
+            (Requested, Sync::Synced, Exit::TrafficWrong),
+            (Failed, unwritten(), Exit::TrafficWrong),
+        ] {
+            assert_eq!(exit_of_traffic(proof, &ledger), expected, "{proof:?} {ledger:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rollback::set_project;
+use super::typed::typed;
 use crate::base::call_made::CallMade;
 use crate::base::dotenv::{self, Variable};
 use crate::cli::context::Context;
@@ -15,9 +16,10 @@ use crate::cli::failure::Failure;
 use crate::cli::render::{ledger, table};
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet, wire_platform};
+use crate::verbs::book::Sync;
 use crate::verbs::env_sync::{Change, EnvSync, Kind, SyncError, VariablesError};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Args {
     /// Whose variables: production, preview or development
@@ -90,7 +92,7 @@ pub(crate) struct VariableDocument {
     change: &'static str,
     /// The line of the file, where it names it.
     line: Option<u64>,
-    /// Other environments that share it.
+    /// Others that share it: environments, and custom ones by their id.
     also: Vec<String>,
 }
 
@@ -100,7 +102,7 @@ impl From<&Change> for VariableDocument {
             key: change.key.clone(),
             change: change.kind.as_str(),
             line: change.line,
-            also: change.also.clone(),
+            also: change.sharers(),
         }
     }
 }
@@ -150,14 +152,48 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         calls: variables.calls(),
         ledger: shared.as_ref().map(ledger::word),
     };
-    let report = Report::new(Exit::Done, "orca.env-sync/v1", &document, human);
-    Ok(match (args.dry_run, changes.iter().any(|change| change.kind.changes())) {
-        (true, true) => report.next(format!("orca env sync --env {target}")),
-        (false, true) => report.next(
+    let exit = match &shared {
+        Some(Sync::Unwritten(_)) => Exit::PartDone,
+        _ => Exit::Done,
+    };
+    let report = Report::new(exit, "orca.env-sync/v1", &document, human);
+    Ok(next(report, args, &changes))
+}
+
+/// The plain run of a dry run, as it was typed; and what a change asks for.
+fn next(report: Report, args: &Args, changes: &[Change]) -> Report {
+    let shared = || changes.iter().filter(|change| change.kind == Kind::Shared);
+    let changes_any = changes.iter().any(|change| change.kind.changes());
+    match args.dry_run {
+        true if shared().any(|change| !change.custom.is_empty()) => {
+            report.next("split the shared ones in the project's settings, then run it again")
+        }
+        true if shared().next().is_some() => {
+            let shared = Args { shared: true, ..args.clone() };
+            report.next(format!("{} changes them there too", command(&shared)))
+        }
+        true if changes_any => report.next(command(args)),
+        false if changes_any => report.next(
             "orca deploy blue-green --rebuild: deployments that are there keep the old values",
         ),
-        (_, false) => report,
-    })
+        _ => report,
+    }
+}
+
+/// The same without `--dry-run`.
+fn command(args: &Args) -> String {
+    let mut words = vec!["orca env sync --env".to_owned(), args.env.as_str().to_owned()];
+    if let Some(file) = &args.from {
+        words.extend(["--from".to_owned(), typed(&file.to_string_lossy()).into_owned()]);
+    }
+    if let Some(project) = &args.project {
+        words.extend(["--project".to_owned(), typed(project).into_owned()]);
+    }
+    let flags =
+        [("--prune", args.prune), ("--shared", args.shared), ("--sensitive", args.sensitive)];
+    words
+        .extend(flags.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| (*name).to_owned()));
+    words.join(" ")
 }
 
 /// Every value is a secret from here on. Words that orca itself says are none.
@@ -178,7 +214,11 @@ fn headline(changes: &[Change], dry_run: bool) -> String {
     let (removed, rest) = (count(&[Kind::Removed]), count(&[Kind::LeftAlone]));
     let shared = count(&[Kind::Shared]);
     let would = if dry_run { "would be " } else { "" };
-    let shared = if shared > 0 { format!(", {shared} shared and refused") } else { String::new() };
+    let shared = match (shared, dry_run) {
+        (0, _) => String::new(),
+        (count, true) => format!(", {count} shared: the plain run would refuse everything"),
+        (count, false) => format!(", {count} shared and refused"),
+    };
     format!(
         "{added} {would}added, {changed} {would}changed, {removed} {would}removed, {rest} left \
          alone{shared}"
@@ -190,7 +230,8 @@ fn shown(changes: &[Change], columns: usize) -> String {
         Kind::SetAgain => "it is sensitive and cannot be read back or compared".to_owned(),
         Kind::LeftAlone => "the file does not name it; --prune removes it".to_owned(),
         Kind::Shared => {
-            format!("it would change in {} too; --shared does it", change.also.join(", "))
+            let does = if change.custom.is_empty() { "; --shared does it" } else { "" };
+            format!("it would change in {} too{does}", change.sharers().join(", "))
         }
         _ => change.line.map(|line| format!("line {line}")).unwrap_or_default(),
     };
@@ -207,6 +248,12 @@ impl From<SyncError> for Failure {
         let text = error.to_string();
         match error {
             SyncError::Book(error) => error.into(),
+            SyncError::Shared { is_custom: true, .. } => {
+                Self::new(Code::VariablesShared, Exit::Closed, text).hint(
+                    "split what custom environments share in the project's settings: orca never \
+                     changes those",
+                )
+            }
             SyncError::Shared { .. } => Self::new(Code::VariablesShared, Exit::Closed, text)
                 .hint("orca env sync --shared changes them everywhere")
                 .hint("or split them in the project's settings, one for each environment"),
@@ -218,21 +265,31 @@ impl From<SyncError> for Failure {
             SyncError::Differs { .. } => {
                 Self::new(Code::VariablesDiffer, Exit::PartDone, text).hint(AGAIN)
             }
-            SyncError::Variables(error) => match error {
-                VariablesError::NoAccess(_) => {
-                    Self::new(Code::VercelAccess, Exit::Unavailable, text)
-                        .hint("make a token for the team and export VERCEL_TOKEN")
-                        .hint("see that VERCEL_ORG_ID and VERCEL_PROJECT_ID name team and project")
-                }
-                VariablesError::NotInPlan(_) => Self::new(Code::VercelPlan, Exit::Closed, text)
-                    .hint("see the limits of your plan in the dashboard"),
-                VariablesError::Refused(_) => {
-                    Self::new(Code::PlatformRefused, Exit::Closed, text).hint(AGAIN)
-                }
-                VariablesError::Unavailable(_) => {
-                    Self::new(Code::PlatformUnavailable, Exit::PartDone, text).hint(AGAIN)
-                }
-            },
+            SyncError::Variables(error) => of_variables(&error, text),
+            // Whatever it was: something may be changed, and running it again finds out.
+            SyncError::Begun(error) => {
+                let mut failure = of_variables(&error, text);
+                failure.exit = Exit::PartDone;
+                failure.hints.insert(0, AGAIN.to_owned());
+                failure
+            }
+        }
+    }
+}
+
+/// Why nothing was changed.
+fn of_variables(error: &VariablesError, text: String) -> Failure {
+    match error {
+        VariablesError::NoAccess(_) => Failure::new(Code::VercelAccess, Exit::Unavailable, text)
+            .hint("make a token for the team and export VERCEL_TOKEN")
+            .hint("see that VERCEL_ORG_ID and VERCEL_PROJECT_ID name team and project"),
+        VariablesError::NotInPlan(_) => Failure::new(Code::VercelPlan, Exit::Closed, text)
+            .hint("see the limits of your plan in the dashboard"),
+        VariablesError::Refused(_) => Failure::new(Code::PlatformRefused, Exit::Closed, text)
+            .hint("see the file and the project's settings; its log in the dashboard says more"),
+        VariablesError::Unavailable(_) => {
+            Failure::new(Code::PlatformUnavailable, Exit::Unavailable, text)
+                .hint("see whether the platform answers, then run it again")
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::explain::{CHECKS, Code};
 use crate::cli::failure::Failure;
 use crate::gate::waiver::{Role, Waiver, WaiverError};
 use crate::verbs::ship::Ship;
-use crate::verbs::waive::{Asked, WaiveError, waive};
+use crate::verbs::waive::{Asked, Reach, WaiveError, waive};
 
 const ALL: [&str; 4] = ["finding", "worst", "until", "reason"];
 
@@ -77,6 +77,7 @@ impl Force {
             reason: reason.clone(),
             by: context.env.actor(),
             role: role(self.role, context)?,
+            reach: Reach::Everything,
         };
         refuse_unknown(&asked, now)?;
         Ok(Some(asked))
@@ -115,6 +116,7 @@ fn refuse_unknown(asked: &Asked, now: Timestamp) -> Result<(), Failure> {
         reason: asked.reason.clone(),
         by: asked.by.clone(),
         role: asked.role,
+        only: None,
     };
     let is_never = matches!(never.validate(now), Err(WaiverError::Never(_)));
     if is_never || names().any(|id| id == asked.check.as_str()) {

@@ -68,6 +68,7 @@ pub(crate) mod slo_check;
 pub(crate) mod slo_explain;
 pub(crate) mod slo_import;
 pub(crate) mod slo_judge;
+mod typed;
 pub(crate) mod watch;
 pub(crate) mod why;
 pub(crate) mod slo_rules;

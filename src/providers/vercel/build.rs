@@ -10,7 +10,7 @@ use super::answers::{Deployment, DeploymentRow};
 use super::build_calls::{Creation, MARK};
 use super::client::VercelError;
 use super::platform::VercelPlatform;
-use super::seen::Staged;
+use super::seen::{Staged, Unsettled};
 use crate::base::ids::{CommitId, DeploymentId};
 use crate::rollout::deployer::{Build, BuildOrder, BuildState, Calls, Deployer};
 use crate::rollout::ports::{PlatformError, PlatformState, Refused};
@@ -116,6 +116,14 @@ impl Deployer for VercelPlatform {
     ) -> Result<PlatformState, PlatformError> {
         let seen = self.ask().await.map_err(|error| self.unread(&error))?;
         self.is_free(&seen)?;
+        match seen.unsettled(deployment.as_str()) {
+            None => {}
+            Some(Unsettled::UnderWay) => {
+                let text = format!("{deployment} was asked for, and Vercel is at it; look again");
+                return Err(self.uncertain(text));
+            }
+            Some(Unsettled::Failed) => return Err(self.uncertain(self.unmoved().await)),
+        }
         self.is_fit(deployment, Some(commit)).await?;
         if seen.domain != deployment.as_str() {
             let (canary, base) = (deployment.to_string(), seen.domain.clone());

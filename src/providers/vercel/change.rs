@@ -237,6 +237,10 @@ impl VercelPlatform {
         let (start, mut wait, mut completed) = (clock::monotonic(), POLL_FIRST, false);
         loop {
             let why = match self.ask().await {
+                // One domain may lead there while others do not: that is no arrival.
+                Ok(seen) if seen.has_failed(to, since) => {
+                    return Err(self.unmoved().await);
+                }
                 Ok(seen) if seen.is_all_on(to) => return Ok(seen),
                 Ok(seen) if seen.moved_elsewhere(to, since) => {
                     let other = seen.last.map(|last| last.to_deployment_id).unwrap_or_default();
@@ -244,13 +248,9 @@ impl VercelPlatform {
                         "somebody sent everybody to {other} meanwhile; nothing is overwritten"
                     ));
                 }
-                Ok(seen) if seen.has_failed(to, since) => {
-                    let domains = self.client.failed_domains().await.unwrap_or_default();
-                    return Err(format!("Vercel could not move {}", listed_domains(&domains)));
-                }
                 Ok(seen) if !completed && seen.rolls(to) => {
-                    completed = true;
                     let called = self.client.complete(to).await;
+                    completed = !called.as_ref().is_err_and(VercelError::is_without_effect);
                     called.err().map_or_else(String::new, |error| error.to_string())
                 }
                 Ok(_) => format!("the domain does not lead to {to} yet"),
@@ -262,6 +262,12 @@ impl VercelPlatform {
             tokio::time::sleep(wait).await;
             wait = wait.saturating_mul(2).min(POLL_MAX);
         }
+    }
+
+    /// Which domains Vercel says it could not move.
+    pub(super) async fn unmoved(&self) -> String {
+        let domains = self.client.failed_domains().await.unwrap_or_default();
+        format!("Vercel could not move {}", listed_domains(&domains))
     }
 
     /// Asks until it `is_so`, or for as long as `within`.

@@ -34,6 +34,14 @@ pub(super) struct Split {
     pub(super) weight: Weight,
 }
 
+/// A move of the domains that is not over, or not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unsettled {
+    UnderWay,
+    /// The production domain leads there, and others do not.
+    Failed,
+}
+
 impl Seen {
     pub(super) fn active(&self) -> Option<&Rolling> {
         self.rolling.as_ref().filter(|rolling| rolling.state == RollingState::Active)
@@ -129,6 +137,17 @@ impl Seen {
                 && last.to_deployment_id == wanted
                 && last.job_status == "failed"
         })
+    }
+
+    /// Whether the last move, to `deployment`, leaves open who has users. One that failed and left the
+    /// production domain where it was may be asked for again.
+    pub(super) fn unsettled(&self, deployment: &str) -> Option<Unsettled> {
+        let last = self.last.as_ref().filter(|last| last.to_deployment_id == deployment)?;
+        match last.job_status.as_str() {
+            _ if last.is_under_way() => Some(Unsettled::UnderWay),
+            "failed" if self.domain == deployment => Some(Unsettled::Failed),
+            _ => None,
+        }
     }
 
     /// Whether a release of `canary` is under way.
@@ -241,5 +260,27 @@ mod tests {
         let human = seen(None, "new", Some(request("promote", "new", "succeeded", 400)));
         assert!(human.moved_elsewhere("base", 300) && !human.moved_elsewhere("base", 400));
         assert_eq!((human.generation(), mine.generation()), (400, 300));
+    }
+
+    #[test]
+    fn a_move_that_is_not_over_or_not_whole_is_unsettled() {
+        for (domain, to, status, expected) in [
+            ("new", "new", "succeeded", None),
+            ("new", "new", "skipped", None),
+            ("new", "new", "failed", Some(Unsettled::Failed)),
+            ("new", "new", "pending", Some(Unsettled::UnderWay)),
+            ("base", "new", "in-progress", Some(Unsettled::UnderWay)),
+            ("base", "new", "failed", None),
+            ("new", "base", "failed", None),
+            ("new", "base", "pending", None),
+        ] {
+            let last = Some(request("promote", to, status, 1));
+            let found = seen(None, domain, last).unsettled("new");
+            assert_eq!(found, expected, "{domain} {to} {status}");
+        }
+        assert_eq!(seen(None, "new", None).unsettled("new"), None);
+        // All the domain's answers look like an arrival, and the move failed for others.
+        let partly = seen(None, "new", Some(request("promote", "new", "failed", 300)));
+        assert!(partly.has_failed("new", 200) && partly.is_all_on("new"));
     }
 }

@@ -36,6 +36,8 @@ struct Row {
     target: Value,
     git_branch: Option<String>,
     #[serde(default)]
+    custom_environment_ids: Vec<String>,
+    #[serde(default)]
     system: bool,
 }
 
@@ -62,6 +64,7 @@ impl Row {
             value: is_readable.then(|| Secret::new(&self.value)),
             kind: self.kind.clone(),
             also: targets.into_iter().filter(|t| *t != target).map(str::to_owned).collect(),
+            custom: self.custom_environment_ids.clone(),
         })
     }
 }
@@ -106,20 +109,15 @@ impl VercelClient {
         let mut call = self.call(http::Method::POST, &self.env_path(10), &query);
         call.json = Some(body.to_string().into_bytes());
         call.repeat = Repeat::Safe(READ_AGAIN);
-        let answer = self.send(&call, WHAT).await?;
+        let answer = self.send(&call, WHAT).await.map_err(unquoted)?;
         let created: Created = serde_json::from_slice(&answer.body).map_err(|error| {
-            VercelError::Unreadable { what: WHAT.to_owned(), cause: error.to_string() }
+            unquoted(VercelError::Unreadable { what: WHAT.to_owned(), cause: error.to_string() })
         })?;
+        let values: Vec<&str> = variables.iter().map(|set| set.value.expose()).collect();
         let unset = |failed: Failed| {
             let FailedWhy { code, message, key, env_var_key } = failed.error;
             let key = key.or(env_var_key).unwrap_or_else(|| "one of them".to_owned());
-            // Whatever they say of a value, it is not repeated, however short it is.
-            let value = variables.iter().find(|set| set.key == key).map(|set| set.value.expose());
-            let message = match value.filter(|value| !value.is_empty()) {
-                Some(value) => message.replace(value, MASK),
-                None => message,
-            };
-            Unset { key, why: format!("{code}: {message}") }
+            Unset { key, why: format!("{code}: {}", masked(&message, &values)) }
         };
         Ok(created.failed.into_iter().map(unset).collect())
     }
@@ -128,8 +126,54 @@ impl VercelClient {
         let mut call = self.call(http::Method::DELETE, &self.env_path(1), &[]);
         call.json = Some(json!({ "ids": ids }).to_string().into_bytes());
         call.repeat = Repeat::Safe(READ_AGAIN);
-        self.send(&call, WHAT).await.map(|_| ())
+        self.send(&call, WHAT).await.map(|_| ()).map_err(unquoted)
     }
+}
+
+/// An error without what the other side wrote in its own words: it may repeat a value, or the
+/// beginning of one, which nobody could tell from a word.
+fn unquoted(error: VercelError) -> VercelError {
+    const KEPT_BACK: &str = "(what Vercel says of it is not repeated: it may quote a value)";
+    let message = KEPT_BACK.to_owned();
+    match error {
+        VercelError::NoAccess { what, status, code, .. } => {
+            VercelError::NoAccess { what, status, code, message }
+        }
+        VercelError::NotFound { what, .. } => VercelError::NotFound { what, message },
+        VercelError::NotInPlan { code, .. } => VercelError::NotInPlan { code, message },
+        VercelError::Conflict { what, code, .. } => VercelError::Conflict { what, code, message },
+        VercelError::Refused { what, status, code, .. } => {
+            VercelError::Refused { what, status, code, message }
+        }
+        VercelError::Unreadable { what, .. } => VercelError::Unreadable { what, cause: message },
+        error @ (VercelError::Http(_) | VercelError::Limited { .. } | VercelError::Down { .. }) => {
+            error
+        }
+    }
+}
+
+/// `text` without any of the values, however short, as they are and as JSON writes them. In one
+/// pass, the longest first: no part of a longer one is left over, and no mask is masked again.
+fn masked(text: &str, values: &[&str]) -> String {
+    let as_json = |value: &str| Value::from(value).to_string().trim_matches('"').to_owned();
+    let mut forms: Vec<String> = values
+        .iter()
+        .flat_map(|value| [(*value).to_owned(), as_json(value)])
+        .filter(|form| !form.is_empty())
+        .collect();
+    forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        if let Some(form) = forms.iter().find(|form| rest.starts_with(form.as_str())) {
+            out.push_str(MASK);
+            rest = &rest[form.len()..];
+        } else {
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    out
 }
 
 fn told(error: &VercelError) -> VariablesError {
@@ -152,7 +196,7 @@ impl Variables for VercelPlatform {
             .client
             .read(&self.client.env_path(10), &query, WHAT)
             .await
-            .map_err(|error| told(&error))?;
+            .map_err(|error| told(&unquoted(error)))?;
         Ok(page.envs.iter().filter_map(|row| row.hosted(target)).collect())
     }
 
@@ -195,5 +239,36 @@ mod tests {
         ] {
             assert_eq!(row(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn what_custom_environments_share_is_known() {
+        let row = r#"{"id":"1","key":"A","type":"plain","value":"x","target":["production"],
+            "customEnvironmentIds":["env_qa"]}"#;
+        let hosted = serde_json::from_str::<Row>(row).unwrap().hosted("production").unwrap();
+        assert_eq!((hosted.also, hosted.custom), (Vec::new(), vec!["env_qa".to_owned()]));
+    }
+
+    #[test]
+    fn no_value_is_left_in_what_vercel_says() {
+        for (text, values, expected) in [
+            ("it cannot be abc", &["ab", "abc"][..], "it cannot be [redacted]"),
+            ("it cannot be abc", &["abc", "ab"], "it cannot be [redacted]"),
+            ("'5' is short", &["5", ""], "'[redacted]' is short"),
+            ("nothing", &["", "e"], "nothing"),
+            ("here", &["e"], "h[redacted]r[redacted]"),
+            (r#"not "a\"b""#, &["a\"b"], r#"not "[redacted]""#),
+            ("größe: ö", &["ö"], "gr[redacted]ße: [redacted]"),
+        ] {
+            assert_eq!(masked(text, values), expected);
+        }
+        let refused = VercelError::Refused {
+            what: WHAT.to_owned(),
+            status: 400,
+            code: "bad_request".to_owned(),
+            message: "`value` hunter2 is not a string".to_owned(),
+        };
+        let text = unquoted(refused).to_string();
+        assert!(text.contains("bad_request") && !text.contains("hunter2"), "{text}");
     }
 }

@@ -18,7 +18,7 @@ use crate::slo::sample::{ALL, Sample};
 use crate::verbs::canary::start::Candidate;
 use crate::verbs::gates;
 use crate::verbs::ship::PhaseGate;
-use crate::verbs::waive::{Asked, waive};
+use crate::verbs::waive::{Asked, Reach, waive};
 
 /// The gate of the criteria.
 pub(super) const GATE: &str = "standby";
@@ -80,8 +80,9 @@ impl BlueGreen<'_> {
         let ship = &self.fleet.ship;
         let door = self.fleet.platform.door(Arm::Canary).await?;
         ship.say(format!("standby: asking {}", door.url));
-        let health = self.standby.health(&door).await;
-        let smoke = self.standby.smoke(&door).await;
+        let (standby, id) = (self.standby, &candidate.deployment);
+        let health = self.unless_stopped(id, standby.health(&door)).await?;
+        let smoke = self.unless_stopped(id, standby.smoke(&door)).await?;
         let failed = smoke.iter().filter(|test| test.asked.wrong.is_some()).count();
         let said = health.status.map_or_else(|| "no answer".to_owned(), |s| format!("HTTP {s}"));
         ship.say(format!("standby: health {said}, smoke {} asked, {failed} failed", smoke.len()));
@@ -93,7 +94,7 @@ impl BlueGreen<'_> {
         let load = if no_load.is_some() {
             None
         } else {
-            self.stopped(&candidate.deployment)?;
+            self.stopped(id)?;
             let gate = self.standby.load(&door).map_err(BlueGreenError::Load)?;
             let subject = candidate.subject(&ship.environment);
             let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
@@ -109,7 +110,8 @@ impl BlueGreen<'_> {
     }
 
     /// Writes a waiver for each finding of the criteria and of load: as bad as it was seen, for one
-    /// hour. A standby that is not healthy stays closed, and so does what was not measured.
+    /// hour, and for this commit here alone, because other standbys have findings of the same names.
+    /// A standby that is not healthy stays closed, and so does what was not measured.
     async fn tolerate<'a>(
         &self,
         forced: &Forced,
@@ -127,6 +129,7 @@ impl BlueGreen<'_> {
                     reason: forced.reason.clone(),
                     by: forced.by.clone(),
                     role: forced.role,
+                    reach: Reach::ThisCommit,
                 };
                 let waiver = waive(ship, &self.commit, asked).await?;
                 ship.say(format!("{} of {}: {}", waiver.finding, waiver.check, waiver.told()));

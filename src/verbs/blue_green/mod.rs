@@ -6,6 +6,7 @@ mod planned;
 mod run;
 mod standby;
 mod switch;
+mod traffic;
 
 pub(crate) use judging::Judged;
 pub(crate) use planned::planned;

@@ -1,28 +1,28 @@
 //! The order of it. Nothing before [`super::switch`] changes who serves, so whatever stops it there
 //! leaves users where they are, and a second run goes on with the same standby.
 
-use std::time::Duration;
+use std::future::Future;
 
 use super::judging::Judged;
-use crate::base::clock;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::base::units::Micros;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::gate::waiver::Role;
-use crate::ledger::entry::TrafficProof;
+use crate::ledger::environment::Rollout;
 use crate::ledger::fold::State;
 use crate::rollout::criteria::Criteria;
 use crate::rollout::deployer::{BuildOrder, Deployer};
 use crate::rollout::machine::Denied;
-use crate::rollout::ports::{Arm, PlatformError, Refused};
+use crate::rollout::plan::RolloutPlan;
+use crate::rollout::ports::{PlatformError, Refused};
 use crate::verbs::book::{BookError, Sync};
 use crate::verbs::canary::start::Candidate;
 use crate::verbs::ports::Standby;
-use crate::verbs::read_back::{self, ReadBack};
+use crate::verbs::read_back::ReadBack;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::waive::WaiveError;
-use crate::verbs::{settle, standing, trusted};
+use crate::verbs::{lease, settle, standing, trusted};
 
 /// What is to be shipped, and how.
 pub(crate) struct BlueGreen<'a> {
@@ -129,6 +129,17 @@ fn denied_text(denied: &Denied) -> &str {
 
 impl BlueGreen<'_> {
     pub(crate) async fn run(&self) -> Result<Ended, BlueGreenError> {
+        let ended = self.gone_through().await;
+        let shares =
+            |error: &BlueGreenError| !matches!(error, BlueGreenError::Book(BookError::Unsynced(_)));
+        if ended.as_ref().err().is_some_and(shares) {
+            // How far it came is for every clone to read.
+            lease::shared(&self.fleet.ship).await;
+        }
+        ended
+    }
+
+    async fn gone_through(&self) -> Result<Ended, BlueGreenError> {
         let ship = &self.fleet.ship;
         let deployer = self.deployer()?;
         self.prepared().await?;
@@ -147,9 +158,9 @@ impl BlueGreen<'_> {
             let (judged, ledger) = (Some(judged), ship.book.share().await);
             return Ok(Ended { deployment, previous, judged, traffic: None, ledger });
         }
-        self.switch(&candidate, &judged, &seen).await?;
-        let traffic = self.verified(true).await;
-        let ledger = self.written().await?;
+        let recorded = self.switch(&candidate, &judged, &seen).await?;
+        let traffic = self.verified(true, &deployment).await;
+        let ledger = self.written(recorded).await;
         Ok(Ended { deployment, previous, judged: Some(judged), traffic: Some(traffic), ledger })
     }
 
@@ -184,11 +195,8 @@ impl BlueGreen<'_> {
         let thawed = state.thawed_for(&self.release, ship.now());
         thawed.map_err(|refused| BookError::Refused(refused.to_string()))?;
         let running = state.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
-        if let Some(running) = running.filter(|running| running.is_raised() || running.complete) {
-            return Err(BlueGreenError::RolloutUnderWay(format!(
-                "a canary of {} has users in {}",
-                running.started.release, ship.environment
-            )));
+        if let Some(running) = running.filter(|running| is_attended(running)) {
+            return Err(self.under_way(running));
         }
         trusted::may_rule(ship, &self.commit, &trusted::RULES)
             .await
@@ -220,46 +228,70 @@ impl BlueGreen<'_> {
 
     /// A signal ends it, as long as nobody was moved.
     pub(super) fn stopped(&self, standby: &DeploymentId) -> Result<(), BlueGreenError> {
-        if !self.fleet.ship.bench.cancel.is_cancelled() {
-            return Ok(());
-        }
-        Err(BlueGreenError::Interrupted(format!(
-            "stopped by a signal before anybody was sent to {standby}; it stays there, without users"
-        )))
+        if self.fleet.ship.bench.cancel.is_cancelled() { Err(interrupted(standby)) } else { Ok(()) }
     }
 
-    /// Reads traffic back, waits for what is open on the version before, and reads again.
-    pub(super) async fn verified(&self, moved: bool) -> Traffic {
-        let (ship, platform) = (&self.fleet.ship, self.fleet.platform.as_ref());
-        let commit = Some(&self.commit);
-        let seen = read_back::until_on(platform, Arm::Base, commit).await;
-        ship.say(format!("traffic: {}", seen.headline));
-        if !moved || seen.proof != TrafficProof::Verified || self.settings.drain.0 == 0 {
-            return Traffic { seen, moved, drain: None };
+    /// Looks, and stops looking at a signal.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        standby: &DeploymentId,
+        looking: impl Future<Output = T>,
+    ) -> Result<T, BlueGreenError> {
+        tokio::select! {
+            biased;
+            () = self.fleet.ship.bench.cancel.cancelled() => Err(interrupted(standby)),
+            seen = looking => Ok(seen),
         }
-        ship.say(format!(
-            "drain: open requests have {} to end on the version before",
-            self.settings.drain
-        ));
-        let start = clock::monotonic();
-        let cut = tokio::select! {
-            () = ship.bench.cancel.cancelled() => true,
-            () = tokio::time::sleep(self.settings.drain.duration()) => false,
-        };
-        let took = Micros::from_millis(millis(clock::since(start)));
-        let again = read_back::until_on(platform, Arm::Base, commit).await;
-        Traffic { seen: again, moved, drain: Some(Drain { took, cut }) }
     }
 
-    /// What dead runs left open is closed, and everything is shared.
-    pub(super) async fn written(&self) -> Result<Sync, BlueGreenError> {
-        let ship = &self.fleet.ship;
-        let release = self.release.as_str();
-        settle::release_steps(&*ship.book, &ship.environment, release).await?;
-        Ok(ship.book.share().await)
+    pub(super) fn under_way(&self, running: &Rollout) -> BlueGreenError {
+        let (release, environment) = (&running.started.release, &self.fleet.ship.environment);
+        BlueGreenError::RolloutUnderWay(format!(
+            "a canary of {release} is under way in {environment}"
+        ))
     }
 }
 
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+pub(super) fn interrupted(standby: &DeploymentId) -> BlueGreenError {
+    BlueGreenError::Interrupted(format!(
+        "stopped by a signal before anybody was sent to {standby}; it stays there, without users"
+    ))
+}
+
+/// Whether it goes on although nobody holds its lease: it has users, waits to be promoted, or ticks
+/// carry it on.
+pub(super) fn is_attended(running: &Rollout) -> bool {
+    let plan = serde_json::from_value::<RolloutPlan>(running.started.plan.clone());
+    let is_detached = plan.is_ok_and(|plan| plan.every.is_some());
+    running.is_raised() || running.complete || is_detached
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::units::Weight;
+    use crate::ledger::fixture::{Told, environment, rollout};
+    use crate::verbs::blue_green::switch::at_once;
+
+    #[test]
+    fn only_a_rollout_that_nobody_goes_on_with_is_ended() {
+        let mut told = Told::new();
+        told.live(rollout("v1.4.0-rc.1", '4', "d3"));
+        let begun = told.state().environments[&environment("production")].rollout.clone().unwrap();
+        let detached = RolloutPlan { every: Some(Micros::from_secs(300)), ..at_once() };
+        let with = |change: &dyn Fn(&mut Rollout)| {
+            let mut rollout = begun.clone();
+            change(&mut rollout);
+            rollout
+        };
+        for (rollout, expected) in [
+            (begun.clone(), false),
+            (with(&|r| r.started.plan = serde_json::to_value(at_once()).unwrap()), false),
+            (with(&|r| r.started.plan = serde_json::to_value(&detached).unwrap()), true),
+            (with(&|r| r.complete = true), true),
+            (with(&|r| r.weight = Weight::FULL), true),
+        ] {
+            assert_eq!(is_attended(&rollout), expected, "{rollout:?}");
+        }
+    }
 }

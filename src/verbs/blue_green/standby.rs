@@ -56,14 +56,12 @@ impl BlueGreen<'_> {
             .decide(ship.note(Body::StepIntended { step: step.clone(), name, detail }))
             .await?;
         hit(CrashPoint::StepAfterIntent);
-        let answer = match deployer.begin(order).await {
-            Ok(build) => Ok(build),
-            Err(PlatformError::Uncertain { detail, .. }) => {
-                ship.say(format!("build: {detail}; looking whether it was begun"));
-                let found = looked_for(deployer, order, known).await;
-                found.ok_or(BlueGreenError::BuildUncertain(detail))
-            }
-            Err(error) => Err(error.into()),
+        // The last moment at which a signal is heard: what was asked for is looked for and recorded.
+        let answer = if ship.bench.cancel.is_cancelled() {
+            let text = "stopped by a signal before anything was built".to_owned();
+            Err(BlueGreenError::Interrupted(text))
+        } else {
+            self.asked_for(deployer, order, known).await
         };
         hit(CrashPoint::StepAfterApply);
         let (outcome, detail) = match &answer {
@@ -78,6 +76,24 @@ impl BlueGreen<'_> {
         let where_to = build.inspect.as_ref().map(|url| format!(": {url}")).unwrap_or_default();
         ship.say(format!("build: {} was begun{where_to}", build.deployment));
         Ok(build)
+    }
+
+    /// The one call; a build whose answer was lost is looked for.
+    async fn asked_for(
+        &self,
+        deployer: &dyn Deployer,
+        order: &BuildOrder,
+        known: Option<&DeploymentId>,
+    ) -> Result<Build, BlueGreenError> {
+        match deployer.begin(order).await {
+            Ok(build) => Ok(build),
+            Err(PlatformError::Uncertain { detail, .. }) => {
+                self.fleet.ship.say(format!("build: {detail}; looking whether it was begun"));
+                let found = looked_for(deployer, order, known).await;
+                found.ok_or(BlueGreenError::BuildUncertain(detail))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Asks until the build ends. One that this run began ends with it.

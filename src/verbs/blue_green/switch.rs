@@ -2,8 +2,8 @@
 //! is in the ledger before the call is made, as a rollout of one stage.
 
 use super::judging::Judged;
-use super::run::{BlueGreen, BlueGreenError, Ended};
-use crate::base::ids::{DeploymentId, OrcaId};
+use super::run::{BlueGreen, BlueGreenError, Ended, interrupted, is_attended};
+use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::units::{Micros, Weight};
 use crate::gate::phase::Phase;
 use crate::ledger::entry::{Body, RolloutEnd, RolloutStarted};
@@ -17,9 +17,9 @@ use crate::verbs::book::Held;
 use crate::verbs::canary::clear::Proof;
 use crate::verbs::canary::start::Candidate;
 use crate::verbs::promote::PromoteError;
-use crate::verbs::promoting::Promoting;
+use crate::verbs::promoting::{Promoting, Recorded};
 use crate::verbs::ship::PhaseGate;
-use crate::verbs::{gates, settle};
+use crate::verbs::{gates, lease, settle};
 
 impl BlueGreen<'_> {
     /// Sends everybody to the candidate, unless somebody changed who serves since it was `adopted`.
@@ -28,7 +28,7 @@ impl BlueGreen<'_> {
         candidate: &Candidate,
         judged: &Judged,
         adopted: &PlatformState,
-    ) -> Result<(), BlueGreenError> {
+    ) -> Result<Recorded, BlueGreenError> {
         let ship = &self.fleet.ship;
         let seen = self.fleet.platform.look().await?;
         if (&seen.base, seen.generation) != (&adopted.base, adopted.generation) {
@@ -42,7 +42,7 @@ impl BlueGreen<'_> {
         }
         let held = ship.take_lease_above(seen.epoch).await?;
         let result = self.under_lease(candidate, judged, (&seen, &held)).await;
-        ship.book.release_lease(&ship.environment, &held).await;
+        lease::give_back(ship, &held).await;
         result
     }
 
@@ -51,8 +51,9 @@ impl BlueGreen<'_> {
         candidate: &Candidate,
         judged: &Judged,
         (seen, held): (&PlatformState, &Held),
-    ) -> Result<(), BlueGreenError> {
+    ) -> Result<Recorded, BlueGreenError> {
         let ship = &self.fleet.ship;
+        self.stopped(&candidate.deployment)?;
         settle::steps(&*ship.book, &ship.environment).await?;
         let state = ship.book.synced().await?;
         let rollout = self.begun_rollout(&state, candidate, (seen, held)).await?;
@@ -77,7 +78,7 @@ impl BlueGreen<'_> {
         };
         let promoting = Promoting { fleet: self.fleet, candidate, release: &self.version };
         match promoting.run(granted, held, seen.base_commit.clone()).await {
-            Ok(()) => Ok(()),
+            Ok(recorded) => Ok(recorded),
             // Nobody knows whether they were moved: the rollout stays, and with it the way back.
             Err(PromoteError::Platform(error @ PlatformError::Uncertain { .. })) => {
                 Err(error.into())
@@ -99,6 +100,10 @@ impl BlueGreen<'_> {
         let ship = &self.fleet.ship;
         let running = state.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
         if let Some(running) = running {
+            // Somebody began it while this run built and judged.
+            if is_attended(running) {
+                return Err(self.under_way(running));
+            }
             if is_same(running, candidate, &seen.base) {
                 return Ok(running.started.rollout.clone());
             }
@@ -143,31 +148,79 @@ impl BlueGreen<'_> {
         let ship = &self.fleet.ship;
         let state = ship.book.state().await?;
         let known = state.environment(&ship.environment);
-        let recorded = known
+        let is_recorded = known
             .and_then(|e| e.base.as_ref())
             .is_some_and(|base| base.deployment == deployment && base.release.is_some());
-        let running = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started);
-        let previous = match running.filter(|started| started.canary == deployment) {
-            Some(started) => {
-                let (release, commit) = (self.release.clone(), self.commit.clone());
-                let digest = started.digest;
-                let candidate =
-                    Candidate { release, commit, digest, deployment: deployment.clone() };
-                let promoting =
-                    Promoting { fleet: self.fleet, candidate: &candidate, release: &self.version };
-                let before = PlatformState { base: started.base.clone(), ..seen.clone() };
-                let fact = promoting.fact(&before, started.base_commit.clone());
-                ship.book.keep(ship.note(fact)).await?;
-                Some(started.base.clone())
-            }
-            None if recorded => seen.previous.as_ref().map(|known| known.deployment.clone()),
+        let running = known
+            .and_then(|e| e.rollout.as_ref())
+            .filter(|running| running.started.canary == deployment)
+            .filter(|running| was_cleared(&state, &ship.environment, running));
+        let previous = match running {
+            Some(running) => Some(running.started.base.clone()),
+            None if is_recorded => seen.previous.as_ref().map(|known| known.deployment.clone()),
             None => return Err(BlueGreenError::ServesUnjudged(deployment)),
         };
-        settle::steps(&*ship.book, &ship.environment).await?;
-        let traffic = Some(self.verified(false).await);
-        let ledger = self.written().await?;
+        let recorded = if running.is_some() || settle::any_steps(&state, &ship.environment) {
+            self.recorded(seen, running).await
+        } else {
+            Ok(())
+        };
+        let traffic = Some(self.verified(false, &deployment).await);
+        let ledger = self.written(recorded).await;
         Ok(Ended { deployment, previous, judged: None, traffic, ledger })
     }
+
+    /// Writes what the earlier run could not. While somebody holds the lease it is theirs to write.
+    async fn recorded(&self, seen: &PlatformState, running: Option<&Rollout>) -> Recorded {
+        let ship = &self.fleet.ship;
+        let held = ship.take_lease_above(seen.epoch).await?;
+        let recorded = self.recorded_under_lease(seen, running).await;
+        lease::give_back(ship, &held).await;
+        recorded
+    }
+
+    async fn recorded_under_lease(
+        &self,
+        seen: &PlatformState,
+        running: Option<&Rollout>,
+    ) -> Recorded {
+        let ship = &self.fleet.ship;
+        ship.book.synced().await?;
+        settle::steps(&*ship.book, &ship.environment).await?;
+        let state = ship.book.state().await?;
+        let now = state.environment(&ship.environment).and_then(|e| e.rollout.as_ref());
+        // Somebody may have written it before the lease was ours.
+        let still = now.zip(running).filter(|(now, r)| now.started.rollout == r.started.rollout);
+        let Some((_, running)) = still else { return Ok(()) };
+        let started = &running.started;
+        let candidate = Candidate {
+            release: self.release.clone(),
+            commit: self.commit.clone(),
+            digest: started.digest,
+            deployment: started.canary.clone(),
+        };
+        let promoting =
+            Promoting { fleet: self.fleet, candidate: &candidate, release: &self.version };
+        let before = PlatformState { base: started.base.clone(), ..seen.clone() };
+        let fact = promoting.fact(&before, started.base_commit.clone());
+        ship.book.keep(ship.note(fact)).await.map(drop)
+    }
+}
+
+/// Whether a clearance to promote was spent in this rollout: then orca itself sent users there, or
+/// was about to.
+fn was_cleared(state: &State, environment: &Environment, running: &Rollout) -> bool {
+    let started = &running.started;
+    state.clearances.values().any(|kept| {
+        let cleared = &kept.record.subject;
+        kept.phase == Phase::Promote
+            && kept.spent.is_some()
+            && kept.voided.is_none()
+            && kept.by.at >= running.by.at
+            && cleared.subject.commit == started.commit
+            && cleared.subject.environment == *environment
+            && cleared.serving == started.base
+    })
 }
 
 fn is_same(running: &Rollout, candidate: &Candidate, base: &DeploymentId) -> bool {
@@ -178,7 +231,7 @@ fn is_same(running: &Rollout, candidate: &Candidate, base: &DeploymentId) -> boo
 }
 
 /// Everybody, in one stage.
-fn at_once() -> RolloutPlan {
+pub(super) fn at_once() -> RolloutPlan {
     RolloutPlan {
         stages: vec![Stage {
             weight: Weight::FULL,
@@ -203,9 +256,53 @@ fn of_promotion(error: PromoteError) -> BlueGreenError {
         PromoteError::Platform(error) => BlueGreenError::Platform(error),
         PromoteError::Condemned(text) => BlueGreenError::Condemned(text),
         PromoteError::Denied(denied) => BlueGreenError::Denied(denied),
+        PromoteError::Interrupted(standby) => interrupted(&standby),
         PromoteError::NotComplete(release, environment) => {
             let detail = format!("{release} is not complete in {environment}");
             BlueGreenError::Denied(Denied::Closed { detail })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::fixture::{
+        Told, cleared, commit, deployment, environment, id, release, rollout,
+    };
+
+    /// Somebody promotes a standby by hand whose rollout was begun: that is no promotion of orca's.
+    #[test]
+    fn only_a_spent_clearance_of_the_rollout_says_that_orca_sent_users() {
+        let began = rollout("v1.4.0-rc.1", '4', "d0");
+        let clears = |digit: char, phase| match cleared("cl_1", digit, 1_000) {
+            Body::Cleared { clearance, .. } => Body::Cleared { clearance, phase },
+            other => other,
+        };
+        let intends = || Body::PromoteIntended {
+            step: id("st_1"),
+            release: release("v1.4.0"),
+            clearance: id("cl_1"),
+            to: deployment("d4"),
+        };
+        let promotes = |digit| clears(digit, Phase::Promote);
+        for (told_of, expected) in [
+            (vec![began.clone()], false),
+            (vec![began.clone(), promotes('4')], false),
+            (vec![began.clone(), promotes('4'), intends()], true),
+            (vec![began.clone(), clears('4', Phase::Canary), intends()], false),
+            (vec![began.clone(), promotes('5'), intends()], false),
+            (vec![promotes('4'), intends(), began.clone()], false),
+        ] {
+            let mut told = Told::new();
+            for body in &told_of {
+                told.live(body.clone());
+            }
+            let state = told.state();
+            let at = environment("production");
+            let running = state.environments[&at].rollout.clone().unwrap();
+            assert_eq!(running.started.commit, commit('4'));
+            assert_eq!(was_cleared(&state, &at, &running), expected, "{told_of:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     /// It is there, and the file does not name it.
     LeftAlone,
     Removed,
-    /// Other environments share it, and it would change there too.
+    /// Others share it, and it would change there too.
     Shared,
 }
 
@@ -49,6 +49,16 @@ pub(crate) struct Change {
     pub(crate) line: Option<u64>,
     /// The other environments that share it.
     pub(crate) also: Vec<String>,
+    /// The custom ones, by their ids: they are never set from here.
+    pub(crate) custom: Vec<String>,
+}
+
+impl Change {
+    /// Everybody who shares it, as people read it.
+    pub(crate) fn sharers(&self) -> Vec<String> {
+        let custom = self.custom.iter().map(|id| format!("custom environment {id}"));
+        self.also.iter().cloned().chain(custom).collect()
+    }
 }
 
 /// Every key of both sides, in their order. `prunes`: what the file does not name is removed;
@@ -77,12 +87,15 @@ pub(crate) fn planned(
             (None, _) => Kind::LeftAlone,
         };
         let also = known.map(|known| known.also.clone()).unwrap_or_default();
-        let is_shared = kind.changes() && !also.is_empty() && !shares;
+        let custom = known.map(|known| known.custom.clone()).unwrap_or_default();
+        let is_refused = !custom.is_empty() || (!also.is_empty() && !shares);
+        let is_shared = kind.changes() && is_refused;
         Change {
             key: key.to_owned(),
             kind: if is_shared { Kind::Shared } else { kind },
             line: wanted.map(|variable| variable.line),
             also,
+            custom,
         }
     };
     keys.into_iter().map(one).collect()
@@ -109,24 +122,25 @@ mod tests {
             value: value.map(Secret::new),
             kind: "encrypted".to_owned(),
             also: also.iter().map(|name| (*name).to_owned()).collect(),
+            custom: Vec::new(),
         };
         let wanted =
             file(&[("ADD", "1"), ("CHANGE", "2"), ("SAME", "3"), ("HIDDEN", "4"), ("S", "5")]);
-        let known = [
+        let mut known = [
             hosted("CHANGE", Some("1"), &[]),
             hosted("SAME", Some("3"), &["preview"]),
             hosted("HIDDEN", None, &[]),
             hosted("OLD", Some("9"), &[]),
             hosted("S", Some("1"), &["preview"]),
         ];
-        let kinds = |rules| -> Vec<(String, Kind)> {
-            planned(&wanted, &known, rules).into_iter().map(|c| (c.key, c.kind)).collect()
+        let kinds_of = |known: &[Hosted], rules| -> Vec<(String, Kind)> {
+            planned(&wanted, known, rules).into_iter().map(|c| (c.key, c.kind)).collect()
         };
         let own = |pairs: &[(&str, Kind)]| -> Vec<(String, Kind)> {
             pairs.iter().map(|(key, kind)| ((*key).to_owned(), *kind)).collect()
         };
         assert_eq!(
-            kinds((false, false)),
+            kinds_of(&known, (false, false)),
             own(&[
                 ("ADD", Kind::Added),
                 ("CHANGE", Kind::Changed),
@@ -136,8 +150,16 @@ mod tests {
                 ("SAME", Kind::Unchanged),
             ])
         );
-        let all = kinds((true, true));
+        let all = kinds_of(&known, (true, true));
         assert_eq!(all[3], ("OLD".to_owned(), Kind::Removed));
         assert_eq!(all[4], ("S".to_owned(), Kind::Changed));
+        // What a custom environment shares is changed by nobody from here, whatever is asked.
+        for variable in &mut known {
+            variable.custom = vec!["env_qa".to_owned()];
+        }
+        let kinds: Vec<Kind> =
+            kinds_of(&known, (true, true)).into_iter().map(|(_, kind)| kind).collect();
+        let (added, shared) = (Kind::Added, Kind::Shared);
+        assert_eq!(kinds, [added, shared, shared, shared, shared, Kind::Unchanged]);
     }
 }

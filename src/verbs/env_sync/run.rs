@@ -44,6 +44,8 @@ pub(crate) struct Hosted {
     pub(crate) kind: String,
     /// Other environments that have the same one.
     pub(crate) also: Vec<String>,
+    /// Custom ones that have it too, by their ids.
+    pub(crate) custom: Vec<String>,
 }
 
 /// A variable to be set.
@@ -108,14 +110,41 @@ pub(crate) struct Synced {
 pub(crate) enum SyncError {
     #[error("{0}")]
     Book(#[from] BookError),
+    /// Nothing was changed.
     #[error("{0}")]
     Variables(#[from] VariablesError),
+    /// It came after a change, or the change itself was not answered.
+    #[error("{0}; variables may have changed")]
+    Begun(VariablesError),
     #[error("{keys} {} shared with other environments, and would change there too", are(.keys))]
-    Shared { keys: String },
+    Shared {
+        keys: String,
+        /// Whether custom environments are among them: those are never changed from here.
+        is_custom: bool,
+    },
     #[error("{} of {of} variables could not be set: {}", unset.len(), listed(.unset))]
     Unset { unset: Vec<Unset>, of: usize },
     #[error("read back, {keys} {} not what was set", are(.keys))]
     Differs { keys: String },
+}
+
+impl SyncError {
+    /// Whether some of it was done, or may have been.
+    fn is_begun(&self) -> bool {
+        match self {
+            Self::Begun(_) | Self::Differs { .. } => true,
+            Self::Unset { unset, of } => unset.len() < *of,
+            Self::Book(_) | Self::Variables(_) | Self::Shared { .. } => false,
+        }
+    }
+}
+
+/// Why the first change was not made; one without an answer may have been.
+fn first(error: VariablesError) -> SyncError {
+    match error {
+        VariablesError::Unavailable(_) => SyncError::Begun(error),
+        error => SyncError::Variables(error),
+    }
 }
 
 fn are(keys: &str) -> &'static str {
@@ -139,7 +168,9 @@ impl EnvSync<'_> {
         let (changes, hosted) = self.plan().await?;
         let shared = keys(&changes, |kind| kind == Kind::Shared);
         if !shared.is_empty() {
-            return Err(SyncError::Shared { keys: shared });
+            let is_custom = |c: &Change| c.kind == Kind::Shared && !c.custom.is_empty();
+            let is_custom = changes.iter().any(is_custom);
+            return Err(SyncError::Shared { keys: shared, is_custom });
         }
         for change in changes.iter().filter(|change| change.kind.changes()) {
             (self.tell)(&format!("{}: {}", change.key, change.kind.as_str().replace('_', " ")));
@@ -160,15 +191,18 @@ impl EnvSync<'_> {
         hit(CrashPoint::StepAfterApply);
         let (outcome, detail) = match &done {
             Ok(()) => (Outcome::Done, "set and read back".to_owned()),
-            Err(SyncError::Variables(error @ VariablesError::Unavailable(_))) => {
-                (Outcome::Unknown, error.to_string())
-            }
+            Err(error) if error.is_begun() => (Outcome::Unknown, error.to_string()),
             Err(error) => (Outcome::Failed, error.to_string()),
         };
         let ended = Body::StepEnded { step, outcome, detail };
-        self.book.keep(Note::of(&self.environment, ended)).await?;
-        let ledger = self.book.share().await;
+        let kept = self.book.keep(Note::of(&self.environment, ended)).await;
+        let shared = self.book.share().await;
+        // What was done is the result; what the ledger did not take is told beside it.
+        if let Err(error) = &kept {
+            (self.tell)(&format!("ledger: {error}"));
+        }
         done?;
+        let ledger = kept.err().map_or(shared, |error| Sync::of(&error));
         Ok(Synced { changes, verified: true, ledger })
     }
 
@@ -222,19 +256,23 @@ impl EnvSync<'_> {
             .filter(|change| change.kind == Kind::Removed)
             .filter_map(|change| known(&change.key).map(|known| known.id.clone()))
             .collect();
-        let unset = if sets.is_empty() { Vec::new() } else { self.variables.set(&sets).await? };
-        if !unset.is_empty() {
-            return Err(SyncError::Unset { unset, of: sets.len() });
+        if !sets.is_empty() {
+            let unset = self.variables.set(&sets).await.map_err(first)?;
+            if !unset.is_empty() {
+                return Err(SyncError::Unset { unset, of: sets.len() });
+            }
         }
         if !removed.is_empty() {
-            self.variables.remove(&removed).await?;
+            let gone = self.variables.remove(&removed).await;
+            gone.map_err(if sets.is_empty() { first } else { SyncError::Begun })?;
         }
-        self.read_back(changes).await
+        let after = self.variables.list(&self.target).await.map_err(SyncError::Begun)?;
+        self.read_back(changes, &after)
     }
 
     /// What can be read must be what was set; what cannot must at least be there.
-    async fn read_back(&self, changes: &[Change]) -> Result<(), SyncError> {
-        let (after, _) = self.plan().await?;
+    fn read_back(&self, changes: &[Change], after: &[Hosted]) -> Result<(), SyncError> {
+        let after = planned(&self.file, after, (self.prunes, self.shares));
         let touched: BTreeSet<&str> =
             changes.iter().filter(|c| c.kind.changes()).map(|c| c.key.as_str()).collect();
         let wrong = |change: &&Change| {

@@ -75,6 +75,8 @@ pub(crate) struct Project {
     pub(crate) build_ms: i64,
     /// Going back is accepted and fails afterwards.
     pub(crate) moving_fails: bool,
+    /// What fails has moved the production domain all the same, and not the others.
+    pub(crate) moves_partly: bool,
     /// The builds that are begun from here on fail.
     pub(crate) builds_fail: bool,
     /// What is deployed from here on answers like this.
@@ -114,6 +116,7 @@ impl Project {
             moving_ms: 40,
             build_ms: 0,
             moving_fails: false,
+            moves_partly: false,
             builds_fail: false,
             builds_behave: Behaviour::default(),
             is_linked: true,
@@ -175,7 +178,8 @@ impl Project {
     /// Whether moving the domain has got anywhere.
     pub(crate) fn settle(&mut self) {
         let Some(last) = self.last.clone() else { return };
-        if !last.fails && now_ms() >= last.done_ms && self.production != last.to {
+        let moves = !last.fails || self.moves_partly;
+        if moves && now_ms() >= last.done_ms && self.production != last.to {
             let is_newest = self.rolling.completed_ms.is_none_or(|at| at <= last.requested_ms);
             if is_newest {
                 self.served(&last.to);
