@@ -58,7 +58,7 @@ fn a_person_lets_undecided_stages_go_on_and_answers_for_it() {
     let pack = ["evidence", "generate", "--tag", &candidate.release, "--json"];
     let pack = fleet.orca(&pack);
     let told = format!("{}{}", pack.stdout, pack.stderr);
-    assert!(matches!(pack.code, Some(0 | 3)), "{told}");
+    assert_eq!(pack.code, Some(0), "{told}");
     let shown = fleet.orca(&["why", &candidate.release]).expect_code(0).stdout;
     assert!(shown.contains("let stage 1 go on undecided: nobody shops at night"), "{shown}");
 }

@@ -75,13 +75,19 @@ pub(super) struct Deeds {
     promotions: u32,
     /// Weight and base when it last asked real traffic.
     probe: Option<(Weight, String)>,
-    /// What the canary had answered when this process first counted since the last raise: requests
-    /// and failures.
-    counted: Option<(u64, u64)>,
-    /// Whether it was told since of failures beyond any doubt.
-    knows_breach: bool,
+    /// What it was told of the canary since the last raise.
+    counted: Option<Counted>,
     pub(super) disk_trouble: bool,
     pub(super) has_book: bool,
+}
+
+/// Requests and failures of the canary when a process first counted them, and whether it was told
+/// since of failures beyond any doubt.
+#[derive(Debug)]
+struct Counted {
+    requests: u64,
+    errors: u64,
+    is_failing: bool,
 }
 
 #[derive(Debug)]
@@ -188,15 +194,16 @@ impl Audit {
 
     /// A process counts what the canary answered since the last raise.
     pub(super) fn counted(&mut self, who: &str, (requests, errors): (u64, u64)) {
-        let deeds = self.deeds(who);
-        let first = *deeds.counted.get_or_insert((requests, errors));
-        let (requests, errors) = (requests.saturating_sub(first.0), errors.saturating_sub(first.1));
-        deeds.knows_breach |= requests >= SURE_MIN && errors * 5 >= requests;
+        let began = Counted { requests, errors, is_failing: false };
+        let since = self.deeds(who).counted.get_or_insert(began);
+        let requests = requests.saturating_sub(since.requests);
+        let errors = errors.saturating_sub(since.errors);
+        since.is_failing |= requests >= SURE_MIN && errors * 5 >= requests;
     }
 
     /// A raise, or the end of all stages, by somebody who knows better.
     pub(super) fn goes_on(&mut self, who: &str, what: &str) {
-        if self.deeds(who).knows_breach {
+        if self.deeds(who).counted.as_ref().is_some_and(|told| told.is_failing) {
             self.breaks(who, &format!("{what} although it was told that users fail"));
         }
     }
@@ -246,7 +253,7 @@ impl Audit {
                 deeds.raises += 1;
                 deeds.full |= after.weight == Weight::FULL;
                 for deeds in self.deeds.values_mut() {
-                    (deeds.counted, deeds.knows_breach) = (None, false);
+                    deeds.counted = None;
                 }
             }
             Call::Promote { expected, permit } => {

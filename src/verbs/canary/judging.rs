@@ -122,7 +122,7 @@ fn expected_requests(traffic: Rate, weight: Weight, span: Micros) -> u64 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::rollout::plan::{OnFail, OnInterrupt, Stage};
 
@@ -149,7 +149,7 @@ pub(super) mod tests {
         }
     }
 
-    pub(in super::super) fn judging() -> Judging {
+    pub(crate) fn judging() -> Judging {
         Judging {
             objectives: ObjectivesPolicy {
                 objectives: vec!["errors < 1%".parse().unwrap()],

@@ -2,6 +2,7 @@
 //! and what is written down.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -22,16 +23,25 @@ use crate::rollout::ports::{
     Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
     ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
-use crate::verbs::book::{Book, BookError, Held, Note, Sync};
+use crate::verbs::book::{Book, BookError, Held, Note, Sync, Unwritten};
 use crate::verbs::settle;
 
-/// Keeps what it is told, in memory.
-struct Memory(Mutex<Told>);
+/// Keeps what it is told, in memory, unless that is full.
+pub(crate) struct Memory {
+    told: Mutex<Told>,
+    pub(crate) is_full: AtomicBool,
+}
+
+impl Memory {
+    pub(crate) fn new(told: Told) -> Self {
+        Self { told: Mutex::new(told), is_full: AtomicBool::new(false) }
+    }
+}
 
 #[async_trait]
 impl Book for Memory {
     async fn state(&self) -> Result<Arc<State>, BookError> {
-        Ok(Arc::new(self.0.lock().unwrap().state()))
+        Ok(Arc::new(self.told.lock().unwrap().state()))
     }
 
     async fn synced(&self) -> Result<Arc<State>, BookError> {
@@ -43,7 +53,11 @@ impl Book for Memory {
     }
 
     async fn keep(&self, note: Note) -> Result<Entry, BookError> {
-        Ok(self.0.lock().unwrap().tell(Some("production"), note.body))
+        if self.is_full.load(Ordering::SeqCst) {
+            let text = "no space left".to_owned();
+            return Err(BookError::Unwritten(Unwritten::Disk(text)));
+        }
+        Ok(self.told.lock().unwrap().tell(Some("production"), note.body))
     }
 
     async fn keep_at_once(&self, note: Note) -> Result<(), BookError> {
@@ -90,7 +104,7 @@ impl Book for Memory {
 }
 
 /// Does what it is asked, and counts. The first `blind` readings of traffic show the canary.
-struct Scripted {
+pub(crate) struct Scripted {
     state: Mutex<PlatformState>,
     blind: Mutex<u32>,
     calls: Mutex<Vec<String>>,
@@ -98,7 +112,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn at(base: &str, previous: Option<&str>, went_back: bool) -> Self {
+    pub(crate) fn at(base: &str, previous: Option<&str>, went_back: bool) -> Self {
         let known = |name: &str| Known { deployment: deployment(name), commit: None };
         let state = PlatformState {
             base: deployment(base),
@@ -131,7 +145,7 @@ impl Scripted {
         Ok(state.clone())
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
 }
@@ -219,7 +233,7 @@ fn scene(bodies: Vec<Body>, platform: Scripted, to: Option<&str>) -> Scene {
     for body in bodies {
         told.live(body);
     }
-    let (book, platform) = (Arc::new(Memory(Mutex::new(told))), Arc::new(platform));
+    let (book, platform) = (Arc::new(Memory::new(told)), Arc::new(platform));
     let rollback = Rollback {
         platform: platform.clone(),
         book: Some(book.clone()),
@@ -235,7 +249,7 @@ fn scene(bodies: Vec<Body>, platform: Scripted, to: Option<&str>) -> Scene {
 
 impl Scene {
     fn state(&self) -> State {
-        self.book.0.lock().unwrap().state()
+        self.book.told.lock().unwrap().state()
     }
 
     async fn where_to(&self) -> Result<(String, Option<char>), BackError> {

@@ -5,3 +5,6 @@ mod outcome;
 mod run;
 
 pub(crate) use run::{Promoted, Watch, WatchError, Watched, serving};
+
+#[cfg(test)]
+mod tests;
