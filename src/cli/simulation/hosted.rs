@@ -57,7 +57,8 @@ pub(super) fn own(router: &RouterState, expected: Expected) -> Result<Expected, 
     Ok(in_force(router))
 }
 
-/// Only the stage that it comes from is named, and the canary: what is late is refused by that.
+/// Only the stage that it comes from is named, and the canary: what is late is refused by that. Where
+/// nobody went back, it is another state than the one expected, and nobody took over.
 pub(super) fn raise_from(
     router: &RouterState,
     terms: &RaiseTerms,
@@ -66,8 +67,12 @@ pub(super) fn raise_from(
 ) -> Result<RouterState, Refusal> {
     let canary = router.canary.as_ref().map(|up| up.deployment.as_str());
     let is_at = canary == Some(terms.canary.as_str()) && router.weight == terms.from;
-    if !is_at || router.suspended {
+    if router.suspended || canary.is_none() {
         return Err(Refusal::Reverted);
+    }
+    if !is_at {
+        let (expected, current) = (terms.expect_generation, router.generation);
+        return Err(Refusal::StaleGeneration { expected, current });
     }
     router.raise(terms.to, until, in_force(router), now)
 }

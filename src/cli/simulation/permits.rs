@@ -173,6 +173,10 @@ impl World {
             return;
         }
         let advanced = self.stage_passed(orca, chain, (stage, terms.canary.as_str()));
+        // The same raise arrived late: users are there already, and this call raises nothing.
+        if self.router.weight == terms.to {
+            return;
+        }
         let (requests, errors) = self.users.since_raise();
         let failing = requests > 0
             && self.users.canary_fails_bp >= 2_000
