@@ -117,7 +117,7 @@ impl Manifest {
     }
 
     /// `file` only names the text in errors.
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     pub(crate) fn parse(source: &str, file: &Path) -> Result<Self, InputError> {
         let raw = yaml::parse::<RawManifest>(source, file)?;
         resolve(&raw, &Origin { file, source })

@@ -110,7 +110,15 @@ fn a_standby_that_fails_gets_nobody_unless_somebody_answers_for_it() {
     let asked = shop.vercel.asked().len();
     refused(&shop, &as_ci(), 1, &["ORCA-1210"]);
     assert_eq!(shop.vercel.asked().len(), asked, "refused before anything is asked or built");
-    let forced = keeping_up(|| shop.orca(&force)).expect_code(0).json();
+    // Where its one request in five that fails is the smoke test's, no load says anything.
+    let mut forced = shop.orca(&force);
+    wait_until("its smoke test to pass", DEADLINE, || {
+        if forced.code == Some(3) {
+            forced = shop.orca(&force);
+        }
+        forced.code != Some(3)
+    });
+    let forced = forced.expect_code(0).json();
     assert_eq!(forced["verdict"], "waived", "{forced}");
     let waived = forced["waivers"].as_array().expect("waivers");
     assert!(waived.iter().any(|waiver| waiver["finding"] == "errors:all"), "{forced}");

@@ -122,6 +122,10 @@ impl Acts<'_> {
         if let Err(why) = self.leaves_no_stage_out(stage, seen.weight) {
             return refused(why);
         }
+        // A process may have stood still since the judgement: what was counted last decides.
+        if let Some(breach) = self.watch.known_breach(self.plan) {
+            return vec![breach];
+        }
         let stopped = || RaiseRefused::Expired { detail: "stopped before the raise".to_owned() };
         let cancel = self.cancel();
         // A remote that hangs must not keep a signal waiting: nothing was raised yet.
@@ -181,6 +185,7 @@ impl Acts<'_> {
             Ok(_) => {
                 ship.say(format!("stage {}: the new version gets {weight}", stage + 1));
                 self.watch.begin_stage(self.fleet, stage, self.plan).await;
+                self.watch.look_soon();
                 vec![Event::Raised { stage }]
             }
             Err(error) => refused(error),

@@ -134,6 +134,11 @@ impl Watch {
         self.began = Some(Began { stage, snapshot, paired });
     }
 
+    /// A raise is believed once it was seen, however rarely the platform is looked at.
+    pub(crate) const fn look_soon(&mut self) {
+        self.looked = None;
+    }
+
     /// What the ledger is to be told of a stage that began: once, and again when it is measured.
     pub(super) fn take_beginning(&mut self) -> Option<(usize, Option<Vec<u8>>)> {
         let beginning = self.unwritten.take()?;
@@ -303,6 +308,11 @@ impl Watch {
             return Some((began.paired.as_ref()?.tally.seen(), Source::Probes));
         }
         Some((self.users_now(fleet, plan).await?, Source::Users))
+    }
+
+    /// A live limit that users were beyond when they were counted last.
+    pub(super) fn known_breach(&self, plan: &RolloutPlan) -> Option<Event> {
+        self.breach(self.users.as_ref()?, Source::Users, plan)
     }
 
     fn breach(&self, seen: &StageSeen, source: Source, plan: &RolloutPlan) -> Option<Event> {
