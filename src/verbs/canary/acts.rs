@@ -114,17 +114,22 @@ impl Acts<'_> {
         }
     }
 
+    /// What speaks against a raise that is cleared.
+    fn held_back(&self, stage: usize, seen: Weight) -> Option<Event> {
+        match self.leaves_no_stage_out(stage, seen) {
+            Err(refused) => Some(Event::RaiseRefused { stage, refused }),
+            // A process may have stood still since the judgement: what was counted last decides.
+            Ok(()) => self.watch.known_breach(self.plan),
+        }
+    }
+
     async fn raise(&mut self, stage: usize, weight: Weight) -> Vec<Event> {
         let refused = |refused| vec![Event::RaiseRefused { stage, refused }];
         let Some(Granted { clearance, at_hand, seen }) = self.granted.take() else {
             return refused(RaiseRefused::Expired { detail: "no clearance is held".to_owned() });
         };
-        if let Err(why) = self.leaves_no_stage_out(stage, seen.weight) {
-            return refused(why);
-        }
-        // A process may have stood still since the judgement: what was counted last decides.
-        if let Some(breach) = self.watch.known_breach(self.plan) {
-            return vec![breach];
+        if let Some(against) = self.held_back(stage, seen.weight) {
+            return vec![against];
         }
         let stopped = || RaiseRefused::Expired { detail: "stopped before the raise".to_owned() };
         let cancel = self.cancel();
@@ -184,8 +189,7 @@ impl Acts<'_> {
         match outcome {
             Ok(_) => {
                 ship.say(format!("stage {}: the new version gets {weight}", stage + 1));
-                self.watch.begin_stage(self.fleet, stage, self.plan).await;
-                self.watch.look_soon();
+                self.watch.raised(self.fleet, stage, self.plan).await;
                 vec![Event::Raised { stage }]
             }
             Err(error) => refused(error),

@@ -134,8 +134,10 @@ impl Watch {
         self.began = Some(Began { stage, snapshot, paired });
     }
 
-    /// A raise is believed once it was seen, however rarely the platform is looked at.
-    pub(crate) const fn look_soon(&mut self) {
+    /// Begins a stage that the platform says has its weight. It is believed once it was seen,
+    /// however rarely the platform is looked at.
+    pub(super) async fn raised(&mut self, fleet: &Fleet, stage: usize, plan: &RolloutPlan) {
+        self.begin_stage(fleet, stage, plan).await;
         self.looked = None;
     }
 
