@@ -154,13 +154,6 @@ impl VercelPlatform {
         let mut wait = POLL_FIRST / 4;
         loop {
             let why = match self.ask().await {
-                // One domain may be back while others are not.
-                Ok(seen) if seen.has_failed(id, since) => {
-                    let unmoved = self.unmoved().await;
-                    let text =
-                        format!("Vercel accepted going back to {id}, and it failed: {unmoved}");
-                    return Err(self.uncertain(text));
-                }
                 Ok(seen) if seen.is_all_on(id) => {
                     self.memory().going_back = None;
                     return self.shown(&seen).await;
