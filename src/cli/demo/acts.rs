@@ -88,7 +88,7 @@ impl<'a> Scene<'a> {
         let config = config(pace, &text(&said, "admin"), &front);
         repository::add_file(&git, "orca.yaml", &config, "chore: set up orca")?;
         let slo = format!(
-            "{SLO}profiles:\n  baseline: {{rate: 400/s, duration: {}, connections: 16}}\n  users: \
+            "{SLO}profiles:\n  baseline: {{closed: true, duration: {}, connections: 4}}\n  users: \
              {{rate: {}/s, duration: 10m, connections: 48}}\n",
             pace.load, pace.rate
         );
