@@ -296,7 +296,7 @@ fn config(pace: Pace, admin: &str, front: &str) -> String {
     let [one, five, quarter, all] = pace.bake;
     format!(
         "version: 1\nservice: {{name: shop, environment: production}}\nplatform:\n  kind: router\n  \
-         admin: {admin}\n  url: {front}\ngates:\n  load: {{profile: baseline}}\ncanary:\n  p95_ratio_max_pct: 500\n  error_increase_max: 2%\n  stages:\n    \
+         admin: {admin}\n  url: {front}\ngates:\n  load: {{profile: baseline}}\ncanary:\n  p95_ratio_max_pct: 2000\n  error_increase_max: 2%\n  stages:\n    \
          - {{weight: 1%, bake: {one}, max_hold: 30s, decide_by: paired, paired_rate: 150/s}}\n    \
          - {{weight: 5%, bake: {five}, max_hold: 30s}}\n    \
          - {{weight: 25%, bake: {quarter}, max_hold: 30s}}\n    \
