@@ -56,30 +56,26 @@ pub(crate) enum Trust {
 /// A client configuration that verifies servers. The roots are read with the first server there is
 /// to verify: a rollback by a router on this machine does not wait for them.
 pub(crate) fn client_config() -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    with(&[b"h2", b"http/1.1"], Verifier::new(Trust::Roots))
+}
+
+/// A client configuration that offers these protocols, the best first. The roots are read at once:
+/// a load waits for nothing of ours.
+pub(crate) fn client_config_for(protocols: &[&[u8]], trust: Trust) -> ClientConfig {
+    let verifier = Verifier::new(trust);
+    if trust == Trust::Roots {
+        verifier.by_roots();
+    }
+    with(protocols, verifier)
+}
+
+fn with(protocols: &[&[u8]], verifier: Verifier) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&verifier.provider))
         .with_safe_default_protocol_versions()
         .expect("ring supports the default protocol versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(LateRoots { provider, read: OnceLock::new() }))
+        .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config
-}
-
-/// A client configuration that offers these protocols, the best first.
-pub(crate) fn client_config_for(protocols: &[&[u8]], trust: Trust) -> ClientConfig {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions");
-    let mut config = match trust {
-        Trust::Roots => builder.with_root_certificates(roots()).with_no_client_auth(),
-        Trust::Anyone => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth(),
-    };
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config
 }
@@ -93,16 +89,23 @@ pub(crate) fn client_config_of(roots: RootCertStore) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// The verifier of rustls itself, made when it is needed.
+/// The verifier of rustls itself, made when it is needed; or none. That the server holds its key is
+/// checked in any case.
 #[derive(Debug)]
-struct LateRoots {
+struct Verifier {
+    trust: Trust,
     provider: Arc<CryptoProvider>,
-    read: OnceLock<Arc<WebPkiServerVerifier>>,
+    by_roots: OnceLock<Arc<WebPkiServerVerifier>>,
 }
 
-impl LateRoots {
-    fn verifier(&self) -> &WebPkiServerVerifier {
-        self.read.get_or_init(|| {
+impl Verifier {
+    fn new(trust: Trust) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        Self { trust, provider, by_roots: OnceLock::new() }
+    }
+
+    fn by_roots(&self) -> &WebPkiServerVerifier {
+        self.by_roots.get_or_init(|| {
             let roots = Arc::new(roots());
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
                 .build()
@@ -111,7 +114,7 @@ impl LateRoots {
     }
 }
 
-impl ServerCertVerifier for LateRoots {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -120,7 +123,12 @@ impl ServerCertVerifier for LateRoots {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.verifier().verify_server_cert(end_entity, intermediates, name, ocsp, now)
+        match self.trust {
+            Trust::Anyone => Ok(ServerCertVerified::assertion()),
+            Trust::Roots => {
+                self.by_roots().verify_server_cert(end_entity, intermediates, name, ocsp, now)
+            }
+        }
     }
 
     fn verify_tls12_signature(
@@ -129,46 +137,7 @@ impl ServerCertVerifier for LateRoots {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier().verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier().verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Takes every certificate, but still checks that the server holds its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signed, known)
     }
 
@@ -178,12 +147,12 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let known = &self.0.signature_verification_algorithms;
+        let known = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signed, known)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -84,7 +84,7 @@ impl From<PlatformError> for Failure {
             PlatformError::Refused { .. } => {
                 Self::new(Code::PlatformRefused, Exit::Closed, text).hint("orca release status")
             }
-            PlatformError::Uncertain { .. } => {
+            PlatformError::Uncertain { .. } | PlatformError::InPart { .. } => {
                 Self::new(Code::TrafficUnverified, Exit::TrafficWrong, text)
                     .hint("orca release status shows what serves now")
             }

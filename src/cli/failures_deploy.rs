@@ -69,7 +69,7 @@ fn of_platform(error: PlatformError) -> Failure {
             Failure::new(Code::VercelPlan, Exit::Closed, text)
                 .hint("wait until the plan lets you build again, or see it in the dashboard")
         }
-        PlatformError::Uncertain { .. } => {
+        PlatformError::Uncertain { .. } | PlatformError::InPart { .. } => {
             let mut failure = Failure::from(error);
             failure
                 .hints

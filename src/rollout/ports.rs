@@ -364,6 +364,9 @@ pub(crate) enum PlatformError {
     /// The reply was lost: the call may have had its effect. Look before any second call.
     #[error("{platform} did not answer, and the change may have happened: {detail}")]
     Uncertain { platform: String, detail: String },
+    /// The change ended before all of it was made: some users are where it leads, others are not.
+    #[error("{platform} made the change in part: {detail}")]
+    InPart { platform: String, detail: String },
 }
 
 /// Why a platform said no.

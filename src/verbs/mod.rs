@@ -20,6 +20,8 @@ pub(crate) mod read_back;
 pub(crate) mod rollback;
 pub(crate) mod settle;
 pub(crate) mod ship;
+#[cfg(test)]
+pub(crate) mod stand_in;
 pub(crate) mod standing;
 pub(crate) mod tag_rc;
 pub(crate) mod track;

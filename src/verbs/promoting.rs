@@ -68,7 +68,9 @@ impl Promoting<'_> {
         hit(CrashPoint::StepAfterApply);
         let outcome = match &answer {
             Ok(state) => (Outcome::Done, format!("generation {}", state.generation)),
-            Err(error @ PlatformError::Uncertain { .. }) => (Outcome::Unknown, error.to_string()),
+            Err(error @ (PlatformError::Uncertain { .. } | PlatformError::InPart { .. })) => {
+                (Outcome::Unknown, error.to_string())
+            }
             Err(error) => (Outcome::Failed, error.to_string()),
         };
         self.say(self.ended(step, outcome).await.err());

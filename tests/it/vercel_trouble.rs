@@ -130,6 +130,26 @@ fn story_f_a_lost_answer_is_followed_by_reading_and_people_are_not_overwritten()
     assert_eq!(shop.production(), person.id);
 }
 
+/// One domain went back and another did not: users are still hurt, so somebody is called.
+#[test]
+fn a_way_back_that_moves_some_domains_only_is_no_arrival() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["100%"]);
+    let other = shop.vercel.deploy(&"c".repeat(40));
+    shop.vercel.change(|project| {
+        project.served(&other.id);
+        (project.moving_fails, project.moves_partly) = (true, true);
+    });
+    let run = shop.orca(&["rollback", "--reason", "checkout is down"]);
+    assert_eq!(run.code, Some(7), "{}{}", run.stdout, run.stderr);
+    let said = format!("{}{}", run.stdout, run.stderr);
+    assert!(said.contains("made the change in part: Vercel could not move"), "{said}");
+    assert_eq!(shop.production(), shop.base.id);
+    // Asked again once Vercel is well, all of them are there.
+    shop.vercel.change(|project| (project.moving_fails, project.moves_partly) = (false, false));
+    shop.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
+}
+
 /// Story J: the API is down exactly when a breach needs it. It is tried until the deadline.
 #[test]
 fn story_j_an_api_that_is_down_during_a_breach_is_tried_until_the_deadline() {

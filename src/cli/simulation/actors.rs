@@ -14,6 +14,7 @@ use crate::cli::args::canary_tick::{self, goes_on};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::ledger::entry::{AfterPause, TrafficProof};
+use crate::ledger::environment::Rollout;
 use crate::slo::compare::ComparisonPolicy;
 use crate::slo::judge_objectives::ObjectivesPolicy;
 use crate::verbs::book::Book;
@@ -27,7 +28,7 @@ use crate::verbs::canary::start::{Canary, Candidate};
 use crate::verbs::canary::tick::{self, Tick, TickError, Ticked};
 use crate::verbs::promote::{self, PromoteError, Promotion};
 use crate::verbs::rollback::Rollback;
-use crate::verbs::ship::Fleet;
+use crate::verbs::ship::{Fleet, Ship};
 
 pub(super) fn judging() -> Judging {
     Judging {
@@ -70,11 +71,7 @@ pub(super) async fn process(
     verb: Verb,
     runs: impl Future<Output = Exit>,
 ) -> Option<Exit> {
-    let exit = tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => None,
-        exit = runs => Some(exit),
-    };
+    let exit = until_dead(orca, runs).await;
     let mut world = orca.lock();
     let text = exit.map_or("died".to_owned(), |exit| format!("exits {}", exit.code()));
     world.tell(&orca.name, &format!("{verb:?} {text}"));
@@ -86,6 +83,26 @@ pub(super) async fn process(
         world.audit.finished(&orca.name, &verb, exit, &router, &tags);
     }
     exit
+}
+
+/// What it comes to, unless the process dies before.
+fn until_dead<T>(orca: &Orca, runs: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    let runs = Box::pin(runs);
+    async move {
+        tokio::select! {
+            biased;
+            () = orca.dead.cancelled() => None,
+            ended = runs => Some(ended),
+        }
+    }
+}
+
+/// The canary under way, as a person's command finds it.
+async fn under_way(orca: &Orca) -> Option<(Ship, Rollout)> {
+    let ship = orca.fleet().ship;
+    let state = ship.book.synced().await.ok()?;
+    let rollout = state.environment(&ship.environment)?.rollout.clone()?;
+    Some((ship, rollout))
 }
 
 pub(super) async fn canary(orca: &Orca, letter: char) -> Option<Exit> {
@@ -196,11 +213,7 @@ pub(super) async fn rollback(orca: &Orca, book: Option<Arc<dyn Book>>) -> Option
             Err(error) => Failure::from(error).exit,
         }
     };
-    let exit = tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => None,
-        exit = runs => Some(exit),
-    };
+    let exit = until_dead(orca, runs).await;
     let to = aim.lock().expect("one thread").clone();
     let ended = async { exit.unwrap_or(Exit::Bug) };
     process(orca, Verb::Rollback { to }, ended).await
@@ -283,9 +296,7 @@ async fn ticked(orca: &Orca) -> Result<(Exit, bool), TickError> {
 /// Holds the canary under way for a while.
 pub(super) async fn pause(orca: &Orca) {
     let pauses = async {
-        let ship = orca.fleet().ship;
-        let state = ship.book.synced().await.ok()?;
-        let rollout = state.environment(&ship.environment)?.rollout.clone()?;
+        let (ship, rollout) = under_way(orca).await?;
         let (secs, resumes) = {
             let world = orca.lock();
             let of = |what: &str, bound| world.dice.below(&format!("{}.{what}", orca.name), bound);
@@ -297,35 +308,23 @@ pub(super) async fn pause(orca: &Orca) {
         orca.lock().tell(&orca.name, &format!("{secs} s, then {then:?}: {asked:?}"));
         Some(())
     };
-    tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => {}
-        _ = pauses => {}
-    }
+    until_dead(orca, pauses).await;
 }
 
 pub(super) async fn lift(orca: &Orca) {
     let lifts = async {
-        let ship = orca.fleet().ship;
-        let state = ship.book.synced().await.ok()?;
-        let rollout = state.environment(&ship.environment)?.rollout.clone()?;
+        let (ship, rollout) = under_way(orca).await?;
         let lifted = pause::lift(&ship, &rollout, "fine").await;
         orca.lock().tell(&orca.name, &format!("lifts: {lifted:?}"));
         Some(())
     };
-    tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => {}
-        _ = lifts => {}
-    }
+    until_dead(orca, lifts).await;
 }
 
 /// Lets the stage at hand go on, where it holds undecided.
 pub(super) async fn advance(orca: &Orca) {
     let advances = async {
-        let ship = orca.fleet().ship;
-        let state = ship.book.synced().await.ok()?;
-        let running = state.environment(&ship.environment)?.rollout.clone()?;
+        let (ship, running) = under_way(orca).await?;
         let said = match advance::advance(&ship, &running, "we know this service").await {
             Ok((stage, _)) => format!("stage {stage} may go on"),
             Err(error) => format!("not advanced: {error}"),
@@ -333,11 +332,7 @@ pub(super) async fn advance(orca: &Orca) {
         orca.lock().tell(&orca.name, &said);
         Some(())
     };
-    tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => {}
-        _ = advances => {}
-    }
+    until_dead(orca, advances).await;
 }
 
 /// Judges preflight and load again, as a CI job does.
@@ -348,9 +343,5 @@ pub(super) async fn judge(orca: &Orca, letter: char) {
         let _ = fleet.ship.judge(&gates, &subject).await;
         fleet.ship.book.share().await
     };
-    tokio::select! {
-        biased;
-        () = orca.dead.cancelled() => {}
-        _ = judges => {}
-    }
+    until_dead(orca, judges).await;
 }

@@ -128,6 +128,7 @@ async fn the_end_of_a_change_is_what_it_says() {
             Err(PlatformError::Uncertain { .. }) => "uncertain",
             Err(PlatformError::Unavailable { .. }) => "unavailable",
             Err(PlatformError::Refused { .. }) => "refused",
+            Err(PlatformError::InPart { .. }) => "in part",
         };
         assert_eq!(word, expected, "{rollback}");
     }

@@ -122,7 +122,7 @@ impl Deployer for VercelPlatform {
                 let text = format!("{deployment} was asked for, and Vercel is at it; look again");
                 return Err(self.uncertain(text));
             }
-            Some(Unsettled::Failed) => return Err(self.uncertain(self.unmoved().await)),
+            Some(Unsettled::Failed) => return Err(self.in_part(self.unmoved().await)),
         }
         self.is_fit(deployment, Some(commit)).await?;
         if seen.domain != deployment.as_str() {

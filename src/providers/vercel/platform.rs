@@ -187,6 +187,11 @@ impl VercelPlatform {
         PlatformError::Uncertain { platform: self.name.clone(), detail: detail.into() }
     }
 
+    /// Some of the project's domains lead where others do not.
+    pub(super) fn in_part(&self, detail: impl Into<String>) -> PlatformError {
+        PlatformError::InPart { platform: self.name.clone(), detail: detail.into() }
+    }
+
     /// Reading failed, so nothing changed.
     pub(super) fn unread(&self, error: &VercelError) -> PlatformError {
         let text = error.to_string();

@@ -80,9 +80,9 @@ impl BlueGreen<'_> {
         match promoting.run(granted, held, seen.base_commit.clone()).await {
             Ok(recorded) => Ok(recorded),
             // Nobody knows whether they were moved: the rollout stays, and with it the way back.
-            Err(PromoteError::Platform(error @ PlatformError::Uncertain { .. })) => {
-                Err(error.into())
-            }
+            Err(PromoteError::Platform(
+                error @ (PlatformError::Uncertain { .. } | PlatformError::InPart { .. }),
+            )) => Err(error.into()),
             Err(error) => {
                 self.end_unmoved(rollout, &error.to_string()).await;
                 Err(of_promotion(error))

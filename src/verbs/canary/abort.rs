@@ -36,7 +36,8 @@ impl Abort {
         let state = match self.platform.lower_to_base(base.as_ref()).await {
             Ok(state) => state,
             Err(error) => {
-                let is_uncertain = matches!(error, PlatformError::Uncertain { .. });
+                let is_uncertain =
+                    matches!(error, PlatformError::Uncertain { .. } | PlatformError::InPart { .. });
                 let outcome = if is_uncertain { Outcome::Unknown } else { Outcome::Failed };
                 self.ended(step, outcome, &error.to_string()).await;
                 return Err(error);

@@ -176,7 +176,7 @@ async fn fails_too(asked: &Asked<'_>, seen: &HealthSeen, triggers: &Triggers) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verbs::rollback::tests::doors;
+    use crate::verbs::stand_in::doors;
 
     /// Answers after a second; nothing where it is told to.
     struct Slow {
@@ -192,6 +192,14 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if self.down.contains(&path) { Err("no answer".to_owned()) } else { Ok(200) }
         }
+    }
+
+    fn asked<'a>(
+        platform: &'a dyn Platform,
+        ask: &'a Arc<dyn Ask>,
+        cancel: &'a CancellationToken,
+    ) -> Asked<'a> {
+        Asked { platform, ask, cancel, arm: Arm::Canary, other: None }
     }
 
     fn critical(paths: &[&str]) -> Triggers {
@@ -210,15 +218,9 @@ mod tests {
         ] {
             let ask: Arc<dyn Ask> = Arc::new(Slow { down });
             let (platform, cancel) = (doors(), CancellationToken::new());
-            let asked = Asked {
-                platform: &platform,
-                ask: &ask,
-                cancel: &cancel,
-                arm: Arm::Canary,
-                other: None,
-            };
             let begun = tokio::time::Instant::now();
-            let event = Health::default().look(asked, &critical(&paths)).await;
+            let event =
+                Health::default().look(asked(&platform, &ask, &cancel), &critical(&paths)).await;
             assert_eq!(event.is_some_and(|event| event.is_breach()), failed, "{paths:?}");
             assert_eq!(begun.elapsed().as_secs(), secs, "{paths:?}");
         }
@@ -228,20 +230,14 @@ mod tests {
     async fn a_signal_does_not_wait_for_an_answer() {
         let ask: Arc<dyn Ask> = Arc::new(Slow { down: &[] });
         let (platform, cancel) = (doors(), CancellationToken::new());
-        let asked = Asked {
-            platform: &platform,
-            ask: &ask,
-            cancel: &cancel,
-            arm: Arm::Canary,
-            other: None,
-        };
         let stop = async {
             tokio::time::sleep(Duration::from_millis(10)).await;
             cancel.cancel();
         };
         let mut health = Health::default();
         let triggers = critical(&["/never"]);
-        let (event, ()) = tokio::join!(health.look(asked, &triggers), stop);
+        let (event, ()) =
+            tokio::join!(health.look(asked(&platform, &ask, &cancel), &triggers), stop);
         assert_eq!(event, None);
     }
 }

@@ -21,7 +21,9 @@ pub(super) fn refusal_of(error: PlatformError) -> RaiseRefused {
     let detail = error.to_string();
     match error {
         PlatformError::Unavailable { .. } => RaiseRefused::Unavailable { detail },
-        PlatformError::Uncertain { .. } => RaiseRefused::InDoubt { detail },
+        PlatformError::Uncertain { .. } | PlatformError::InPart { .. } => {
+            RaiseRefused::InDoubt { detail }
+        }
         PlatformError::Refused { refused, .. } => match refused {
             Refused::StaleEpoch { who, found, .. } => {
                 RaiseRefused::Preempted { by: format!("{who} (epoch {found})") }

@@ -9,4 +9,4 @@ pub(crate) use run::{Back, Rollback};
 pub(crate) use target::{BackError, Target};
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

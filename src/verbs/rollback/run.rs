@@ -141,6 +141,8 @@ impl Rollback {
             Err(error @ (PlatformError::Unavailable { .. } | PlatformError::Refused { .. })) => {
                 Err(error)
             }
+            // Answers of the right commit prove nothing for the users of the other domains.
+            Err(error @ PlatformError::InPart { .. }) => Ok(failed(error.to_string())),
             // The reply was lost: look before any second call, and say honestly what serves.
             Err(error) => Ok(match self.platform.look().await {
                 Ok(state) if arrived(&state) => self.read_back(target).await,

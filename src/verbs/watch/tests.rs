@@ -26,8 +26,8 @@ use crate::rollout::triggers::Triggers;
 use crate::rollout::watched::WatchedCheck;
 use crate::verbs::canary::judging::tests::judging;
 use crate::verbs::gates::gate;
-use crate::verbs::rollback::tests::{Memory, Scripted};
 use crate::verbs::ship::{Fleet, Ship};
+use crate::verbs::stand_in::{Memory, Scripted};
 use crate::verbs::trusted::{Root, TrustRoot};
 
 struct NoTrust;
