@@ -19,6 +19,10 @@ use crate::load::plan::{Bounds, LoadPlan, Shape};
 use crate::load::slo_check::{self, Policy};
 use crate::slo::manifest::Manifest;
 
+/// How often a rate is tried when this machine could not keep up: a search of minutes is not given
+/// up for a hiccup.
+const TRIES: u32 = 3;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Where to send it, like <https://staging.example.com>
@@ -68,13 +72,12 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let mut points: Vec<Point> = Vec::new();
     while let Some(rate) = next(&points, args.from.min(to), to) {
         let plan = args.plan(&manifest, rate, context)?;
-        let result = driver::run(&plan, Watch::default(), &context.cancel).await?;
-        if let Some((kind, text)) = slo_check::unreachable(&result) {
-            return Err(unreachable(kind, text, &args.target));
+        let mut point = args.step(&plan, rate, &policy, context).await?;
+        for _again in 1..TRIES {
+            if point.generator_too_slow {
+                point = args.step(&plan, rate, &policy, context).await?;
+            }
         }
-        let judgement = slo_check::judge(&policy, &result);
-        let point = Point::of(rate, &result.judged(judgement));
-        context.say(format!("capacity: {}: {}", rate, point.headline));
         points.push(point);
     }
     let found = conclude(&points, args.peak);
@@ -84,6 +87,24 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
 }
 
 impl Args {
+    /// Holds one rate, and judges what came back.
+    async fn step(
+        &self,
+        plan: &LoadPlan,
+        rate: Rate,
+        policy: &Policy,
+        context: &Context,
+    ) -> Result<Point, Failure> {
+        let result = driver::run(plan, Watch::default(), &context.cancel).await?;
+        if let Some((kind, text)) = slo_check::unreachable(&result) {
+            return Err(unreachable(kind, text, &self.target));
+        }
+        let judgement = slo_check::judge(policy, &result);
+        let point = Point::of(rate, &result.judged(judgement));
+        context.say(format!("capacity: {}: {}", rate, point.headline));
+        Ok(point)
+    }
+
     fn plan(
         &self,
         manifest: &Manifest,
