@@ -102,18 +102,25 @@ impl Redactor {
     /// Masks every string inside `value`, keys included.
     pub(crate) fn json(&self, value: Value) -> Value {
         match value {
-            Value::String(text) => Value::String(self.text(&text).into_owned()),
+            Value::String(text) => Value::String(self.owned(text)),
             Value::Array(items) => Value::Array(items.into_iter().map(|v| self.json(v)).collect()),
             Value::Object(map) => Value::Object(
                 map.into_iter()
                     .map(|(key, v)| {
-                        let v =
-                            if shapes::is_secret_name(&key) { blanked(v) } else { self.json(v) };
-                        (self.text(&key).into_owned(), self.json(v))
+                        let v = if shapes::is_secret_name(&key) { blanked(v) } else { v };
+                        (self.owned(key), self.json(v))
                     })
                     .collect(),
             ),
             other => other,
+        }
+    }
+
+    /// `text` itself where there is nothing to mask.
+    fn owned(&self, text: String) -> String {
+        match self.text(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(masked) => masked,
         }
     }
 }

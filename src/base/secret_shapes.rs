@@ -106,10 +106,16 @@ pub(super) fn may_hold_any(text: &str) -> bool {
     TRIGGERS.is_match(text)
 }
 
+/// Whether the last word of `name`, words being joined by `_` or `-`, is one that names secrets.
 pub(super) fn is_secret_name(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
-    let is = |rest: &str| rest.is_empty() || rest.ends_with('_');
-    SECRET_NAMES.iter().any(|n| lower.strip_suffix(n).is_some_and(is))
+    let joins = |b: u8| matches!(b, b'_' | b'-');
+    let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (joins(*a) && joins(*b));
+    SECRET_NAMES.iter().any(|secret| {
+        let Some(at) = name.len().checked_sub(secret.len()) else { return false };
+        let (before, end) = name.as_bytes().split_at(at);
+        end.iter().zip(secret.as_bytes()).rev().all(alike)
+            && before.last().is_none_or(|b| joins(*b))
+    })
 }
 
 /// The password of `scheme://user:password@host`, as it is written.
@@ -398,6 +404,16 @@ mod tests {
             "password: none",
         ] {
             assert_eq!(masked(text), text);
+        }
+    }
+
+    #[test]
+    fn a_name_is_known_by_its_last_word() {
+        for name in ["token", "ADMIN_TOKEN", "x-api-key", "Db-Password", "connection-string"] {
+            assert!(super::is_secret_name(name), "{name}");
+        }
+        for name in ["", "tokens", "broken", "token_file", "mytoken", "passwordless"] {
+            assert!(!super::is_secret_name(name), "{name}");
         }
     }
 
