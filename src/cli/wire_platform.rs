@@ -170,6 +170,7 @@ fn vercel_project(
         back_within: config.platform.back_within.duration(),
         bypass: env.secret("VERCEL_AUTOMATION_BYPASS_SECRET"),
         actor: context.redactor.text(&env.actor()).into_owned(),
+        shows: config.platform.checks.then(|| context.redactor.clone()),
     };
     VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod advance;
 pub(crate) mod arms;
+pub(crate) mod board;
 pub(crate) mod bypass;
 mod carried;
 pub(crate) mod criteria;

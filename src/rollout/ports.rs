@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::board::Board;
 use super::bypass::Pushes;
 use super::deployer::Deployer;
 use crate::base::call_made::CallMade;
@@ -103,6 +104,11 @@ pub(crate) trait Platform: Send + Sync {
 
     /// What a push does by itself, where it can tell.
     fn pushes(&self) -> Option<&dyn Pushes> {
+        None
+    }
+
+    /// Where decisions are shown beside deployments, where somebody asked for it.
+    fn board(&self) -> Option<&dyn Board> {
         None
     }
 }

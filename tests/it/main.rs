@@ -49,6 +49,7 @@ mod story_l;
 mod unattended;
 mod vercel_blue_green;
 mod vercel_canary;
+mod vercel_checks;
 mod vercel_env;
 mod vercel_trouble;
 mod waiver;

@@ -94,6 +94,9 @@ pub(crate) struct RawPlatform {
     /// On Vercel: how long going back is tried while its API does not answer; `2m` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) back_within: Option<Spanned<String>>,
+    /// On Vercel: show what orca decides beside each deployment, as a check that blocks nothing.
+    #[serde(default)]
+    pub(crate) checks: bool,
     /// The router's admin address, such as `http://127.0.0.1:8081`.
     pub(crate) admin: Option<String>,
     /// Where users come in, such as `http://127.0.0.1:8080`; traffic is read back here.

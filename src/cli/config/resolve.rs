@@ -67,6 +67,8 @@ pub(crate) struct PlatformConfig {
     pub(crate) project: Setting<Option<String>>,
     /// On Vercel: how long going back is tried while its API does not answer.
     pub(crate) back_within: Micros,
+    /// On Vercel: whether decisions are shown beside deployments.
+    pub(crate) checks: bool,
     /// There where the kind is `exec`.
     pub(crate) exec: Option<ExecConfig>,
 }
@@ -202,6 +204,7 @@ fn resolve_platform(
         token_env: raw.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
         project,
         back_within: source.unit_or(raw.back_within.as_ref(), Micros::from_secs(120))?,
+        checks: raw.checks,
         exec: raw.exec.as_ref().map(|raw| exec::resolve(raw, source)).transpose()?,
     })
 }

@@ -35,6 +35,26 @@ impl Deployment {
     }
 }
 
+/// `GET /v2/projects/{idOrName}/checks`.
+#[derive(Debug, Deserialize)]
+pub(super) struct CheckPage {
+    pub(super) checks: Vec<CheckRow>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckRow {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) deleted_at: Option<i64>,
+}
+
+/// Whatever was made just now.
+#[derive(Debug, Deserialize)]
+pub(super) struct Identified {
+    pub(super) id: String,
+}
+
 /// `GET /v7/deployments`.
 #[derive(Debug, Deserialize)]
 pub(super) struct DeploymentPage {

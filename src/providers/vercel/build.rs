@@ -140,6 +140,21 @@ impl Deployer for VercelPlatform {
     fn calls(&self, order: &BuildOrder) -> Calls {
         let project = &self.client.project;
         let line = |text: String| vec![text];
+        let shown = self.settings.shows.as_ref().map(|_| {
+            format!(
+                "POST /v2/deployments/ID/check-runs, then PATCH (the check is in \
+                 /v2/projects/{project}/checks)"
+            )
+        });
+        let switch = [
+            format!("GET /v1/projects/{project}/rolling-release"),
+            format!("GET /v4/aliases/{}", self.front.domain()),
+            format!("POST /v10/projects/{project}/promote/ID (once)"),
+            format!(
+                "POST /v1/projects/{project}/rolling-release/complete (only where rolling \
+                 releases are on)"
+            ),
+        ];
         Calls {
             build: vec![
                 format!("GET /v7/deployments?target=production&sha={}", order.commit),
@@ -148,15 +163,7 @@ impl Deployer for VercelPlatform {
                     .to_owned(),
             ],
             follow: line("GET /v13/deployments/ID every 1 s to 30 s".to_owned()),
-            switch: vec![
-                format!("GET /v1/projects/{project}/rolling-release"),
-                format!("GET /v4/aliases/{}", self.front.domain()),
-                format!("POST /v10/projects/{project}/promote/ID (once)"),
-                format!(
-                    "POST /v1/projects/{project}/rolling-release/complete (only where rolling \
-                     releases are on)"
-                ),
-            ],
+            switch: switch.into_iter().chain(shown).collect(),
             back: line(format!("POST /v1/projects/{project}/rollback/PREVIOUS")),
         }
     }

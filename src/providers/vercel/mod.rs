@@ -8,6 +8,7 @@ mod answers;
 mod build;
 mod build_calls;
 mod change;
+mod checks;
 mod client;
 mod front;
 mod go_back;

@@ -17,9 +17,10 @@ use super::seen::{Seen, Staged};
 use crate::base::call_made::CallMade;
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::ids::{CommitId, DeploymentId};
-use crate::base::redact::Secret;
+use crate::base::redact::{Redactor, Secret};
 use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
+use crate::rollout::board::Board;
 use crate::rollout::bypass::Pushes;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
@@ -44,6 +45,8 @@ pub(crate) struct VercelSettings {
     pub(crate) bypass: Option<Secret>,
     /// Who acts.
     pub(crate) actor: String,
+    /// Decisions are shown beside deployments, through this, where somebody asked for it.
+    pub(crate) shows: Option<Redactor>,
 }
 
 /// A Vercel project.
@@ -371,5 +374,9 @@ impl Platform for VercelPlatform {
 
     fn pushes(&self) -> Option<&dyn Pushes> {
         Some(self)
+    }
+
+    fn board(&self) -> Option<&dyn Board> {
+        self.settings.shows.is_some().then_some(self)
     }
 }

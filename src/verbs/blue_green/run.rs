@@ -9,8 +9,10 @@ use crate::base::units::Micros;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::gate::waiver::Role;
+use crate::ledger::entry::TrafficProof;
 use crate::ledger::environment::Rollout;
 use crate::ledger::fold::State;
+use crate::rollout::board::{Decided, Notice};
 use crate::rollout::criteria::Criteria;
 use crate::rollout::deployer::{BuildOrder, Deployer};
 use crate::rollout::machine::Denied;
@@ -22,7 +24,7 @@ use crate::verbs::ports::Standby;
 use crate::verbs::read_back::ReadBack;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::waive::WaiveError;
-use crate::verbs::{lease, settle, standing, trusted};
+use crate::verbs::{lease, notice, settle, standing, trusted};
 
 /// What is to be shipped, and how.
 pub(crate) struct BlueGreen<'a> {
@@ -67,6 +69,23 @@ pub(crate) struct Ended {
     /// Absent when nobody was sent there.
     pub(crate) traffic: Option<Traffic>,
     pub(crate) ledger: Sync,
+}
+
+impl Ended {
+    /// What this says of the deployment.
+    fn notice(&self) -> Notice {
+        let proof = self.traffic.as_ref().map(|traffic| traffic.seen.proof);
+        let verdict = self.judged.as_ref().map(|judged| judged.verdict);
+        let decided = match (proof, verdict) {
+            (Some(TrafficProof::Verified), _) => Decided::Good,
+            (None, Some(Verdict::Fail)) => Decided::Bad,
+            _ => Decided::Undecided,
+        };
+        let seen = self.traffic.as_ref().map(|traffic| traffic.seen.headline.as_str());
+        let judged = self.judged.as_ref().map(|judged| judged.headline.as_str());
+        let told: Vec<&str> = judged.into_iter().chain(seen).collect();
+        Notice { decided, text: told.join("; ") }
+    }
 }
 
 /// What is known of traffic after the switch.
@@ -135,6 +154,9 @@ impl BlueGreen<'_> {
         if ended.as_ref().err().is_some_and(shares) {
             // How far it came is for every clone to read.
             lease::shared(&self.fleet.ship).await;
+        }
+        if let Ok(ended) = &ended {
+            notice::show(self.fleet, &ended.deployment, ended.notice()).await;
         }
         ended
     }

@@ -11,6 +11,7 @@ use crate::gate::clearance::SeenLive;
 use crate::ledger::entry::{Body, RolledBack, RolloutEnd, TrafficProof};
 use crate::rollout::machine::{Event, ExitKind, StageNext, State};
 use crate::verbs::book::Sync;
+use crate::verbs::notice;
 
 /// How long giving the lease back may take.
 const RELEASE: Duration = Duration::from_secs(2);
@@ -37,6 +38,10 @@ impl Acts<'_> {
             (ending.end, ending.exit, self.taken_over().await)
         {
             ending.reason = format!("{}; {who}", ending.reason);
+        }
+        if let Some(end) = ending.end.filter(|_| !is_signalled) {
+            let of = &self.candidate.deployment;
+            notice::show(self.fleet, of, notice::of_end(end, &ending.reason)).await;
         }
         ending
     }

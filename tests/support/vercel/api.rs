@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::project::{Project, Refusal, now_ms};
 use super::{PROJECT, TEAM};
-use super::{builds, documents, variables};
+use super::{builds, checks, documents, variables};
 use crate::support::contract::decoded;
 
 /// One request, taken apart.
@@ -67,6 +67,15 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
         | (method @ "DELETE", ["v1", "projects", _, "env"]) => {
             let upserts = request.asked("upsert") == Some("true");
             variables::answer(project, (method, upserts), request.body)
+        }
+        (method @ ("GET" | "POST"), ["v2", "projects", _, "checks"]) => {
+            checks::of_project(project, method, request.body)
+        }
+        ("POST", ["v2", "deployments", id, "check-runs"]) => {
+            checks::begin(project, id, request.body)
+        }
+        ("PATCH", ["v2", "deployments", _, "check-runs", run]) => {
+            checks::change(project, run, request.body)
         }
         ("POST", ["v10", "projects", _, "promote", id]) => match project.promote(id) {
             Ok(queued) => (if queued { 202 } else { 201 }, Value::Null),

@@ -8,6 +8,7 @@
 
 mod api;
 mod builds;
+mod checks;
 mod documents;
 mod faults;
 mod project;

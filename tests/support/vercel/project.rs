@@ -1,5 +1,6 @@
 //! The project: its deployments, who serves the domain, what the plan allows, what was asked last.
 
+use super::checks::Checks;
 use super::releases::Rolling;
 
 /// What the plan says about rolling releases, and about going back.
@@ -88,6 +89,7 @@ pub(crate) struct Project {
     /// Environment variables as they were created.
     pub(crate) variables: Vec<serde_json::Value>,
     pub(super) variable_ids: u64,
+    pub(crate) checks: Checks,
     /// Ids and addresses of deployments to come.
     pub(super) spare: Vec<(String, String)>,
     numbers: u64,
@@ -123,6 +125,7 @@ impl Project {
             is_protected: false,
             variables: Vec::new(),
             variable_ids: 0,
+            checks: Checks::default(),
             spare: Vec::new(),
             numbers: 0,
         }
