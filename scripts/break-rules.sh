@@ -64,7 +64,7 @@ break_rule "a condemned commit is shipped" src/ledger/validate.rs \
     'match self.state.and_then(|s| s.condemned.get(commit)).filter(|_| false) {' \
     src/verbs/standing.rs 'condemned.get(commit)?;' 'condemned.get(commit).filter(|_| false)?;'
 break_rule "a raise writes no intent" src/verbs/canary/acts.rs \
-    'decided = ship.book.decide(note) => Some(decided),' '() = std::future::ready(drop(note)) => None,'
+    'decided = ship.book.decide(note) => Some(decided),' '() = std::future::ready(drop(note)) => None::<Result<(), BookError>>,'
 break_rule "a lowering writes no intent" src/verbs/canary/acts.rs \
     'if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {' \
     'if let (false, Err(error)) = (matches!(intent, Body::LowerIntended { .. }), self.fleet.ship.book.state().await) {'
