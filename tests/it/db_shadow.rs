@@ -50,7 +50,7 @@ fn a_project_replays_in_order_and_has_a_hash() {
     assert_eq!(first["schema"], "orca.db-shadow/v1");
     assert_eq!(first["verdict"], "pass");
     assert_eq!(statuses(&first), ["applied", "applied", "skipped"]);
-    assert_eq!(first["substitutes"], serde_json::json!([]));
+    assert_eq!(first["substitutions"], serde_json::json!([]));
     assert!(first["server_version"].as_str().is_some_and(|v| v.starts_with(char::is_numeric)));
     let hash = first["schema_hash"].as_str().expect("a hash").to_owned();
 
@@ -108,7 +108,7 @@ fn missing_extensions_get_stand_ins_and_weaken_the_verdict() {
     )]);
     let json = world.orca(&["db", "shadow", "--json"]).expect_code(3).json();
     assert_eq!(json["verdict"], "inconclusive");
-    assert_eq!(json["substitutes"], serde_json::json!(["pg_net", "vector"]));
+    assert_eq!(json["substitutions"], serde_json::json!(["pg_net", "vector"]));
     assert_eq!(statuses(&json), ["applied"]);
     assert_eq!(finding(&json, "extension.substitute")["line"], 1);
     let allowed = ["--allow-substitute", "pg_net", "--allow-substitute", "vector"];

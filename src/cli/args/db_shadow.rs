@@ -41,7 +41,7 @@ pub(crate) struct ShadowDocument {
     server_version: String,
     files: Vec<ReplayedFile>,
     /// Extensions that stand-ins took the place of, and those that are missing.
-    substitutes: Vec<String>,
+    substitutions: Vec<String>,
     findings: Vec<ShadowFinding>,
     /// What statements of the new files hold up on relations that were there before.
     footprints: Vec<Footprint>,
@@ -74,7 +74,7 @@ impl Args {
             verdict,
             server_version,
             files,
-            substitutes,
+            substitutions: substitutes,
             findings,
             footprints,
             schema_hash,
@@ -118,12 +118,12 @@ fn human(document: &ShadowDocument, baseline: &Baseline) -> String {
         document.server_version,
         Micros(us),
     );
-    if !document.substitutes.is_empty() {
-        let names = document.substitutes.join(", ");
+    if !document.substitutions.is_empty() {
+        let names = document.substitutions.join(", ");
         text.push_str(&format!(
             "weakened by {} missing extensions: {names}\n  help: --shadow-url to a server that has \
              them, or --allow-substitute NAME\n",
-            document.substitutes.len()
+            document.substitutions.len()
         ));
     }
     text.push_str(&db_look::human(&document.findings, baseline));
