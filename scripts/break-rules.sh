@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# break-rules.sh [COUNT]: breaks each rule of the rollout in the code once, in a copy, and asks whether
-# the simulation finds it within COUNT schedules (20,000 unless given), and after how many.
+# break-rules.sh [COUNT [WORD]]: breaks each rule of the rollout in the code once, in a copy, and asks
+# whether the simulation finds it within COUNT schedules (20,000 unless given), and after how many. With
+# WORD only the rules whose names hold it.
 # A rule whose break is not found, or whose place in the code has moved, ends this with 1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 count=${1:-20000}
+only=${2:-}
 profile=${PROFILE:-quick}
 
 copy=$(mktemp -d)
@@ -18,6 +20,7 @@ missed=0
 break_rule() {
     local name=$1
     shift
+    [[ $name == *"$only"* ]] || return 0
     while (($#)); do
         FROM=$2 TO=$3 perl -0pi -e '$n = () = /\Q$ENV{FROM}\E/g; die "$ARGV: found $n times: $ENV{FROM}\n" if $n != 1;
             s/\Q$ENV{FROM}\E/$ENV{TO}/' "$1"

@@ -1,6 +1,6 @@
 //! A canary on Vercel, through the binary and against the fake: every stage up, every way back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::vercel::{Behaviour, Deployed, Fault, Kind, Plan, Shop};
 use crate::support::{Run, traffic, wait_until};
@@ -62,8 +62,13 @@ fn breaks_at(weight: &str, percent: u32) {
     };
     wait_until(&format!("the canary has {weight}"), DEADLINE, reached);
     shop.vercel.behave(&candidate.deployment.id, failing(2));
+    running.line_with("requests by probes failed on the new version");
+    let judged = Instant::now();
     let run = running.end();
     assert_eq!(run.code, Some(6), "{weight}: {}", run.stdout);
+    let asked = shop.vercel.asked();
+    let back = asked.iter().rev().find(|asked| asked.line.contains("/rollback/")).expect("a call");
+    println!("from verdict to call: {} ms", back.at.duration_since(judged).as_millis());
     assert!(run.stdout.contains("rolled_back"), "{}", run.stdout);
     assert!(run.stdout.contains("no longer gives production domains"), "{}", run.stdout);
     assert_eq!(shop.production(), shop.base.id);

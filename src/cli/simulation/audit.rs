@@ -350,7 +350,7 @@ impl Audit {
             (Verb::Canary | Verb::Resume, Exit::Closed | Exit::Inconclusive) => exposed,
             (Verb::Rollback { to: Some(to) }, Exit::Done)
             | (Verb::Promote { to, .. }, Exit::PartDone) => !is_back(to),
-            (Verb::Abort, Exit::Done) => !all_base,
+            (Verb::Abort | Verb::Resume, Exit::Done) => !all_base,
             (Verb::Promote { to, tag }, Exit::Done) => {
                 !is_back(to) || !tags.iter().any(|(name, _)| name == tag)
             }

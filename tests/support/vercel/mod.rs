@@ -18,7 +18,7 @@ mod shop;
 mod variables;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use faults::{Fault, Kind};
 pub(crate) use project::{Behaviour, Plan, Project};
@@ -39,6 +39,7 @@ pub(crate) struct Asked {
     /// `POST /v1/projects/prj_shop/rollback/dpl_1`.
     pub(crate) line: String,
     pub(crate) status: Option<u16>,
+    pub(crate) at: Instant,
 }
 
 /// A deployment as the test knows it.

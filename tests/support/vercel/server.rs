@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -189,7 +189,8 @@ impl Shared {
             }
         };
         let status = reply.as_ref().map(|reply| reply.status().as_u16());
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { line, status });
+        let asked = Asked { line, status, at: Instant::now() };
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
         reply
     }
 
