@@ -16,6 +16,10 @@ const HEADER: &str = "# Changelog\n\nThe format is [Keep a Changelog](https://ke
                       versions follow [Semantic Versioning](https://semver.org/spec/v2.0.0.html).\n\n\
                       ## [Unreleased]\n";
 
+/// Lines that move below a code fence that nobody closed can close it, and hide a heading: then
+/// another run has more to do. So often at most.
+const RUNS_MAX: usize = 4;
+
 /// `text` with a section for `version`, made or brought up to date.
 pub(crate) fn with_release(
     text: Option<&str>,
@@ -23,7 +27,18 @@ pub(crate) fn with_release(
     date: &str,
     changes: &[Change],
 ) -> String {
-    let text = text.unwrap_or(HEADER);
+    let mut written = once(text.unwrap_or(HEADER), version, date, changes);
+    for _more in 1..RUNS_MAX {
+        let again = once(&written, version, date, changes);
+        if again == written {
+            break;
+        }
+        written = again;
+    }
+    written
+}
+
+fn once(text: &str, version: &str, date: &str, changes: &[Change]) -> String {
     let eol = line_end(text);
     let sections = Section::all(text);
     let unreleased = sections.iter().find(|s| s.name == "unreleased");
@@ -380,6 +395,15 @@ mod tests {
 
     fn block() -> impl Strategy<Value = String> {
         prop::collection::vec(piece(), 0..8).prop_map(|lines| lines.join("\n"))
+    }
+
+    /// Found by fuzzing: what moves down closes a fence that stood open above the section.
+    #[test]
+    fn a_fence_that_nobody_closed_is_no_trap() {
+        let text = "## Unreleased\n- a\n\n```\nx\n```\n## Unreleased\n```\n## [1.2.3]\n- b\n";
+        let written = with_release(Some(text), "1.2.3", "2026-01-05", &[]);
+        assert_eq!(with_release(Some(&written), "1.2.3", "2026-01-05", &[]), written);
+        assert!(written.contains("- a\n") && written.contains("- b\n"), "{written}");
     }
 
     proptest! {

@@ -52,6 +52,7 @@ fn a_healthy_version_gets_everything_stage_by_stage_and_is_promoted() {
 }
 
 /// A version that breaks once it has so much traffic goes back, whichever stage that is.
+#[expect(clippy::print_stdout, reason = "the script reads it")]
 fn breaks_at(weight: &str, percent: u32) {
     let shop = Shop::start(&["1%", "5%", "25%", "100%"]);
     let candidate = shop.candidate();
