@@ -132,7 +132,8 @@ fn insertion(
 
 /// Applies edits of ranges that do not overlap.
 fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
-    edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+    // From the end on; at one place what is taken out goes first, then what is put in.
+    edits.sort_by_key(|(range, _)| std::cmp::Reverse((range.start, range.end)));
     let mut text = text.to_owned();
     for (range, replacement) in edits {
         text.replace_range(range, &replacement);
@@ -395,6 +396,14 @@ mod tests {
 
     fn block() -> impl Strategy<Value = String> {
         prop::collection::vec(piece(), 0..8).prop_map(|lines| lines.join("\n"))
+    }
+
+    /// Found by fuzzing: no blank line stands between the two headings.
+    #[test]
+    fn a_draft_right_below_unreleased_is_reopened_whole() {
+        let text = "## [Unreleased]\n## [1.2.3] - 2026-01-05\n- a\n\n## [1.2.2]\n- b\n";
+        let reopened = reopened(text, "1.2.3");
+        assert_eq!(reopened, "## [Unreleased]\n\n- a\n## [1.2.2]\n- b\n");
     }
 
     /// Found by fuzzing: what moves down closes a fence that stood open above the section.
