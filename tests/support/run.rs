@@ -117,14 +117,19 @@ impl Running {
     /// The first line on stdout or stderr that contains `text`.
     #[track_caller]
     pub(crate) fn line_with(&self, text: &str) -> String {
+        self.line_or_end(text).unwrap_or_else(|seen| panic!("no line with '{text}' in:\n{seen}"))
+    }
+
+    /// The same, or all that it said where it ended, or said nothing for too long.
+    pub(crate) fn line_or_end(&self, text: &str) -> Result<String, String> {
         let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(DEADLINE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(end) => panic!("no line with '{text}' ({end}) in:\n{}", seen.join("\n")),
+        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
+            if line.contains(text) {
+                return Ok(line);
             }
+            seen.push(line);
         }
+        Err(seen.join("\n"))
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::answers::{Deployment, DeploymentRow};
-use super::build_calls::{Creation, MARK};
+use super::build_calls::{Creation, MARK, Move};
 use super::client::VercelError;
 use super::platform::VercelPlatform;
 use super::seen::{Staged, Unsettled};
@@ -122,7 +122,9 @@ impl Deployer for VercelPlatform {
                 let text = format!("{deployment} was asked for, and Vercel is at it; look again");
                 return Err(self.uncertain(text));
             }
-            Some(Unsettled::Failed) => return Err(self.in_part(self.unmoved().await)),
+            Some(Unsettled::Failed) => {
+                return Err(self.in_part(self.unmoved(Move::Promotion).await));
+            }
         }
         self.is_fit(deployment, Some(commit)).await?;
         if seen.domain != deployment.as_str() {

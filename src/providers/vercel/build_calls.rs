@@ -11,6 +11,13 @@ pub(super) const MARK: &str = "orcaRelease";
 /// How many deployments of one commit are looked through.
 const LISTED: &str = "100";
 
+/// What moved the domains last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    Promotion,
+    Rollback,
+}
+
 /// A production deployment to be built, without domains.
 pub(super) struct Creation<'a> {
     pub(super) name: &'a str,
@@ -63,9 +70,13 @@ impl VercelClient {
         self.send(&call, "the build").await.map(|_| ())
     }
 
-    /// The domains that the last promotion could not move.
-    pub(super) async fn failed_domains(&self) -> Result<Vec<String>, VercelError> {
-        let path = format!("/v1/projects/{}/promote/aliases", encoded(&self.project));
+    /// The domains that the last promotion, or the last rollback, could not move.
+    pub(super) async fn failed_domains(&self, of: Move) -> Result<Vec<String>, VercelError> {
+        let project = encoded(&self.project);
+        let path = match of {
+            Move::Promotion => format!("/v1/projects/{project}/promote/aliases"),
+            Move::Rollback => format!("/v9/projects/{project}/rollback/aliases"),
+        };
         let query = [("failedOnly", "true".to_owned()), ("limit", "20".to_owned())];
         let answer: Value = self.read(&path, &query, "the domains").await?;
         // An empty object stands for none.

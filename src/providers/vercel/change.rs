@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::answers::Rolling;
+use super::build_calls::Move;
 use super::client::VercelError;
 use super::front::host_of;
 use super::platform::{VercelPlatform, commit_of};
@@ -239,7 +240,7 @@ impl VercelPlatform {
             let why = match self.ask().await {
                 // One domain may lead there while others do not: that is no arrival.
                 Ok(seen) if seen.has_failed(to, since) => {
-                    return Err(self.unmoved().await);
+                    return Err(self.unmoved(Move::Promotion).await);
                 }
                 Ok(seen) if seen.is_all_on(to) => return Ok(seen),
                 Ok(seen) if seen.moved_elsewhere(to, since) => {
@@ -265,8 +266,8 @@ impl VercelPlatform {
     }
 
     /// Which domains Vercel says it could not move.
-    pub(super) async fn unmoved(&self) -> String {
-        let domains = self.client.failed_domains().await.unwrap_or_default();
+    pub(super) async fn unmoved(&self, of: Move) -> String {
+        let domains = self.client.failed_domains(of).await.unwrap_or_default();
         format!("Vercel could not move {}", listed_domains(&domains))
     }
 

@@ -7,6 +7,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::build_calls::Move;
 use super::change::{POLL_FIRST, POLL_MAX};
 use super::client::VercelError;
 use super::platform::VercelPlatform;
@@ -61,7 +62,7 @@ impl VercelPlatform {
     /// Where nothing was raised there may be nothing to take back: a call would only switch the
     /// assignment of domains off.
     async fn never_left(&self, id: &str) -> Option<PlatformState> {
-        let seen = self.ask().await.ok().filter(|seen| seen.is_all_on(id))?;
+        let seen = self.ask().await.ok().filter(|seen| seen.is_whole_on(id))?;
         self.state_of(&seen).await.ok()
     }
 
@@ -103,7 +104,11 @@ impl VercelPlatform {
                 // Already there, or another state than Vercel goes back from.
                 VercelError::Conflict { .. } => {
                     return match self.ask().await {
-                        Ok(seen) if seen.is_all_on(id) => Ok(None),
+                        Ok(seen) if seen.is_whole_on(id) => Ok(None),
+                        // It is there for the front door, so it moves nothing more.
+                        Ok(seen) if seen.is_all_on(id) => {
+                            Err(self.in_part(self.unmoved(Move::Rollback).await))
+                        }
                         _ => Err(self.unchanged(&error)),
                     };
                 }
@@ -133,7 +138,7 @@ impl VercelPlatform {
                 Ok(seen) if seen.moved_elsewhere(id, since) => {
                     return Some(Fate::Elsewhere(Box::new(seen)));
                 }
-                Ok(seen) if seen.is_all_on(id) || seen.is_asked_for(id, since) => {
+                Ok(seen) if seen.is_whole_on(id) || seen.is_asked_for(id, since) => {
                     return Some(Fate::Taken);
                 }
                 Ok(_) => return Some(Fate::Lost),
@@ -156,10 +161,9 @@ impl VercelPlatform {
             let why = match self.ask().await {
                 // The front door may lead there while other domains do not.
                 Ok(seen) if seen.has_failed(id, since) => {
-                    self.memory().going_back = None;
-                    return Err(self.in_part(self.unmoved().await));
+                    return Err(self.in_part(self.unmoved(Move::Rollback).await));
                 }
-                Ok(seen) if seen.is_all_on(id) => {
+                Ok(seen) if seen.is_whole_on(id) => {
                     self.memory().going_back = None;
                     return self.shown(&seen).await;
                 }

@@ -85,6 +85,11 @@ impl Seen {
         self.active().is_none() && self.domain == deployment && !moves
     }
 
+    /// The same of every domain of the project, as far as the last move tells.
+    pub(super) fn is_whole_on(&self, deployment: &str) -> bool {
+        self.is_all_on(deployment) && self.unsettled(deployment).is_none()
+    }
+
     /// Whether somebody went back, and nothing was released since.
     pub(super) fn went_back(&self) -> bool {
         self.last.as_ref().is_some_and(|last| {
@@ -282,5 +287,6 @@ mod tests {
         // All the domain's answers look like an arrival, and the move failed for others.
         let partly = seen(None, "new", Some(request("promote", "new", "failed", 300)));
         assert!(partly.has_failed("new", 200) && partly.is_all_on("new"));
+        assert!(!partly.is_whole_on("new") && seen(None, "new", None).is_whole_on("new"));
     }
 }

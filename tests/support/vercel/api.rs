@@ -59,7 +59,9 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
         ("GET", ["v7", "deployments"]) => list(project, request),
         ("POST", ["v13", "deployments"]) => builds::create(project, request.body),
         ("PATCH", ["v12", "deployments", id, "cancel"]) => builds::cancel(project, id),
-        ("GET", ["v1", "projects", _, "promote", "aliases"]) => (200, documents::moved(project)),
+        ("GET", ["v1" | "v9", "projects", _, kind @ ("promote" | "rollback"), "aliases"]) => {
+            (200, documents::moved(project, kind))
+        }
         ("GET", ["v4", "aliases", named]) if *named == project.domain => {
             (200, documents::alias(project))
         }

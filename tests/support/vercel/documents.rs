@@ -111,9 +111,11 @@ pub(super) fn alias(project: &Project) -> Value {
 }
 
 /// The domains that the last promotion could not move.
-pub(super) fn moved(project: &Project) -> Value {
-    let fails = project.last.as_ref().is_some_and(|last| last.fails && last.kind == "promote");
-    let row = json!({"status": "failed", "alias": project.domain, "id": "alias_shop"});
+pub(super) fn moved(project: &Project, kind: &str) -> Value {
+    let fails = project.last.as_ref().is_some_and(|last| last.fails && last.kind == kind);
+    // Where the production domain was moved, it is another one that was not.
+    let alias = if project.moves_partly { "www.shop.example" } else { project.domain.as_str() };
+    let row = json!({"status": "failed", "alias": alias, "id": "alias_shop"});
     let rows: Vec<Value> = Some(row).filter(|_| fails).into_iter().collect();
     let pagination = json!({"count": rows.len(), "next": Value::Null, "prev": Value::Null});
     json!({"aliases": rows, "pagination": pagination})
