@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::args::{
-    canary, completions, db, demo, deploy, env, evidence, explain, freeze, init, ledger, load, man,
-    preflight, promote, release, release_tag, rollback, router, sample_service, schema, ship, slo,
-    watch, why,
+    canary, completions, db, demo, deploy, env, evidence, explain, freeze, init, ledger, load,
+    maintenance, man, preflight, promote, release, release_tag, rollback, router, sample_service,
+    schema, ship, slo, watch, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Ledger(ledger::Args),
     /// Show the decisions that led to where a release is
     Why(why::Args),
+    /// Close the whole service for users, or open it: the kill switch
+    Maintenance(maintenance::Args),
     /// Show whether releases are frozen, or freeze them; never stops a rollback
     Freeze(freeze::Args),
     /// Lift the freeze
@@ -106,6 +108,7 @@ impl Command {
             Self::Rollback(_) => "rollback",
             Self::Ship(_) => "ship",
             Self::Watch(_) => "watch",
+            Self::Maintenance(_) => "maintenance",
             Self::Env(_) => "env",
             Self::Evidence(_) => "evidence",
             Self::Ledger(_) => "ledger",
@@ -142,6 +145,7 @@ impl Command {
             | Self::Rollback(_)
             | Self::Ship(_)
             | Self::Watch(_)
+            | Self::Maintenance(_)
             | Self::Ledger(_)
             | Self::Router(_) => true,
             Self::Evidence(_)
@@ -169,6 +173,7 @@ impl Command {
             Self::Rollback(args) => rollback::run(&args, context).await,
             Self::Ship(args) => ship::run(&args, context).await,
             Self::Watch(args) => watch::run(&args, context).await,
+            Self::Maintenance(args) => maintenance::run(&args, context).await,
             Self::Env(args) => env::run(&args, context).await,
             Self::Evidence(args) => evidence::run(&args, context).await,
             Self::Ledger(args) => ledger::run(&args, context).await,

@@ -171,6 +171,8 @@ codes! {
     VariablesDiffer => "ORCA-1889",
     /// A platform without variables.
     NoVariables => "ORCA-1890",
+    /// A service that the platform cannot close.
+    NotClosable => "ORCA-1891",
     /// No source of measurements, or an environment that does not exist.
     SloSource => "ORCA-1740",
     /// A source of measurements that cannot be asked.

@@ -10,6 +10,7 @@ use crate::rollout::ports::{PlatformError, Refused};
 use crate::verbs::book::{BookError, Unsound, Unwritten};
 use crate::verbs::canary::start::StartError;
 use crate::verbs::candidate_files::MakeError;
+use crate::verbs::maintenance::MaintenanceError;
 use crate::verbs::promote::PromoteError;
 use crate::verbs::rollback::BackError;
 use crate::verbs::tag_rc::TagError;
@@ -167,13 +168,28 @@ impl From<BackError> for Failure {
         let text = error.to_string();
         match error {
             BackError::NoWay(_) => Self::new(Code::NoWayBack, Exit::TrafficWrong, text)
-                .hint("orca rollback --to DEPLOYMENT --reason R, or put up a maintenance page"),
+                .hint("orca maintenance on --reason R closes the service until there is one")
+                .hint("orca rollback --to DEPLOYMENT --reason R, where one once served"),
             BackError::NeverServed(_) => Self::new(Code::NoWayBack, Exit::Closed, text)
                 .hint("orca release status lists what served here"),
             BackError::Platform(error) => {
                 let mut failure = Self::from(error);
                 failure.exit = Exit::TrafficWrong;
                 failure.hint("run the rollback again: it is safe to repeat")
+            }
+        }
+    }
+}
+
+impl From<MaintenanceError> for Failure {
+    fn from(error: MaintenanceError) -> Self {
+        match error {
+            MaintenanceError::Unable(_) => {
+                Self::new(Code::NotClosable, Exit::Unavailable, error.to_string())
+                    .hint("close it where it is served; orca rollback --reason R needs no page")
+            }
+            MaintenanceError::Platform(error) => {
+                Self::from(error).hint("run it again: it is safe to repeat")
             }
         }
     }

@@ -40,6 +40,13 @@ impl FrontDoor {
         Ok((answer.status == 200).then(|| identity_in(&answer.body)).flatten())
     }
 
+    /// The status that a user gets.
+    pub(crate) async fn status(&self) -> Option<u16> {
+        let mut call = Call::get(format!("{}/", self.url));
+        call.timeout = limits::ADMIN_CALL;
+        self.http.send(&call).await.ok().map(|answer| answer.status)
+    }
+
     /// One request for each of `count` different keys.
     pub(crate) async fn probe_keys(&self, count: u32) -> Vec<ProbeAnswer> {
         let run = self.entropy.next_u64();

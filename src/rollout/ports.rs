@@ -9,15 +9,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(crate) use super::capabilities::{Capabilities, Measures, Weights};
+
 use super::board::Board;
 use super::bypass::Pushes;
+use super::closing::Closing;
 use super::deployer::Deployer;
 use crate::base::call_made::CallMade;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
-use crate::base::units::{Micros, Weight};
+use crate::base::units::Weight;
 use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, Warrant};
 
 /// Something that splits traffic between a base and a canary.
@@ -107,6 +110,11 @@ pub(crate) trait Platform: Send + Sync {
         None
     }
 
+    /// How the whole service is closed for users, where the platform can answer them by itself.
+    fn closing(&self) -> Option<&dyn Closing> {
+        None
+    }
+
     /// Where decisions are shown beside deployments, where somebody asked for it.
     fn board(&self) -> Option<&dyn Board> {
         None
@@ -137,61 +145,12 @@ pub(crate) enum Arm {
     Canary,
 }
 
-/// What a platform can do, so that a plan it cannot carry out is refused at the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Capabilities {
-    pub(crate) weights: Weights,
-    /// Whether a weight falls back to base by itself unless it is renewed.
-    pub(crate) holds_grant: bool,
-    /// What it counts of each arm's answers.
-    pub(crate) measures: Measures,
-    /// What keeps a user on one version, in words: `cookie or x-user-id`.
-    pub(crate) stickiness: String,
-    /// Where the split is kept, in words: `router at 127.0.0.1:9000`.
-    pub(crate) state_holder: String,
-    /// What going back costs, in words: `one call, under a second`.
-    pub(crate) abort_cost: String,
-}
-
-impl Capabilities {
-    /// What protects users should the process that watches a canary die.
-    pub(crate) fn when_orca_dies(&self, grant: Micros) -> String {
-        if self.holds_grant {
-            return format!("users are back on base within {grant}, by the platform itself");
-        }
-        format!(
-            "nothing moves by itself: {} keeps the weight until `orca canary resume` or \
-             `orca canary abort` runs, so let a guard job run one",
-            self.state_holder
-        )
-    }
-}
-
 /// Where one arm is asked, and what makes it that arm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Door {
     pub(crate) url: String,
     /// Sent with every request.
     pub(crate) headers: Vec<(String, String)>,
-}
-
-/// What a platform counts of each arm's answers. What it does not count, paired load counts itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Measures {
-    Nothing,
-    Users,
-    UsersAndProbes,
-}
-
-/// Which weights a platform can hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Weights {
-    /// Every step of 0.01 %.
-    Any,
-    /// Whole percents.
-    WholePercent,
-    /// Nothing between none and all.
-    AllOrNothing,
 }
 
 /// What serves, as the platform says.

@@ -22,8 +22,9 @@ use crate::base::digest::Digest;
 use crate::base::redact::Secret;
 
 use super::api::{
-    ERROR_SCHEMA, ErrorAnswer, LowerRequest, PreviousRequest, PromoteRequest, RaiseRequest,
-    RenewRequest, RevertRequest, STATE_SCHEMA, StageRequest, StateAnswer, UpstreamHealth,
+    CloseRequest, ERROR_SCHEMA, ErrorAnswer, LowerRequest, PreviousRequest, PromoteRequest,
+    RaiseRequest, RenewRequest, RevertRequest, STATE_SCHEMA, StageRequest, StateAnswer,
+    UpstreamHealth,
 };
 use super::control::{ChangeError, Changed, Control};
 use super::prometheus;
@@ -171,6 +172,11 @@ async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, 
         "/lower" => {
             let LowerRequest { weight } = parse(body)?;
             control.lower(|state| state.lower(weight)).await
+        }
+        // Served before it is stored, like a lowering: a full disk keeps no kill switch from users.
+        "/close" => {
+            let CloseRequest { closed } = parse(body)?;
+            control.lower(|state| Ok(state.with_closed(closed))).await
         }
         "/stage" => {
             let StageRequest { canary, release, audience, expect_generation, epoch } = parse(body)?;

@@ -75,6 +75,13 @@ pub(crate) struct PreviousRequest {
     pub(crate) by: Option<String>,
 }
 
+/// `POST /close`: users get a page of the router's own, or a version again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CloseRequest {
+    pub(crate) closed: bool,
+}
+
 /// What health checks last saw; nothing before the first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

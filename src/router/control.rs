@@ -66,6 +66,7 @@ impl Target {
 #[derive(Debug)]
 pub(crate) struct Routing {
     pub(crate) generation: u64,
+    pub(crate) closed: bool,
     pub(crate) split: Split,
     pub(crate) base: Arc<Target>,
     pub(crate) canary: Option<Arc<Target>>,
@@ -232,6 +233,7 @@ fn routing(state: &RouterState, before: Option<&Routing>) -> Result<Routing, Add
     };
     Ok(Routing {
         generation: state.generation,
+        closed: state.closed,
         split: Split::from(state),
         base: target(&state.base)?,
         canary: state.canary.as_ref().map(target).transpose()?,

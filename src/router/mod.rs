@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod headers;
 pub(crate) mod health;
+mod maintenance;
 pub(crate) mod metrics;
 pub(crate) mod persist;
 pub(crate) mod pool;

@@ -29,6 +29,8 @@ pub(crate) fn text(metrics: &RouterMetrics, state: &RouterState) -> String {
     line(&mut out, "orca_router_weight_basis_points", state.weight.basis_points());
     head(&mut out, "orca_router_generation", "gauge", "Number of traffic changes.");
     line(&mut out, "orca_router_generation", state.generation);
+    head(&mut out, "orca_router_closed", "gauge", "1 while users get the maintenance page.");
+    line(&mut out, "orca_router_closed", u8::from(state.closed));
     head(&mut out, "orca_router_responses_total", "counter", "Answers by status class.");
     for row in &metrics.total {
         for (class, count) in &row.status {

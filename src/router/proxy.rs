@@ -22,7 +22,7 @@ use super::control::{Control, Routing, Target};
 use super::metrics::{Fault, Outcome, Sample, Shard};
 use super::pool::{Idle, Lease};
 use super::split::{self, Arm, Decision, SERVED_BY_HEADER, Source, SplitSettings};
-use super::{headers, upgrade};
+use super::{headers, maintenance, upgrade};
 
 /// How requests are handled. Fixed while the router runs.
 #[derive(Debug, Clone)]
@@ -165,6 +165,9 @@ impl Worker {
         let decision = split::decide(&view.routing.split, settings, request.headers(), || {
             self.entropy.next_u64()
         });
+        if view.routing.closed && decision.source == Source::Users {
+            return maintenance::answer(request.headers());
+        }
         let upgrade = headers::upgrade(request.headers())
             .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         clean(&mut request, settings, peer, view.side(decision.arm).0);

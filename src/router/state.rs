@@ -72,6 +72,9 @@ pub(crate) struct RouterState {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lowered_by: Option<String>,
     pub(crate) audience: Audience,
+    /// Users get the router's own page, and no version. Probes get through.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) closed: bool,
 }
 
 /// Why a change was refused. Nothing has changed then.
@@ -151,7 +154,14 @@ impl RouterState {
             suspended: false,
             lowered_by: None,
             audience: Audience::default(),
+            closed: false,
         }
+    }
+
+    /// Closed for users, or open. Where traffic goes is another matter, so neither generation nor
+    /// epoch moves.
+    pub(crate) fn with_closed(&self, closed: bool) -> Self {
+        Self { closed, ..self.clone() }
     }
 
     /// The same, lowered by `who`.

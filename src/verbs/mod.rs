@@ -13,6 +13,7 @@ pub(crate) mod gates;
 pub(crate) mod init;
 mod lease;
 pub(crate) mod ledger_book;
+pub(crate) mod maintenance;
 mod notice;
 pub(crate) mod ports;
 pub(crate) mod promote;

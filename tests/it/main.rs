@@ -28,6 +28,7 @@ mod hostile_files;
 mod ledger;
 mod ledger_race;
 mod load;
+mod maintenance;
 mod platform_kubernetes;
 mod platform_nginx;
 mod release;

@@ -321,6 +321,11 @@ impl Fleet {
     }
 }
 
+/// What a browser gets of `url`: the whole answer.
+pub(crate) fn browse(url: &str) -> String {
+    http(url, "GET", "/", "Accept: text/html,*/*;q=0.8", "")
+}
+
 /// The time of a lease passes: it ends now, whoever holds it.
 pub(crate) fn lease_ends(world: &World) {
     let name = "refs/orca/lease/production";

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::force::role;
-use super::rollback::set_project;
+use super::place::set_project;
 use super::typed::typed;
 use crate::base::call_made::CallMade;
 use crate::base::ids::ReleaseName;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::rollback::set_project;
+use super::place::set_project;
 use super::typed::typed;
 use crate::base::call_made::CallMade;
 use crate::base::dotenv::{self, Variable};

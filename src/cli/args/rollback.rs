@@ -3,12 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::place::Place;
 use crate::base::call_made::CallMade;
 use crate::base::clock;
 use crate::base::ids::DeploymentId;
 use crate::base::units::Micros;
-use crate::cli::config::raw::RawPlatformKind;
-use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -30,17 +29,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DEPLOYMENT")]
     to: Option<DeploymentId>,
 
-    /// Admin address of the router, where there is no orca.yaml
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
-
-    /// Where users come in, where there is no orca.yaml
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-
-    /// The project on Vercel, where there is no orca.yaml
-    #[arg(long, value_name = "PROJECT")]
-    project: Option<String>,
+    #[command(flatten)]
+    place: Place,
 
     /// Move traffic and validate it, and do nothing beside that: the ledger is shared later
     #[arg(long)]
@@ -88,7 +78,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
             .hint("orca rollback --reason \"checkout is down\""));
     }
     let mut config = wire::load_config_or_default(context)?;
-    set_platform(&mut config, args);
+    args.place.set(&mut config);
     let rollback = Rollback {
         platform: wire_platform::platform(context, &config)?,
         book: wire_fleet::book_if_any(context, &config),
@@ -105,23 +95,6 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     }
     let back = rollback.run(target).await?;
     Ok(made(&back, rollback.platform.as_ref()))
-}
-
-/// Flags come before environment and file.
-fn set_platform(config: &mut Config, args: &Args) {
-    let admin = config.platform.admin.clone();
-    config.platform.admin = admin.overridden(("--admin", args.admin.clone().map(Some)), ("", None));
-    let url = config.platform.url.clone();
-    config.platform.url = url.overridden(("--url", args.url.clone().map(Some)), ("", None));
-    set_project(config, args.project.as_ref());
-}
-
-/// `--project` names a project on Vercel, whatever else is configured.
-pub(super) fn set_project(config: &mut Config, project: Option<&String>) {
-    let Some(name) = project else { return };
-    let known = config.platform.project.clone();
-    config.platform.project = known.overridden(("--project", Some(Some(name.clone()))), ("", None));
-    config.platform.kind = RawPlatformKind::Vercel;
 }
 
 fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> RollbackDocument {

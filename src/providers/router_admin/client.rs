@@ -14,8 +14,8 @@ use crate::base::retry::RetryBudget;
 use crate::base::units::Weight;
 use crate::providers::http::{Call, HttpClient, HttpError, Repeat};
 use crate::router::api::{
-    ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest, RevertRequest,
-    StageRequest, StateAnswer,
+    CloseRequest, ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest,
+    RevertRequest, StageRequest, StateAnswer,
 };
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
@@ -128,6 +128,11 @@ impl RouterAdmin {
         to: Option<Upstream>,
     ) -> Result<StateAnswer, RouterAdminError> {
         self.post("previous", &PreviousRequest { to, by: self.actor.clone() }).await
+    }
+
+    /// Users get a page of the router's own, or a version again. Repeating it changes nothing.
+    pub(crate) async fn close(&self, closed: bool) -> Result<StateAnswer, RouterAdminError> {
+        self.post("close", &CloseRequest { closed }).await
     }
 
     async fn post(

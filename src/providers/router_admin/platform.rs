@@ -11,6 +11,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::{HttpClient, HttpError};
+use crate::rollout::closing::{Closing, Manner};
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
@@ -239,8 +240,38 @@ impl Platform for RouterPlatform {
         Ok(self.front.probe_keys(count).await)
     }
 
+    fn closing(&self) -> Option<&dyn Closing> {
+        Some(self)
+    }
+
     fn calls(&self) -> Vec<CallMade> {
         self.admin.calls()
+    }
+}
+
+#[async_trait]
+impl Closing for RouterPlatform {
+    async fn is_closed(&self) -> Result<bool, PlatformError> {
+        let answer = self.admin.state().await.map_err(|error| self.unavailable(&error))?;
+        Ok(answer.state.closed)
+    }
+
+    async fn set_closed(&self, closed: bool) -> Result<(), PlatformError> {
+        self.admin.close(closed).await.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    async fn front(&self) -> Option<u16> {
+        self.front.status().await
+    }
+
+    fn manner(&self, closed: bool) -> Manner {
+        let users = if closed {
+            "a page of the router's own with status 503, from the next request on; probes get through"
+        } else {
+            "the version that serves them, from the next request on"
+        };
+        let call = format!("POST /close {{\"closed\":{closed}}}");
+        Manner { call, users: users.to_owned(), note: None }
     }
 }
 

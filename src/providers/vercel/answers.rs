@@ -92,6 +92,8 @@ pub(super) struct Project {
     pub(super) link: Option<Link>,
     /// Whether a push to the production branch reaches users by itself; on unless said.
     pub(super) auto_assign_custom_domains: Option<bool>,
+    /// Nobody is served; not so unless said.
+    pub(super) paused: Option<bool>,
 }
 
 /// Where a project's source is.

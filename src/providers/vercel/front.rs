@@ -72,6 +72,14 @@ impl Front {
         host_of(&self.url)
     }
 
+    /// The status that a new visitor of the domain gets.
+    pub(super) async fn status(&self) -> Option<u16> {
+        let mut call = Call::get(format!("{}/", self.url));
+        call.timeout = limits::ADMIN_CALL;
+        call.urgent = true;
+        self.http.send(&call).await.ok().map(|answer| answer.status)
+    }
+
     /// What answers a new visitor of the domain.
     pub(super) async fn version(&self) -> Result<Said, HttpError> {
         self.version_of(&self.url, None).await

@@ -10,6 +10,7 @@ mod build_calls;
 mod change;
 mod checks;
 mod client;
+mod closing;
 mod front;
 mod go_back;
 mod platform;

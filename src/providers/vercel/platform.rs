@@ -22,6 +22,7 @@ use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
 use crate::rollout::board::Board;
 use crate::rollout::bypass::Pushes;
+use crate::rollout::closing::Closing;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Measures, Platform,
@@ -260,6 +261,10 @@ impl Platform for VercelPlatform {
             self.client.project,
             self.client.project_url()
         ))
+    }
+
+    fn closing(&self) -> Option<&dyn Closing> {
+        Some(self)
     }
 
     async fn resolve(&self, named: &DeploymentId) -> Result<Known, PlatformError> {

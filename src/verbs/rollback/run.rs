@@ -75,6 +75,9 @@ impl Rollback {
         };
         let is_verified = seen.proof == TrafficProof::Verified;
         let verified_us = is_verified.then(|| clock::elapsed_us(self.since));
+        if !is_verified {
+            self.say_if_closed().await;
+        }
         let back = Back {
             target,
             plan,
@@ -88,6 +91,14 @@ impl Rollback {
         hit(CrashPoint::StepAfterVerify);
         let ledger = self.record(&back, step).await;
         Ok(Back { ledger, ..back })
+    }
+
+    /// Of a closed service no request can show who would serve.
+    async fn say_if_closed(&self) {
+        let Some(closing) = self.platform.closing() else { return };
+        if matches!(closing.is_closed().await, Ok(true)) {
+            (self.tell)("the service is closed for users: orca maintenance off, then look again");
+        }
     }
 
     fn begin(&self, plan: &[Description], name: &str) {

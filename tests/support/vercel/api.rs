@@ -79,6 +79,11 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
         ("PATCH", ["v2", "deployments", _, "check-runs", run]) => {
             checks::change(project, run, request.body)
         }
+        // By the id alone: a name is no project here.
+        ("POST", ["v1", "projects", PROJECT, verb @ ("pause" | "unpause")]) => {
+            project.pause(*verb == "pause");
+            (200, Value::Null)
+        }
         ("POST", ["v10", "projects", _, "promote", id]) => match project.promote(id) {
             Ok(queued) => (if queued { 202 } else { 201 }, Value::Null),
             Err(refusal) => refused(&refusal),

@@ -77,7 +77,7 @@ pub(super) fn project(project: &Project) -> Value {
     let mut value = json!({
         "id": PROJECT, "name": "shop", "accountId": TEAM, "directoryListing": false,
         "nodeVersion": "22.x", "resourceConfig": regions, "defaultResourceConfig": regions,
-        "autoAssignCustomDomains": project.auto_assigns,
+        "autoAssignCustomDomains": project.auto_assigns, "paused": project.paused,
         "lastAliasRequest": project.last.as_ref().map(alias_request),
         "targets": {},
     });

@@ -67,6 +67,10 @@ pub(crate) struct Project {
     pub(crate) before: Option<String>,
     /// Whether a push to the production branch reaches users by itself.
     pub(crate) auto_assigns: bool,
+    /// Nobody is served.
+    pub(crate) paused: bool,
+    /// It is so for Vercel, and the edges do not know it yet.
+    pub(crate) pause_is_late: bool,
     /// What a rollback switched off, and a promotion switches on again.
     assigned_before: bool,
     pub(crate) rolling: Rolling,
@@ -112,6 +116,8 @@ impl Project {
             production: String::new(),
             before: None,
             auto_assigns: false,
+            paused: false,
+            pause_is_late: false,
             assigned_before: false,
             rolling: Rolling::default(),
             last: None,
@@ -227,6 +233,12 @@ impl Project {
         self.auto_assigns = false;
         self.request(id, "rollback");
         Ok(())
+    }
+
+    /// Blocks what serves, or opens it; the assignment of domains goes with it.
+    pub(crate) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+        self.auto_assigns = !paused;
     }
 
     /// Promotes. The answer is whether it waits behind a rolling release.

@@ -225,6 +225,10 @@ impl Shared {
             text if text.contains("vcrrForceStable=true") => Some(100),
             _ => None,
         };
+        let blocks = |project: &mut Project| project.paused && !project.pause_is_late;
+        if blocks(&mut self.lock()) {
+            return reply(503, &json!({"error": "DEPLOYMENT_PAUSED"}));
+        }
         let id = self.lock().serves(forced.unwrap_or(bucket));
         let mut reply = self.page(&id, request.uri().path()).await;
         if kept.is_none() {
