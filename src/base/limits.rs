@@ -28,6 +28,8 @@ pub(crate) const BRANCH_DELETE: Duration = Duration::from_secs(90);
 pub(crate) const BRANCH_STALE: Duration = Duration::from_hours(3);
 /// Time for what a stopped run still has to take back.
 pub(crate) const LAST_WORK: Duration = Duration::from_mins(3);
+/// So much of it is not worth a word.
+pub(crate) const LAST_WORK_UNSAID: Duration = Duration::from_millis(100);
 /// Time for a throwaway Postgres to be made, and again to start.
 pub(crate) const SHADOW_START: Duration = Duration::from_mins(1);
 /// Time for it to stop before it is killed.

@@ -90,10 +90,12 @@ async fn stoppable(command: Command, context: &Context) -> Result<Report, Failur
 /// Another signal does not cut it short; it has an end of its own.
 async fn finish_last_work(context: &Context) {
     context.last_work.close();
-    if !context.last_work.is_empty() {
+    let all = context.last_work.wait();
+    tokio::pin!(all);
+    if tokio::time::timeout(limits::LAST_WORK_UNSAID, &mut all).await.is_err() {
         context.say("takes back what this run made; please wait");
+        let _ = tokio::time::timeout(limits::LAST_WORK, all).await;
     }
-    let _ = tokio::time::timeout(limits::LAST_WORK, context.last_work.wait()).await;
 }
 
 /// Ctrl-C and SIGTERM set the token; what that means is the verb's business.

@@ -138,6 +138,7 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     ] {
         assert!(run.stderr.contains(&said), "no '{said}' in:\n{}", run.stderr);
     }
+    assert!(!run.stderr.contains("please wait"), "{}", run.stderr);
     for secret in [PASSWORD, TOKEN, "a-secret-that-signs-tokens"] {
         assert!(!run.stderr.contains(secret) && !run.stdout.contains(secret), "{run:?}");
     }
@@ -308,6 +309,28 @@ fn a_branch_that_cannot_be_deleted_is_said_loudly() {
     }
 }
 
+/// Most machines of CI have no IPv6, and direct connections nothing else.
+#[test]
+fn the_pooler_is_the_way_where_the_direct_one_leads_nowhere() {
+    let (server, supabase) = hosted();
+    let world = project(&[("1_a.sql", TABLES), ("2_b.sql", POLICY)]);
+    let mut state = supabase.state();
+    let port = std::mem::replace(&mut state.branches.login.1, 1);
+    state.branches.pooler = Some(port);
+    drop(state);
+    // A pooler takes the project out of the name of the user.
+    let user = format!("postgres.{}", "b".repeat(20));
+    server.run(
+        "postgres",
+        &format!("create role \"{user}\" login in role owner_of_branch password '{PASSWORD}'"),
+    );
+    let run = orca(&world, &supabase, &SHADOW);
+    let run = run.expect_code(0);
+    assert_eq!(run.json()["verdict"], "pass");
+    nothing_is_left(&supabase);
+    assert!(!run.stderr.contains(PASSWORD) && !run.stdout.contains(PASSWORD), "{run:?}");
+}
+
 /// The gate does the same where the configuration says so, and only there.
 #[test]
 fn the_gate_uses_a_branch_where_it_is_told_to() {
@@ -333,6 +356,14 @@ fn the_gate_uses_a_branch_where_it_is_told_to() {
     assert!(!run.stdout.contains(PASSWORD) && !run.stderr.contains(PASSWORD), "{run:?}");
     let kept = world.git(&["log", "-p", "--all"]);
     assert!(!kept.contains(PASSWORD));
+
+    // What a statement holds up is measured there as well, on rows, without being a superuser.
+    world.write("supabase/migrations/2_b.sql", "alter table notes alter id type numeric;\n");
+    let rows = ["--base", "HEAD", "--rows", "notes=1000"];
+    let measured = orca(&world, &supabase, &[&SHADOW[..], &rows].concat()).json();
+    let held = &measured["footprints"][0];
+    assert_eq!((&held["rewrites"], &held["rows"]), (&json!(true), &json!(1000)), "{measured:#}");
+    std::fs::remove_file(world.folder().join("supabase/migrations/2_b.sql")).expect("it is there");
 
     // Refused, or without a token: nothing was seen.
     supabase.state().branches.refused = Some((402, "Branching needs the Pro plan"));

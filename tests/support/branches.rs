@@ -37,6 +37,8 @@ pub(crate) struct Branches {
     pub(crate) made: Vec<Value>,
     /// Where the database of each is, as what user and with what password.
     pub(crate) login: (String, u16, String, String),
+    /// Port of the pooler, where there is one.
+    pub(crate) pooler: Option<u16>,
     /// Looks until the project is healthy; after as many again Supabase is done with it.
     pub(crate) looks_until_healthy: u32,
     /// What a project is that never becomes healthy.
@@ -53,6 +55,7 @@ impl Default for Branches {
             list: Vec::new(),
             made: Vec::new(),
             login: ("127.0.0.1".to_owned(), 1, "postgres".to_owned(), "unset".to_owned()),
+            pooler: None,
             looks_until_healthy: 1,
             never: None,
             refused: None,
@@ -92,6 +95,7 @@ impl Branches {
                 Some((200, self.list.iter().map(|b| listed(b, project)).collect()))
             }
             ("POST", "branches") if reference == project => Some(self.make(project, body)),
+            ("GET", "config/database/pooler") => Some((200, self.poolers(reference))),
             ("GET", "actions") => {
                 let found = self.list.iter().find(|b| b.reference == reference);
                 match found {
@@ -134,6 +138,19 @@ impl Branches {
             "release_channel": "ga", "status": status, "db_host": host, "db_port": port,
             "db_user": user, "db_pass": password, "jwt_secret": "a-secret-that-signs-tokens"
         })
+    }
+
+    fn poolers(&self, reference: &str) -> Value {
+        let user = format!("postgres.{reference}");
+        let pooler = |port: u16| {
+            json!({
+                "identifier": reference, "database_type": "PRIMARY", "is_using_scram_auth": true,
+                "db_user": user, "db_host": "127.0.0.1", "db_port": port, "db_name": "postgres",
+                "connection_string": "", "connectionString": "", "default_pool_size": 15,
+                "max_client_conn": 200, "pool_mode": "session"
+            })
+        };
+        self.pooler.map(pooler).into_iter().collect()
     }
 
     fn run(&self, branch: &Branch) -> Value {

@@ -85,7 +85,9 @@ impl Keeper {
         if made.name == name && is_ours(&made, self.branches.project()) {
             return Ok(made);
         }
-        let why = format!("the branch that was made is not {name} of this project: {made:?}");
+        let why = format!(
+            "it is not {name} of this project, look for it in the dashboard and delete it: {made:?}"
+        );
         Err(HostedError::Unreadable { what: "a new branch".to_owned(), why })
     }
 
@@ -98,7 +100,9 @@ impl Keeper {
                 return Ok(branch);
             }
         }
-        let text = format!("{why}; a branch {name} is not to be seen");
+        let text = format!(
+            "{why}; no branch {name} is to be seen, and should it turn up, a later run deletes it"
+        );
         Err(HostedError::Unavailable(text))
     }
 
@@ -143,7 +147,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::db::branch::ports::{Look, Parent};
+    use crate::db::branch::ports::{Login, Look, Parent};
 
     const PROJECT: &str = "abcdefghijklmnopqrst";
     const NAME: &str = "orca-shadow-00a1b2c3d4e5";
@@ -212,6 +216,10 @@ mod tests {
 
         async fn look(&self, _branch: &Branch) -> Result<Look, HostedError> {
             unreachable!("a keeper does not look")
+        }
+
+        async fn detour(&self, _: &Branch, _: &Login) -> Result<Option<Login>, HostedError> {
+            unreachable!("a keeper does not connect")
         }
 
         async fn delete(&self, branch: &Branch) -> Result<(), HostedError> {

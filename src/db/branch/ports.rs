@@ -23,6 +23,9 @@ pub(crate) trait Branches: Send + Sync {
     /// How it is now, and how to connect to it.
     async fn look(&self, branch: &Branch) -> Result<Look, HostedError>;
 
+    /// Another way to the same database, for machines that the first does not reach.
+    async fn detour(&self, branch: &Branch, login: &Login) -> Result<Option<Login>, HostedError>;
+
     /// One try. A branch that is not there is deleted.
     async fn delete(&self, branch: &Branch) -> Result<(), HostedError>;
 

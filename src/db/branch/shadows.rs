@@ -109,7 +109,7 @@ impl BranchShadows {
                 next: vec!["leave --hosted-branch out, and tell Supabase".to_owned()],
             });
         }
-        let shadow = self.connection(&login, started).await?;
+        let shadow = self.connection(branch, login, started).await?;
         let emptied = supabase::empty(shadow.as_ref()).await;
         match emptied {
             Ok(None) => Ok(shadow),
@@ -170,34 +170,48 @@ impl BranchShadows {
         }
     }
 
-    /// Its name may not be known yet, or its server not be up.
+    /// Its name may not be known yet, or its server not be up; and direct connections reach it by
+    /// IPv6 only, so the project's pooler is tried in turn.
     async fn connection(
         &self,
-        login: &Login,
+        branch: &Branch,
+        login: Login,
         started: Instant,
     ) -> Result<Box<dyn Shadow>, NoShadow> {
         let left = self.patience.saturating_sub(clock::since(started));
         let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(left));
+        let (mut ways, mut whys) = (vec![login], Vec::new());
         loop {
-            let why = match self.connects.connect(login).await {
-                Ok(shadow) => return Ok(shadow),
-                Err(NotConnected::Never(error)) => return Err(error),
-                Err(NotConnected::Yet(why)) => why,
-            };
+            whys.clear();
+            for way in &ways {
+                match self.connects.connect(way).await {
+                    Ok(shadow) => return Ok(shadow),
+                    Err(NotConnected::Never(error)) => return Err(error),
+                    Err(NotConnected::Yet(why)) => whys.push(format!("{}: {why}", way.host)),
+                }
+            }
             if clock::since(begun) >= time {
-                let host = &login.host;
-                return Err(NoShadow {
-                    kind: NoShadowKind::Unreachable,
-                    text: format!("the database of the branch does not answer at {host}: {why}"),
-                    next: vec![
-                        "run it where IPv6 works, or buy the project's IPv4 add-on: direct \
-                         connections have no other address"
-                            .to_owned(),
-                    ],
-                });
+                return Err(no_way(&whys.join("; ")));
+            }
+            if let [direct] = ways.as_slice() {
+                // Not told is not there: the direct one is tried on.
+                let detour = self.keeper.branches.detour(branch, direct).await;
+                ways.extend(detour.ok().flatten());
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+fn no_way(why: &str) -> NoShadow {
+    NoShadow {
+        kind: NoShadowKind::Unreachable,
+        text: format!("the database of the branch does not answer: {why}"),
+        next: vec![
+            "run it where IPv6 works, or buy the project's IPv4 add-on; and see whether network \
+             restrictions of the project let this machine in"
+                .to_owned(),
+        ],
     }
 }
 

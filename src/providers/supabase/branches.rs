@@ -11,6 +11,9 @@ use crate::db::branch::ports::{Branch, Branches, Login, Look, Parent, Step};
 use crate::db::hosted::ports::HostedError;
 use crate::providers::http::Call;
 
+/// The port at which poolers keep a connection for a whole session.
+const SESSIONS: u16 = 5432;
+
 #[derive(Deserialize)]
 struct BranchAnswer {
     name: String,
@@ -31,6 +34,15 @@ struct DetailAnswer {
     db_port: u16,
     db_user: Option<String>,
     db_pass: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PoolerAnswer {
+    database_type: String,
+    db_user: String,
+    db_host: String,
+    db_port: u16,
+    pool_mode: String,
 }
 
 #[derive(Deserialize)]
@@ -118,6 +130,12 @@ impl Branches for Management {
         Ok(Look { status: seen.status, runs, login })
     }
 
+    async fn detour(&self, branch: &Branch, login: &Login) -> Result<Option<Login>, HostedError> {
+        let url = format!("{}/v1/projects/{}/config/database/pooler", self.url, branch.reference);
+        let poolers: Vec<PoolerAnswer> = self.read("the pooler", Call::get(url)).await?;
+        Ok(poolers.into_iter().find_map(|pooler| session_of(pooler, branch, login)))
+    }
+
     async fn delete(&self, branch: &Branch) -> Result<(), HostedError> {
         // At once, and also when this server failed before: it costs money while it is there.
         let url = format!("{}?force=true", self.branch_url(branch));
@@ -134,8 +152,66 @@ impl Branches for Management {
     }
 }
 
+/// A pooler serves many projects at one address; the user says which.
+fn session_of(pooler: PoolerAnswer, branch: &Branch, login: &Login) -> Option<Login> {
+    let of_branch = pooler.db_user.ends_with(&format!(".{}", branch.reference));
+    if pooler.database_type != "PRIMARY" || !of_branch {
+        return None;
+    }
+    // Where it is told for single transactions, sessions are at the usual port.
+    let port = if pooler.pool_mode == "session" { pooler.db_port } else { SESSIONS };
+    let (host, user) = (pooler.db_host, pooler.db_user);
+    Some(Login { host, port, user, password: login.password.clone() })
+}
+
 impl Management {
     fn branch_url(&self, branch: &Branch) -> String {
         format!("{}/v1/branches/{}", self.url, branch.reference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pooler_leads_to_the_branch_or_is_not_used() {
+        let branch = Branch {
+            name: "orca-shadow-00a1b2c3d4e5".to_owned(),
+            reference: "b".repeat(20),
+            parent: "a".repeat(20),
+            is_default: false,
+            persistent: false,
+            made_at: String::new(),
+        };
+        let login = Login {
+            host: "db.example.com".to_owned(),
+            port: 1,
+            user: "postgres".to_owned(),
+            password: Secret::new("hunter22"),
+        };
+        let own = format!("postgres.{}", "b".repeat(20));
+        let parents = format!("postgres.{}", "a".repeat(20));
+        for (kind, user, mode, port) in [
+            ("PRIMARY", own.as_str(), "transaction", Some(5432)),
+            ("PRIMARY", &own, "session", Some(6000)),
+            ("READ_REPLICA", &own, "session", None),
+            ("PRIMARY", &parents, "session", None),
+            ("PRIMARY", "postgres", "session", None),
+        ] {
+            let pooler = PoolerAnswer {
+                database_type: kind.to_owned(),
+                db_user: user.to_owned(),
+                db_host: "pooler.example.com".to_owned(),
+                db_port: 6000,
+                pool_mode: mode.to_owned(),
+            };
+            let way = session_of(pooler, &branch, &login);
+            assert_eq!(way.as_ref().map(|way| way.port), port, "{kind} {user} {mode}");
+            if let Some(way) = way {
+                assert_eq!((way.user.as_str(), way.host.as_str()), (user, "pooler.example.com"));
+                assert_eq!(way.password, login.password);
+            }
+        }
     }
 }
