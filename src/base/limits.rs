@@ -16,6 +16,20 @@ pub(crate) const PROGRAM_STDERR_BYTES_MAX: u64 = 1024 * 1024;
 pub(crate) const HOSTED_LIMIT_WAIT: Duration = Duration::from_mins(1);
 /// Time for a restore point to become available.
 pub(crate) const RESTORE_POINT: Duration = Duration::from_mins(3);
+/// Time for a preview branch to become ready, unless said.
+pub(crate) const BRANCH_READY: Duration = Duration::from_mins(10);
+/// How long a healthy branch of which no work is told is left alone.
+pub(crate) const BRANCH_SETTLES: Duration = Duration::from_secs(10);
+/// Time for the database of a ready branch to take connections.
+pub(crate) const BRANCH_CONNECT: Duration = Duration::from_mins(1);
+/// Time for deleting a branch before it is said to be left behind.
+pub(crate) const BRANCH_DELETE: Duration = Duration::from_secs(90);
+/// A branch of orca's that is older belongs to no run any more.
+pub(crate) const BRANCH_STALE: Duration = Duration::from_hours(3);
+/// Time for what a stopped run still has to take back.
+pub(crate) const LAST_WORK: Duration = Duration::from_mins(3);
+/// So much of it is not worth a word.
+pub(crate) const LAST_WORK_UNSAID: Duration = Duration::from_millis(100);
 /// Time for a throwaway Postgres to be made, and again to start.
 pub(crate) const SHADOW_START: Duration = Duration::from_mins(1);
 /// Time for it to stop before it is killed.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::env::Env;
 use crate::base::clock::{Clock, Entropy};
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) redactor: Redactor,
     /// Set by Ctrl-C and SIGTERM.
     pub(crate) cancel: CancellationToken,
+    /// What takes something back that costs money: the run does not end before it, however it ends.
+    pub(crate) last_work: TaskTracker,
     pub(crate) json: bool,
     /// Whether standard error is a terminal that may show a live bar.
     pub(crate) live: bool,

@@ -221,6 +221,10 @@ codes! {
     HostedRefused => "ORCA-2043",
     /// The hosted platform does not answer.
     HostedUnavailable => "ORCA-2044",
+    /// A preview branch that does not become ready.
+    BranchNotReady => "ORCA-2045",
+    /// A preview branch that could not be deleted.
+    BranchLeft => "ORCA-2046",
     /// A bug.
     Bug => "ORCA-1900",
 }

@@ -24,6 +24,7 @@ pub(crate) mod wire;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_db;
 pub(crate) mod wire_db_backup;
+pub(crate) mod wire_db_branch;
 pub(crate) mod wire_db_gate;
 pub(crate) mod wire_db_hosted;
 pub(crate) mod wire_fleet;

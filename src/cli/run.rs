@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::command::{Cli, Command};
 use super::context::Context;
@@ -17,6 +18,7 @@ use super::explain::Code;
 use super::failure::Failure;
 use super::render::{github, human};
 use super::report::Report;
+use crate::base::limits;
 use crate::base::redact::Redactor;
 
 /// Runs orca with the given arguments (the first is the program) and returns its exit code.
@@ -62,20 +64,38 @@ fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
         .map_err(|e| Failure::new(Code::Bug, Exit::Unavailable, format!("no runtime: {e}")))?;
     let result = runtime.block_on(async {
         watch_signals(&context.cancel);
-        let owns_interrupts = command.owns_interrupts();
-        let work = command.run(context);
-        if owns_interrupts {
-            return work.await;
-        }
-        tokio::select! {
-            biased;
-            () = context.cancel.cancelled() => Err(Failure::new(
-                Code::Interrupted, Exit::Interrupted, "stopped by a signal before any change")),
-            result = work => result,
-        }
+        let outcome = stoppable(command, context).await;
+        finish_last_work(context).await;
+        outcome
     });
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
     result
+}
+
+/// A verb that does not decide itself what a signal means is dropped by it.
+async fn stoppable(command: Command, context: &Context) -> Result<Report, Failure> {
+    let owns_interrupts = command.owns_interrupts();
+    let work = command.run(context);
+    if owns_interrupts {
+        return work.await;
+    }
+    tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => Err(Failure::new(
+            Code::Interrupted, Exit::Interrupted, "stopped by a signal before any change")),
+        result = work => result,
+    }
+}
+
+/// Another signal does not cut it short; it has an end of its own.
+async fn finish_last_work(context: &Context) {
+    context.last_work.close();
+    let all = context.last_work.wait();
+    tokio::pin!(all);
+    if tokio::time::timeout(limits::LAST_WORK_UNSAID, &mut all).await.is_err() {
+        context.say("takes back what this run made; please wait");
+        let _ = tokio::time::timeout(limits::LAST_WORK, all).await;
+    }
 }
 
 /// Ctrl-C and SIGTERM set the token; what that means is the verb's business.
@@ -103,6 +123,7 @@ fn context(cli: &Cli, env: Env) -> Context {
         entropy: env.entropy(),
         redactor: env.redactor(),
         cancel: CancellationToken::new(),
+        last_work: TaskTracker::new(),
         json: cli.json,
         live: stderr_is_terminal && !env.is_ci() && !env.wants_no_colour(),
         columns,

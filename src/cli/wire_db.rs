@@ -96,6 +96,11 @@ impl From<NoShadow> for Failure {
             NoShadowKind::Unusable => (Code::ShadowUnusable, Exit::Inconclusive),
             NoShadowKind::Unreachable => (Code::ShadowUnusable, Exit::Unavailable),
             NoShadowKind::IsTheTarget => (Code::ShadowIsTarget, Exit::Usage),
+            NoShadowKind::Denied => (Code::HostedDenied, Exit::Unavailable),
+            NoShadowKind::Limited => (Code::HostedLimited, Exit::Unavailable),
+            NoShadowKind::Refused => (Code::HostedRefused, Exit::Unavailable),
+            NoShadowKind::Unanswered => (Code::HostedUnavailable, Exit::Unavailable),
+            NoShadowKind::NotReady => (Code::BranchNotReady, Exit::Inconclusive),
         };
         error.next.into_iter().fold(Self::new(code, exit, error.text), Self::hint)
     }

@@ -9,7 +9,7 @@ use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
 use super::wire::Git;
-use super::{wire_db, wire_db_hosted, wire_gates};
+use super::{wire_db, wire_db_branch, wire_db_hosted, wire_gates};
 use crate::base::limits;
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
@@ -22,6 +22,7 @@ use crate::db::preflight::rpc::RpcCheck;
 use crate::db::preflight::shadow::{self, ShadowCheck};
 use crate::db::shadow::fill::RowsOf;
 use crate::db::shadow::migrations;
+use crate::db::shadow::ports::Shadows;
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
 use crate::providers::git::migrations::{Migrations, has_migrations};
@@ -71,7 +72,7 @@ pub(crate) async fn gate(
     let target = asked.target_url.clone().or_else(|| context.env.secret("ORCA_TARGET_URL"));
     let hosted = wire_db_hosted::checks(&config.db, target.as_ref(), context);
     let projects = Migrations { folder: context.folder.clone(), base, target };
-    let shadows = wire_db::shadows(asked_of_shadow, context);
+    let shadows = shadows(config, asked_of_shadow, context);
     let mut rows = config.db.rows.clone();
     for RowsOf { table, rows: asked } in &asked.rows {
         let known = rows.entry(table.clone()).or_insert(*asked);
@@ -84,6 +85,15 @@ pub(crate) async fn gate(
     checks.extend(hosted);
     let GateConfig { mode, max_age } = config.db.gate;
     Ok(Some(gate_of(Phase::Preflight, ("db", mode), max_age, checks)))
+}
+
+/// A server that the command line or the environment names comes before what the file says.
+fn shadows(config: &Config, asked: wire_db::Asked, context: &Context) -> Arc<dyn Shadows> {
+    let named = asked.shadow_url.is_some() || context.env.secret("ORCA_SHADOW_URL").is_some();
+    if config.db.hosted_branch && !named {
+        return wire_db_branch::shadows_or_why_not(asked, context);
+    }
+    wire_db::shadows(asked, context)
 }
 
 fn checks(

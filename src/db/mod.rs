@@ -2,6 +2,7 @@
 //! judgement only; databases are met through ports.
 
 pub(crate) mod backup;
+pub(crate) mod branch;
 pub(crate) mod catalog;
 pub(crate) mod drift;
 pub(crate) mod hosted;

@@ -13,6 +13,7 @@ mod canary_tick;
 mod canary_track;
 mod command_line;
 mod db_backup;
+mod db_branch;
 mod contract;
 mod db_drift;
 mod db_footprint;

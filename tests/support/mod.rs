@@ -1,6 +1,7 @@
 //! What every integration test stands on: a closed [`World`] to run orca in, a server whose faults
 //! are scripted, a [`Fleet`] with everything under way, and waiting without sleeping blindly.
 
+pub(crate) mod branches;
 pub(crate) mod contract;
 mod fault_server;
 pub(crate) mod fleet;

@@ -63,6 +63,21 @@ impl Postgres {
         started
     }
 
+    /// Takes passwords on a port of this machine, besides trusting its socket.
+    pub(crate) fn start_with_passwords() -> (Self, u16) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it listens").port();
+        drop(listener);
+        let on_port = format!("port={port}");
+        let started = Self::start_with(&["listen_addresses=127.0.0.1", &on_port], |folder| {
+            let file = folder.join("pg_hba.conf");
+            std::fs::write(&file, "local all all trust\nhost all all all scram-sha-256\n")
+                .expect("the folder is there");
+            give_to_server(&file);
+        });
+        (started, port)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.home.path()
     }

@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use super::branches::Branches;
 use super::contract::{Contract, Exchange};
 
 pub(crate) const REFERENCE: &str = "abcdefghijklmnopqrst";
@@ -38,6 +39,7 @@ pub(crate) struct State {
     /// Refuses what the plan does not have.
     pub(crate) small_plan: bool,
     pub(crate) ask: Option<Ask>,
+    pub(crate) branches: Branches,
     /// Method and path of every call.
     pub(crate) asked: Vec<String>,
     /// What departs from the document.
@@ -65,6 +67,7 @@ impl Supabase {
             broken: 0,
             small_plan: false,
             ask: None,
+            branches: Branches::default(),
             asked: Vec::new(),
             faults: Vec::new(),
         }));
@@ -123,10 +126,10 @@ fn serve(
             answer: text.as_bytes(),
         };
         let faults = contract.faults(&exchange);
-        // The document declares no 400, 402 or 404 for most operations, and no 500 for some; answers
-        // have them all the same.
-        let known =
-            |fault: &String| ![400, 402, 404, 500].contains(&status) || !fault.contains("status");
+        // The document declares no 400, 402 or 404 for most operations, no 500 for some, and for
+        // branches neither 403 nor 429; answers have them all the same.
+        let undeclared = [400, 402, 403, 404, 429, 500].contains(&status);
+        let known = |fault: &String| !undeclared || !fault.contains("status");
         state.faults.extend(faults.into_iter().filter(known));
     }
     if state.lost > 0 && asked.method == "POST" {
@@ -142,8 +145,10 @@ fn serve(
     )
 }
 
-fn answered(state: &mut State, asked: &Asked) -> (u16, Value, String) {
-    let said = |status: u16, message: &str| (status, json!({ "message": message }), String::new());
+/// Before anything is done: the token, the limit, a bad day.
+fn stopped(state: &mut State, asked: &Asked) -> Option<(u16, Value, String)> {
+    let said =
+        |status: u16, message: &str| Some((status, json!({ "message": message }), String::new()));
     if asked.token != format!("Bearer {TOKEN}") {
         return said(401, "Unauthorized");
     }
@@ -153,11 +158,23 @@ fn answered(state: &mut State, asked: &Asked) -> (u16, Value, String) {
             "X-RateLimit-Limit: 120\r\nX-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: {}\r\n",
             state.limited.1
         );
-        return (429, json!({ "message": "ThrottlerException: Too Many Requests" }), head);
+        return Some((429, json!({ "message": "ThrottlerException: Too Many Requests" }), head));
     }
     if state.broken > 0 {
         state.broken -= 1;
         return said(500, "Failed");
+    }
+    None
+}
+
+fn answered(state: &mut State, asked: &Asked) -> (u16, Value, String) {
+    let said = |status: u16, message: &str| (status, json!({ "message": message }), String::new());
+    if let Some(answer) = stopped(state, asked) {
+        return answer;
+    }
+    let call = (asked.method.as_str(), asked.path.as_str());
+    if let Some((status, answer)) = state.branches.answered(call, REFERENCE, &asked.body) {
+        return (status, answer, String::new());
     }
     let Some(rest) = asked.path.strip_prefix(&format!("/v1/projects/{REFERENCE}")) else {
         return said(403, "Your account does not have the necessary privileges");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::db_branch::BranchArgs;
 use super::db_lint::{applied, is_applied};
 use crate::base::redact::Secret;
 use crate::base::units::Micros;
@@ -15,6 +16,7 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::{self, Annotation};
 use crate::cli::wire_db::{self, Asked};
+use crate::cli::wire_db_branch;
 use crate::db::lint::finding::Level;
 use crate::db::shadow::advice::advice;
 use crate::db::shadow::fill::{RowsOf, worth_measuring};
@@ -58,6 +60,9 @@ pub(crate) struct Look {
     /// Fill this table before the new files and measure them on it; may be given several times
     #[arg(long, value_name = "TABLE=NUMBER")]
     rows: Vec<RowsOf>,
+
+    #[command(flatten)]
+    branch: BranchArgs,
 }
 
 /// What was looked at, and seen.
@@ -126,7 +131,11 @@ impl Look {
         for (table, rows) in worth_measuring(&target, &plan.new) {
             plan.rows.entry(table).or_insert(rows);
         }
-        let shown = study(&plan, wire_db::shadows(asked, context).as_ref()).await?;
+        let shadows = match self.branch.asked() {
+            Some(branch) => wire_db_branch::shadows(&branch, asked, context)?,
+            None => wire_db::shadows(asked, context),
+        };
+        let shown = study(&plan, shadows.as_ref()).await?;
         Ok(Looked { project, shown, baseline })
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod canary_tick;
 pub(crate) mod completions;
 pub(crate) mod db;
 pub(crate) mod db_backup;
+pub(crate) mod db_branch;
 pub(crate) mod db_drift;
 pub(crate) mod db_area;
 pub(crate) mod db_gate;

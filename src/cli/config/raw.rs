@@ -175,6 +175,10 @@ pub(crate) struct RawDbGate {
     /// So long may a statement hold others up on such a table; `2s` unless said.
     #[schemars(with = "Option<String>")]
     pub(crate) lock_max: Option<Spanned<String>>,
+    /// Replays on a preview branch that is made on Supabase for each run; it costs money and takes
+    /// minutes. `false` unless said.
+    #[serde(default)]
+    pub(crate) hosted_branch: bool,
     /// Asks the hosted Supabase project whether it is fit for a release; not asked unless said.
     pub(crate) project: Option<RawHostedProject>,
     /// Asks the target, or Supabase, which roles may too much; not asked unless said.

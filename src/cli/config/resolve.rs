@@ -87,6 +87,7 @@ pub(crate) struct DbGateConfig {
     pub(crate) allow_substitutes: Vec<String>,
     pub(crate) rows: BTreeMap<String, u64>,
     pub(crate) lock_max: Micros,
+    pub(crate) hosted_branch: bool,
     /// Where the hosted project is asked, its limits.
     pub(crate) project: Option<project::Policy>,
     /// Where roles are asked for, those that are meant to be strong.
@@ -316,6 +317,7 @@ fn resolve_db(raw: RawDbGate, source: &Source<'_>) -> Result<DbGateConfig, Input
         allow_substitutes: raw.allow_substitutes,
         rows: raw.rows.into_iter().map(|(table, rows)| (with_schema(&table), rows)).collect(),
         lock_max: source.unit_or(raw.lock_max.as_ref(), Micros::from_secs(2))?,
+        hosted_branch: raw.hosted_branch,
         project,
         roles: raw.roles.map(|raw| roles::Policy { allow: raw.allow }),
     })

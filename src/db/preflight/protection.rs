@@ -2,6 +2,7 @@
 //! grants, functions that run as their owner, views that read as theirs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::area::{self, Policy, Seen};
 use super::room::Room;
@@ -34,6 +35,10 @@ impl Check for ProtectionCheck {
     async fn observe(&self, _look: &Look) -> Result<Seen, Unseen> {
         let shown = self.room.shown().await?;
         Ok(shown.map_or_else(Seen::nothing, |shown| Seen::of(&shown, &shown.protection, 0)))
+    }
+
+    fn timeout(&self) -> Duration {
+        self.room.timeout()
     }
 
     fn judge(policy: &Policy, seen: &Seen) -> Judgement {

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use super::ports::Projects;
 use super::project::Project;
+use crate::base::limits;
 use crate::db::shadow::ports::{NoShadowKind, Shadows};
 use crate::db::shadow::study::{Plan, Shown, StudyError, study};
 use crate::gate::check::Unseen;
@@ -32,6 +33,11 @@ impl Room {
     ) -> Self {
         let (project, shown) = (OnceCell::new(), OnceCell::new());
         Self { projects, shadows, statement_timeout, rows, project, shown }
+    }
+
+    /// Time for a check that asks for what was shown.
+    pub(super) fn timeout(&self) -> Duration {
+        limits::CHECK + self.shadows.patience()
     }
 
     /// The project, read by whoever asks first.
@@ -65,8 +71,14 @@ fn unseen(error: StudyError) -> Unseen {
         StudyError::NoShadow(error) => {
             let cause = match error.kind {
                 NoShadowKind::Missing => Cause::NoData,
-                NoShadowKind::Unusable | NoShadowKind::Unreachable => Cause::Unobserved,
-                NoShadowKind::IsTheTarget => Cause::Denied,
+                NoShadowKind::Unusable
+                | NoShadowKind::Unreachable
+                | NoShadowKind::Limited
+                | NoShadowKind::Unanswered
+                | NoShadowKind::NotReady => Cause::Unobserved,
+                NoShadowKind::IsTheTarget | NoShadowKind::Denied | NoShadowKind::Refused => {
+                    Cause::Denied
+                }
             };
             Unseen::new(cause, error.text, error.next.join("; or "))
         }

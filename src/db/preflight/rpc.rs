@@ -2,6 +2,7 @@
 //! them, by the API's own rule.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::area::{self, Policy, Seen};
 use super::room::Room;
@@ -35,6 +36,10 @@ impl Check for RpcCheck {
     async fn observe(&self, _look: &Look) -> Result<Seen, Unseen> {
         let shown = self.room.shown().await?;
         Ok(shown.map_or_else(Seen::nothing, |shown| Seen::of(&shown, &shown.rpc, shown.functions)))
+    }
+
+    fn timeout(&self) -> Duration {
+        self.room.timeout()
     }
 
     fn judge(policy: &Policy, seen: &Seen) -> Judgement {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,10 @@ impl Check for ShadowCheck {
             schema_hash: shown.schema_hash.clone(),
         });
         Ok(Seen { replay })
+    }
+
+    fn timeout(&self) -> Duration {
+        self.room.timeout()
     }
 
     fn judge(policy: &Policy, seen: &Seen) -> Judgement {

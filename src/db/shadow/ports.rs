@@ -1,5 +1,7 @@
 //! What replaying needs of a database.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::base::digest::Digest;
@@ -52,6 +54,11 @@ impl SqlError {
 pub(crate) trait Shadows: Send + Sync {
     /// A database in the last of `states` that is kept; an empty one when none is.
     async fn open(&self, states: &[Digest]) -> Result<Box<dyn Shadow>, NoShadow>;
+
+    /// How long opening one may take, beyond what any look may take.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A database that goes again. Dropping it leaves nothing behind but a database on a server that a
@@ -62,6 +69,11 @@ pub(crate) trait Shadow: Database {
     fn version(&self) -> &str;
 
     fn major(&self) -> u32;
+
+    /// Whether it has by itself what a Supabase project has, with everything that is its own.
+    fn is_supabase(&self) -> bool {
+        false
+    }
 
     /// In which of the states it is, and what was noted there.
     fn kept(&self) -> Option<(usize, &str)>;
@@ -92,4 +104,14 @@ pub(crate) enum NoShadowKind {
     Unreachable,
     /// A URL leads to the target.
     IsTheTarget,
+    /// Supabase takes the token for no branch.
+    Denied,
+    /// Supabase allows no more calls for now.
+    Limited,
+    /// Supabase makes no branch.
+    Refused,
+    /// Supabase does not answer.
+    Unanswered,
+    /// A branch did not become ready.
+    NotReady,
 }

@@ -163,8 +163,8 @@ async fn old_files(
     let read = |e: SqlError| StudyError::Broken("read the catalogs", e);
     let database: &dyn Database = shadow;
     let kept = shadow.kept().and_then(|(at, note)| Some((at, Note::parse(note)?)));
-    let fresh = kept.is_none();
-    if fresh {
+    let bare = kept.is_none() && !shadow.is_supabase();
+    if bare {
         let made = supabase::bootstrap(database).await;
         made.map_err(|e| StudyError::Broken("make a Supabase project", e))?;
     }

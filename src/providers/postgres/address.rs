@@ -78,6 +78,20 @@ impl Address {
         Self { config, certificates: Certificates::Any, mode: "disable".to_owned() }
     }
 
+    /// A server by its parts.
+    pub(super) fn of_server(
+        (host, port): (&str, u16),
+        (user, password): (&str, &Secret),
+        encrypted: bool,
+    ) -> Self {
+        let mut config = Config::new();
+        config.host(host).port(port).user(user).password(password.expose());
+        let (ssl, mode) =
+            if encrypted { (SslMode::Require, "require") } else { (SslMode::Prefer, "prefer") };
+        config.ssl_mode(ssl);
+        Self { config, certificates: Certificates::Any, mode: mode.to_owned() }
+    }
+
     /// The same server, another database.
     pub(crate) fn with_database(mut self, name: &str) -> Self {
         self.config.dbname(name);

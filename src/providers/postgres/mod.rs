@@ -2,6 +2,7 @@
 
 pub(crate) mod address;
 pub(crate) mod binaries;
+pub(crate) mod branch;
 pub(crate) mod cluster;
 pub(crate) mod dump;
 pub(crate) mod install;

@@ -126,7 +126,7 @@ impl Makers {
 }
 
 /// A database and the connection to it.
-struct Made {
+pub(super) struct Made {
     session: Session,
     version: String,
     major: u32,
@@ -135,8 +135,33 @@ struct Made {
 }
 
 enum Home {
-    Throwaway { cluster: Cluster, store: Option<Store>, kept: Option<Kept> },
-    Elsewhere { admin: Session, name: String },
+    Throwaway {
+        cluster: Cluster,
+        store: Option<Store>,
+        kept: Option<Kept>,
+    },
+    Elsewhere {
+        admin: Session,
+        name: String,
+    },
+    /// It goes with the branch.
+    Branch,
+}
+
+impl Made {
+    pub(super) async fn on_branch(session: Session, entropy: Entropy) -> Result<Self, SqlError> {
+        Self::on_server(session, entropy, Home::Branch).await
+    }
+
+    /// On a server that is there, and says its version.
+    async fn on_server(session: Session, entropy: Entropy, home: Home) -> Result<Self, SqlError> {
+        let rows = session.run("show server_version").await?;
+        let version = rows.into_iter().flatten().flatten().next().unwrap_or_default();
+        let version = version.split_whitespace().next().unwrap_or_default().to_owned();
+        let major = version.split(|c: char| !c.is_ascii_digit()).next();
+        let major = major.and_then(|m| m.parse().ok()).unwrap_or_default();
+        Ok(Self { session, version, major, entropy, home })
+    }
 }
 
 #[async_trait]
@@ -220,13 +245,8 @@ async fn elsewhere(
     let address = Address::parse(url).expect("it was connected to by this URL");
     let session =
         session::connect(&address.with_database(&name), deadline).await.map_err(unreachable)?;
-    let rows = session.run("show server_version").await.map_err(unreachable)?;
-    let version = rows.into_iter().flatten().flatten().next().unwrap_or_default();
-    let version = version.split_whitespace().next().unwrap_or_default().to_owned();
-    let major = version.split(|c: char| !c.is_ascii_digit()).next();
-    let major = major.and_then(|m| m.parse().ok()).unwrap_or_default();
     let home = Home::Elsewhere { admin, name };
-    Ok(Made { session, version, major, entropy: entropy.clone(), home })
+    Made::on_server(session, entropy.clone(), home).await.map_err(unreachable)
 }
 
 /// The cluster and the database: two URLs with both equal are one database.

@@ -31,12 +31,12 @@ const TRIES: RetryBudget = RetryBudget {
 /// One project behind the Management API.
 pub(crate) struct Management {
     /// Without a slash at the end.
-    url: String,
+    pub(super) url: String,
     token: Secret,
-    reference: String,
+    pub(super) reference: String,
     http: HttpClient,
     entropy: Entropy,
-    redactor: Redactor,
+    pub(super) redactor: Redactor,
 }
 
 /// Whether a token may travel there: encrypted, or on this machine.
@@ -68,17 +68,25 @@ impl Management {
         Ok(Self { url, token, reference: reference.to_owned(), http, entropy, redactor })
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(super) fn path(&self, rest: &str) -> String {
         format!("{}/v1/projects/{}{rest}", self.url, self.reference)
     }
 
-    async fn get<T: DeserializeOwned>(&self, what: &str, path: &str) -> Result<T, HostedError> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+    ) -> Result<T, HostedError> {
         let call = Call::get(self.path(path));
         self.read(what, call).await
     }
 
     /// Sends what may be repeated.
-    async fn read<T: DeserializeOwned>(&self, what: &str, call: Call) -> Result<T, HostedError> {
+    pub(super) async fn read<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        call: Call,
+    ) -> Result<T, HostedError> {
         let (mut failed, mut waited) = (0, false);
         loop {
             let outcome = self.once(what, call.clone()).await;
@@ -102,7 +110,7 @@ impl Management {
         }
     }
 
-    async fn once(&self, what: &str, mut call: Call) -> Result<HttpAnswer, HostedError> {
+    pub(super) async fn once(&self, what: &str, mut call: Call) -> Result<HttpAnswer, HostedError> {
         call.bearer = Some(self.token.clone());
         // The largest time of a health check is ten seconds there.
         call.timeout = limits::HTTP_CALL * 2;
@@ -137,7 +145,10 @@ fn reset(answer: &HttpAnswer) -> u64 {
     header("retry-after").or_else(|| header("x-ratelimit-reset")).unwrap_or(60)
 }
 
-fn parsed<T: DeserializeOwned>(what: &str, answer: &HttpAnswer) -> Result<T, HostedError> {
+pub(super) fn parsed<T: DeserializeOwned>(
+    what: &str,
+    answer: &HttpAnswer,
+) -> Result<T, HostedError> {
     serde_json::from_slice(&answer.body).map_err(|e| unreadable(what, &e.to_string()))
 }
 

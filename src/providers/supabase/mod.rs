@@ -2,6 +2,7 @@
 //! restores: a restore there is in place, over what serves users.
 
 mod answers;
+mod branches;
 mod client;
 
 pub(crate) use client::{Management, is_safe_url};

@@ -1,0 +1,294 @@
+//! Shadow databases on branches: sweeps what earlier runs left, says what a branch costs, makes one,
+//! waits for it, takes away what it began with, and lets it go at the end.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::keeper::{Keeper, Kept};
+use super::names::{Found, found, new_name};
+use super::ports::{Branch, Connects, Login, NotConnected};
+use super::readiness::{Next, next};
+use crate::base::clock::{self, Clock, Entropy};
+use crate::base::digest::Digest;
+use crate::base::limits;
+use crate::base::units::Micros;
+use crate::db::hosted::ports::HostedError;
+use crate::db::shadow::ports::{Database, NoShadow, NoShadowKind, Row, Shadow, Shadows, SqlError};
+use crate::db::shadow::supabase;
+
+/// First wait between two looks, and the longest: some limits allow 120 calls a minute.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(5)];
+/// The same thing is said again after so long.
+const SAY_AGAIN: Duration = Duration::from_secs(30);
+
+/// Where shadow databases on branches come from. One run makes one branch.
+pub(crate) struct BranchShadows {
+    pub(crate) keeper: Keeper,
+    pub(crate) connects: Box<dyn Connects>,
+    /// A branch may take so long to become ready.
+    pub(crate) patience: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) entropy: Entropy,
+    pub(crate) opened: AtomicBool,
+}
+
+#[async_trait]
+impl Shadows for BranchShadows {
+    async fn open(&self, _states: &[Digest]) -> Result<Box<dyn Shadow>, NoShadow> {
+        if self.opened.swap(true, Ordering::SeqCst) {
+            let text = "the branch of this run was given up, and a run makes one".to_owned();
+            return Err(not_ready(text));
+        }
+        self.sweep().await?;
+        let branches = &self.keeper.branches;
+        let parent = branches.parent().await?;
+        let name = new_name(&self.entropy);
+        self.say(&format!(
+            "creates the preview branch {name} of project {}: it costs money, billed by the hour, \
+             and is deleted at the end of this run; it is usually ready in a minute or two, and \
+             given up after {}",
+            branches.project(),
+            in_words(self.patience)
+        ));
+        let kept = self.keeper.keep(name, parent.engine).await?;
+        match self.ready(&kept.branch, &parent.host).await {
+            Ok(shadow) => Ok(Box::new(OnBranch { shadow, kept })),
+            Err(error) => {
+                kept.end().await;
+                Err(error)
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience + limits::BRANCH_CONNECT + limits::BRANCH_DELETE
+    }
+}
+
+impl BranchShadows {
+    fn say(&self, text: &str) {
+        self.keeper.listener.say(text);
+    }
+
+    /// Deletes what runs left that were killed. Says what it leaves alone.
+    async fn sweep(&self) -> Result<(), NoShadow> {
+        let branches = &self.keeper.branches;
+        for branch in branches.list().await? {
+            let name = &branch.name;
+            match found(&branch, branches.project(), self.clock.now()) {
+                Found::Foreign => {}
+                Found::Young(age) => self.say(&format!(
+                    "leaves the preview branch {name} alone: it is {} old, so another run may be \
+                     using it",
+                    in_words(age)
+                )),
+                Found::Stale(age) => {
+                    self.say(&format!(
+                        "deletes the preview branch {name}, which a run left behind {} ago",
+                        in_words(age)
+                    ));
+                    self.keeper.delete(&branch).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the branch and for its database, and empties it.
+    async fn ready(&self, branch: &Branch, parent: &str) -> Result<Box<dyn Shadow>, NoShadow> {
+        let started = clock::monotonic();
+        let login = self.login(branch, started).await?;
+        if login.host == parent {
+            let text =
+                format!("the branch {} is said to be on the host of its project", branch.name);
+            return Err(NoShadow {
+                kind: NoShadowKind::IsTheTarget,
+                text,
+                next: vec!["leave --hosted-branch out, and tell Supabase".to_owned()],
+            });
+        }
+        let shadow = self.connection(branch, login, started).await?;
+        let emptied = supabase::empty(shadow.as_ref()).await;
+        match emptied {
+            Ok(None) => Ok(shadow),
+            Ok(Some(left)) => {
+                let text = format!("the branch cannot be emptied of what production has: {left}");
+                Err(NoShadow {
+                    kind: NoShadowKind::Unusable,
+                    text,
+                    next: vec!["leave --hosted-branch out: a local Postgres is empty".to_owned()],
+                })
+            }
+            Err(error) => {
+                let text = format!("the branch cannot be emptied of what production has: {error}");
+                Err(NoShadow { kind: NoShadowKind::Unusable, text, next: vec![again()] })
+            }
+        }
+    }
+
+    async fn login(&self, branch: &Branch, started: Instant) -> Result<Login, NoShadow> {
+        let (mut said, mut healthy) = (None::<(String, Instant)>, None::<Instant>);
+        let [mut pause, longest] = LOOK_AGAIN;
+        loop {
+            let now = clock::monotonic();
+            let waits = match self.keeper.branches.look(branch).await {
+                Ok(look) => {
+                    healthy = healthy.or(Some(now)).filter(|_| look.status == "ACTIVE_HEALTHY");
+                    match next(&look, healthy.map(clock::since).unwrap_or_default()) {
+                        Next::Wait(why) => why,
+                        Next::GiveUp(why) => {
+                            let text = format!("the branch {} cannot be used: {why}", branch.name);
+                            return Err(not_ready(text));
+                        }
+                        Next::Use => match look.login {
+                            Some(login) => return Ok(login),
+                            None => "its password is not told".to_owned(),
+                        },
+                    }
+                }
+                Err(error @ HostedError::Denied { .. }) => return Err(error.into()),
+                // It may be too new to be found, or the platform busy; the wait has an end.
+                Err(error) => error.to_string(),
+            };
+            if clock::since(started) >= self.patience {
+                let (name, patience) = (&branch.name, in_words(self.patience));
+                let text = format!("the branch {name} was not ready within {patience}: {waits}");
+                return Err(not_ready(text));
+            }
+            let is_new =
+                |(text, at): &(String, Instant)| *text != waits || clock::since(*at) >= SAY_AGAIN;
+            if said.as_ref().is_none_or(is_new) {
+                let waited = in_words(clock::since(started));
+                self.say(&format!("waits for {}, {waited} so far: {waits}", branch.name));
+                said = Some((waits, now));
+            }
+            let left = self.patience.saturating_sub(clock::since(started));
+            tokio::time::sleep(pause.min(left)).await;
+            pause = (pause * 3 / 2).min(longest);
+        }
+    }
+
+    /// Its name may not be known yet, or its server not be up; and direct connections reach it by
+    /// IPv6 only, so the project's pooler is tried in turn.
+    async fn connection(
+        &self,
+        branch: &Branch,
+        login: Login,
+        started: Instant,
+    ) -> Result<Box<dyn Shadow>, NoShadow> {
+        let left = self.patience.saturating_sub(clock::since(started));
+        let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(left));
+        let (mut ways, mut whys) = (vec![login], Vec::new());
+        loop {
+            whys.clear();
+            for way in &ways {
+                match self.connects.connect(way).await {
+                    Ok(shadow) => return Ok(shadow),
+                    Err(NotConnected::Never(error)) => return Err(error),
+                    Err(NotConnected::Yet(why)) => whys.push(format!("{}: {why}", way.host)),
+                }
+            }
+            if clock::since(begun) >= time {
+                return Err(no_way(&whys.join("; ")));
+            }
+            if let [direct] = ways.as_slice() {
+                // Not told is not there: the direct one is tried on.
+                let detour = self.keeper.branches.detour(branch, direct).await;
+                ways.extend(detour.ok().flatten());
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+fn no_way(why: &str) -> NoShadow {
+    NoShadow {
+        kind: NoShadowKind::Unreachable,
+        text: format!("the database of the branch does not answer: {why}"),
+        next: vec![
+            "run it where IPv6 works, or buy the project's IPv4 add-on; and see whether network \
+             restrictions of the project let this machine in"
+                .to_owned(),
+        ],
+    }
+}
+
+/// The database, and the branch that it is on.
+struct OnBranch {
+    shadow: Box<dyn Shadow>,
+    kept: Kept,
+}
+
+#[async_trait]
+impl Database for OnBranch {
+    async fn run(&self, sql: &str) -> Result<Vec<Row>, SqlError> {
+        self.shadow.run(sql).await
+    }
+
+    async fn copy_in(&self, sql: &str, rows: &str) -> Result<(), SqlError> {
+        self.shadow.copy_in(sql, rows).await
+    }
+}
+
+#[async_trait]
+impl Shadow for OnBranch {
+    fn version(&self) -> &str {
+        self.shadow.version()
+    }
+
+    fn major(&self) -> u32 {
+        self.shadow.major()
+    }
+
+    fn is_supabase(&self) -> bool {
+        true
+    }
+
+    fn kept(&self) -> Option<(usize, &str)> {
+        None
+    }
+
+    /// The next run has another branch.
+    async fn keep(&self, _state: &Digest, _note: &str) {}
+
+    async fn close(self: Box<Self>) {
+        let Self { shadow, kept } = *self;
+        shadow.close().await;
+        kept.end().await;
+    }
+}
+
+impl From<HostedError> for NoShadow {
+    fn from(error: HostedError) -> Self {
+        let kind = match error {
+            HostedError::Denied { .. } => NoShadowKind::Denied,
+            HostedError::Limited { .. } => NoShadowKind::Limited,
+            HostedError::Refused { .. } => NoShadowKind::Refused,
+            HostedError::Unavailable(_) | HostedError::Unreadable { .. } => {
+                NoShadowKind::Unanswered
+            }
+        };
+        let without =
+            "without --hosted-branch (hosted_branch in orca.yaml) a local Postgres is used";
+        Self { kind, text: error.to_string(), next: vec![error.next(), without.to_owned()] }
+    }
+}
+
+fn not_ready(text: String) -> NoShadow {
+    NoShadow { kind: NoShadowKind::NotReady, text, next: vec![again()] }
+}
+
+fn again() -> String {
+    "run it again; see https://status.supabase.com; without --hosted-branch a local Postgres is used"
+        .to_owned()
+}
+
+/// Whole seconds are enough.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        0 => "0 s".to_owned(),
+        secs => Micros::from_secs(secs).to_string(),
+    }
+}
