@@ -11,8 +11,9 @@ pub(crate) trait Closing: Send + Sync {
     /// What the platform says. Changes nothing.
     async fn is_closed(&self) -> Result<bool, PlatformError>;
 
-    /// Closes the service, or opens it. Repeating it changes nothing.
-    async fn set_closed(&self, closed: bool) -> Result<(), PlatformError>;
+    /// Closes the service, or opens it. Repeating it changes nothing. False when it is so and could
+    /// not be stored: a restart of the platform undoes it.
+    async fn set_closed(&self, closed: bool) -> Result<bool, PlatformError>;
 
     /// The status that a user gets at the front door; nothing without an answer.
     async fn front(&self) -> Option<u16>;

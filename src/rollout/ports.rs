@@ -175,6 +175,8 @@ pub(crate) struct PlatformState {
     pub(crate) grant_until: Option<Timestamp>,
     /// False when this is served and could not be stored: a restart of the platform undoes it.
     pub(crate) stored: bool,
+    /// Nobody is served: the whole service is closed by [`Closing`].
+    pub(crate) closed: bool,
 }
 
 impl PlatformState {

@@ -151,20 +151,19 @@ impl Control {
         change: impl Fn(&RouterState) -> Result<RouterState, Refusal>,
     ) -> Result<Changed, ChangeError> {
         let _one_at_a_time = self.raising.lock().await;
-        let intended = change(&self.state())?;
-        let order = self.order.fetch_add(1, Ordering::SeqCst);
+        let (state, order) = self.numbered();
+        let intended = change(&state)?;
         routing(&intended, None)?;
         self.persist(intended.clone(), order).await.map_err(ChangeError::Persist)?;
         let served = self.serve(|state| {
             let next = change(state)?;
             Ok((next == intended).then_some(next))
         });
-        if let Ok(Some(state)) = served {
+        if let Ok(Some((state, _))) = served {
             return Ok(Changed { state, persisted: true });
         }
         // A lowering came between: what it left is stored again, and the raise is judged on it.
-        let state = self.state();
-        let order = self.order.fetch_add(1, Ordering::SeqCst);
+        let (state, order) = self.numbered();
         self.persist(state.clone(), order).await.map_err(ChangeError::Persist)?;
         served?;
         let (expected, current) = (intended.generation.saturating_sub(1), state.generation);
@@ -176,10 +175,9 @@ impl Control {
         &self,
         change: impl FnOnce(&RouterState) -> Result<RouterState, Refusal>,
     ) -> Result<Changed, ChangeError> {
-        let state = self
+        let (state, order) = self
             .serve(|state| change(state).map(Some).map_err(ChangeError::from))?
-            .unwrap_or_else(|| self.state());
-        let order = self.order.fetch_add(1, Ordering::SeqCst);
+            .unwrap_or_else(|| self.numbered());
         let stored = self.persist(state.clone(), order).await;
         if let Err(error) = &stored {
             tracing::error!(%error, "the lowered weight is served but could not be stored");
@@ -197,18 +195,25 @@ impl Control {
         Some(changed)
     }
 
-    /// Decides and swaps under one short lock, so that no two changes see the same state.
+    /// Decides and swaps under one short lock, so that no two changes see the same state and none
+    /// is stored over a later one: with the state comes its place among all that are stored.
     fn serve(
         &self,
         change: impl FnOnce(&RouterState) -> Result<Option<RouterState>, ChangeError>,
-    ) -> Result<Option<RouterState>, ChangeError> {
+    ) -> Result<Option<(RouterState, u64)>, ChangeError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = change(&state)? else { return Ok(None) };
         let swapped = Arc::new(routing(&next, Some(&self.routing()))?);
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = swapped;
         self.version.fetch_add(1, Ordering::Release);
         *state = next.clone();
-        Ok(Some(next))
+        Ok(Some((next, self.order.fetch_add(1, Ordering::SeqCst))))
+    }
+
+    /// The state, and its place among all that are stored.
+    fn numbered(&self) -> (RouterState, u64) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.clone(), self.order.fetch_add(1, Ordering::SeqCst))
     }
 
     async fn persist(&self, state: RouterState, order: u64) -> std::io::Result<()> {

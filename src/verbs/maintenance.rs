@@ -39,6 +39,8 @@ pub(crate) struct Standing {
     pub(crate) front: Option<u16>,
     /// Whether the platform and the front door both show it.
     pub(crate) is_shown: bool,
+    /// False when a restart of the platform undoes it.
+    pub(crate) is_stored: bool,
     /// From the command to that.
     pub(crate) shown_us: Option<u64>,
     pub(crate) ledger: Sync,
@@ -64,22 +66,38 @@ impl Maintenance {
         let closed = closing.is_closed().await.map_err(MaintenanceError::Platform)?;
         let front = closing.front().await;
         let is_shown = shows(closed, front);
-        Ok(Standing { closed, front, is_shown, shown_us: None, ledger: Sync::NoLedger })
+        Ok(Standing {
+            closed,
+            front,
+            is_shown,
+            is_stored: true,
+            shown_us: None,
+            ledger: Sync::NoLedger,
+        })
     }
 
     /// Closes the service, or opens it. Run twice, it is so already, and verified again.
     pub(crate) async fn set(&self, closed: bool) -> Result<Standing, MaintenanceError> {
         let closing = self.closing()?;
         let step = self.intend(closed).await;
-        if let Err(error) = closing.set_closed(closed).await {
-            self.end(step, Outcome::Unknown, &error.to_string()).await;
-            return Err(MaintenanceError::Platform(error));
-        }
+        let is_stored = match closing.set_closed(closed).await {
+            Ok(is_stored) => is_stored,
+            Err(error) => {
+                let outcome = match &error {
+                    PlatformError::Unavailable { .. } | PlatformError::Refused { .. } => {
+                        Outcome::Failed
+                    }
+                    _ => Outcome::Unknown,
+                };
+                self.end(step, outcome, &error.to_string()).await;
+                return Err(MaintenanceError::Platform(error));
+            }
+        };
         let (front, is_shown) = self.shown(closing, closed).await;
         let shown_us = is_shown.then(|| clock::elapsed_us(self.since));
         let outcome = if is_shown { Outcome::Done } else { Outcome::Unknown };
         let ledger = self.end(step, outcome, &sentence(closed, front)).await;
-        Ok(Standing { closed, front, is_shown, shown_us, ledger })
+        Ok(Standing { closed, front, is_shown, is_stored, shown_us, ledger })
     }
 
     /// Asks until platform and front door show it, or too long.

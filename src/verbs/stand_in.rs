@@ -121,6 +121,7 @@ impl Scripted {
             epoch: 1,
             grant_until: None,
             stored: true,
+            closed: false,
         };
         let (blind, calls) = (Mutex::new(0), Mutex::new(Vec::new()));
         Self { state: Mutex::new(state), blind, calls, down: false }

@@ -14,6 +14,8 @@ fn on_the_router_users_get_a_page_and_whoever_repairs_gets_through() {
     let mut fleet = Fleet::start(&[ALL]);
     fleet.users("users");
     let candidate = fleet.promoted();
+    let watch = fleet.spawn(&["watch", "--for", "10m"]);
+    watch.line_with("watch");
     fleet.no_users();
     let status = fleet.orca(&["maintenance"]).expect_code(0);
     assert!(status.stdout.contains("open; the front door answers HTTP 200"), "{}", status.stdout);
@@ -34,6 +36,10 @@ fn on_the_router_users_get_a_page_and_whoever_repairs_gets_through() {
     }
     assert_eq!(fleet.served_by("error", 3), 3, "programs get a line of JSON");
     fleet.orca(&ON).expect_code(0);
+    let watched = watch.end().expect_code(1);
+    assert!(watched.stdout.contains("closed for users"), "it blames nobody: {}", watched.stdout);
+    fleet.orca(&["watch", "--for", "1s"]).expect_code(1);
+    assert_ne!(fleet.platform()["base"], fleet.base.as_str(), "and moves nobody");
 
     let back = fleet.orca(&["rollback", "--json", "--reason", "double charges"]).expect_code(0);
     assert_eq!(back.json()["traffic"], "verified", "by probes, which get through");
@@ -59,6 +65,13 @@ fn a_router_that_starts_again_stays_closed() {
     assert!(browse(&fleet.front).contains("503"));
     let status = fleet.orca(&["maintenance", "status", "--json"]).expect_code(0).json();
     assert_eq!((&status["closed"], &status["verified"]), (&true.into(), &true.into()));
+    // Where it cannot be stored it is so all the same, and a restart would undo it.
+    let stored = fleet.world.folder().join("../router.json");
+    std::fs::remove_file(&stored).expect("the router's file");
+    std::fs::create_dir_all(stored.join("in-the-way")).expect("a folder");
+    let unstored = fleet.orca(&OFF).expect_code(5).json();
+    assert_eq!((&unstored["stored"], &unstored["verified"]), (&false.into(), &true.into()));
+    assert!(browse(&fleet.front).contains("200 OK"));
     fleet.kill_router();
     let gone = fleet.orca(&OFF).expect_code(4);
     assert!(gone.stderr.contains("safe to repeat"), "{}", gone.stderr);

@@ -18,6 +18,8 @@ use crate::rollout::closing::Manner;
 use crate::verbs::maintenance::{Maintenance, Standing, sentence};
 
 const SCHEMA: &str = "orca.maintenance/v1";
+const UNSTORED: &str = "warning: the platform could not store it, so a restart undoes it: make room on \
+                        its disk and run this again\n";
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -71,6 +73,8 @@ pub(crate) struct MaintenanceDocument {
     verified: Option<bool>,
     /// From the command to that.
     verified_us: Option<u64>,
+    /// False when the platform could not store it: a restart would undo it.
+    stored: bool,
     /// What users get, and how soon.
     users: String,
     /// The one call that changes it.
@@ -148,6 +152,7 @@ fn document(closed: bool, manner: Manner) -> MaintenanceDocument {
         front_status: None,
         verified: None,
         verified_us: None,
+        stored: true,
         users: manner.users,
         call: manner.call,
         ledger: None,
@@ -155,14 +160,22 @@ fn document(closed: bool, manner: Manner) -> MaintenanceDocument {
     }
 }
 
+fn verified(us: u64) -> String {
+    format!("verified after {}", Micros(us))
+}
+
 fn done(standing: &Standing, manner: Manner) -> Report {
     let closed = standing.closed;
     let (exit, proof) = match standing.shown_us {
-        Some(us) => (Exit::Done, format!("verified after {}", Micros(us))),
+        // The next run stores it, once there is room.
+        Some(us) if !standing.is_stored => (Exit::PartDone, verified(us)),
+        Some(us) => (Exit::Done, verified(us)),
         None => (Exit::TrafficWrong, "NOT verified: page a human".to_owned()),
     };
+    let unstored = if standing.is_stored { "" } else { UNSTORED };
+    let users = if standing.is_shown { "users get" } else { "users should get" };
     let human = format!(
-        "{}: {proof}\nusers get {}\n{}{}",
+        "{}: {proof}\n{unstored}{users} {}\n{}{}",
         sentence(closed, standing.front),
         manner.users,
         noted(manner.note.as_ref()),
@@ -172,6 +185,7 @@ fn done(standing: &Standing, manner: Manner) -> Report {
         front_status: standing.front,
         verified: Some(standing.is_shown),
         verified_us: standing.shown_us,
+        stored: standing.is_stored,
         ledger: Some(render::ledger::word(&standing.ledger)),
         ..document(closed, manner)
     };
@@ -181,6 +195,7 @@ fn done(standing: &Standing, manner: Manner) -> Report {
             report.next("orca rollback --reason R").next("orca maintenance off --reason R")
         }
         (Exit::Done, false) => report.next("orca release status"),
+        (Exit::PartDone, _) => report.next("run it again: it is safe to repeat"),
         _ => report.next("orca maintenance status").next("orca explain ORCA-1604"),
     }
 }

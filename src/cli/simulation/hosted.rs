@@ -26,6 +26,7 @@ fn seen(router: &RouterState) -> PlatformState {
         epoch: router.epoch,
         grant_until: router.grant_until,
         stored: true,
+        closed: router.closed,
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) fn state_of(state: &State) -> Result<PlatformState, PlatformError> {
         epoch: state.epoch,
         grant_until: None,
         stored: true,
+        closed: false,
     })
 }
 

@@ -64,6 +64,7 @@ impl RouterPlatform {
             epoch: state.epoch,
             grant_until: state.grant_until,
             stored,
+            closed: state.closed,
         })
     }
 
@@ -256,8 +257,9 @@ impl Closing for RouterPlatform {
         Ok(answer.state.closed)
     }
 
-    async fn set_closed(&self, closed: bool) -> Result<(), PlatformError> {
-        self.admin.close(closed).await.map(drop).map_err(|error| self.failed(&error))
+    async fn set_closed(&self, closed: bool) -> Result<bool, PlatformError> {
+        let answer = self.admin.close(closed).await.map_err(|error| self.failed(&error))?;
+        Ok(answer.persisted)
     }
 
     async fn front(&self) -> Option<u16> {
@@ -266,7 +268,8 @@ impl Closing for RouterPlatform {
 
     fn manner(&self, closed: bool) -> Manner {
         let users = if closed {
-            "a page of the router's own with status 503, from the next request on; probes get through"
+            "a page of the router's own with status 503, from the next request on; probes get \
+             through, and what is open already (a WebSocket) goes on"
         } else {
             "the version that serves them, from the next request on"
         };

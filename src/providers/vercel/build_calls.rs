@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::answers::{AliasPage, Deployment, DeploymentPage, DeploymentRow};
+use super::answers::{AliasPage, AliasRequest, Deployment, DeploymentPage, DeploymentRow};
 use super::client::{READ_AGAIN, VercelClient, VercelError, encoded};
 use crate::providers::http::Repeat;
 
@@ -16,6 +16,15 @@ const LISTED: &str = "100";
 pub(super) enum Move {
     Promotion,
     Rollback,
+}
+
+impl Move {
+    pub(super) fn of(last: Option<&AliasRequest>) -> Self {
+        match last {
+            Some(last) if last.kind == "promote" => Self::Promotion,
+            _ => Self::Rollback,
+        }
+    }
 }
 
 /// A production deployment to be built, without domains.

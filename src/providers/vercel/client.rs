@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers::{
-    AliasRequest, Billing, Deployment, DeploymentPage, ErrorAnswer, Project, Rolling,
-    RollingEnvelope, TemplateEnvelope, alias_deployment,
+    Billing, Deployment, DeploymentPage, ErrorAnswer, Project, Rolling, RollingEnvelope,
+    TemplateEnvelope, alias_deployment,
 };
 use crate::base::call_made::CallMade;
 use crate::base::clock::{Clock, Entropy, Timestamp};
@@ -118,16 +118,12 @@ impl VercelClient {
 
     /// Where the project itself is read and changed.
     pub(super) fn project_url(&self) -> String {
-        let team = self.team.as_ref().map(|team| format!("?teamId={team}")).unwrap_or_default();
-        format!("'{}/v9/projects/{}{team}'", self.api, self.project)
+        let call = self.call(http::Method::GET, &format!("/v9/projects/{}", self.project), &[]);
+        format!("'{}'", call.url)
     }
 
     pub(super) async fn project(&self) -> Result<Project, VercelError> {
         self.read(&format!("/v9/projects/{}", encoded(&self.project)), &[], "the project").await
-    }
-
-    pub(super) async fn last_request(&self) -> Result<Option<AliasRequest>, VercelError> {
-        Ok(self.project().await?.last_alias_request)
     }
 
     /// By id, or by address.

@@ -30,12 +30,12 @@ impl Closing for VercelPlatform {
     }
 
     /// An answer that was lost is asked for again: a paused project stays paused.
-    async fn set_closed(&self, closed: bool) -> Result<(), PlatformError> {
+    async fn set_closed(&self, closed: bool) -> Result<bool, PlatformError> {
         match self.client.pause(closed).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             // It may be so all the same.
             Err(error) if !error.is_without_effect() => match self.is_closed().await {
-                Ok(is) if is == closed => Ok(()),
+                Ok(is) if is == closed => Ok(true),
                 _ => Err(self.unchanged(&error)),
             },
             // By this one alone Vercel says that it is no project of this token.

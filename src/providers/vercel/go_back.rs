@@ -19,6 +19,10 @@ use crate::rollout::ports::{PlatformError, PlatformState};
 /// Where nothing could be read before, requests younger than this are not from before.
 const UNREAD_MS: i64 = 60_000;
 
+/// What a person has to know of a move that Vercel will not try again.
+const STILL_FAILED: &str = "move them in the dashboard; Vercel calls this move failed until another \
+                            one succeeds";
+
 /// What reading showed after a call whose fate was unknown.
 enum Fate {
     /// Everything is there, or on its way.
@@ -60,9 +64,9 @@ impl VercelPlatform {
     }
 
     /// Where nothing was raised there may be nothing to take back: a call would only switch the
-    /// assignment of domains off.
+    /// assignment of domains off. What another move left undone before is not this run's.
     async fn never_left(&self, id: &str) -> Option<PlatformState> {
-        let seen = self.ask().await.ok().filter(|seen| seen.is_whole_on(id))?;
+        let seen = self.ask().await.ok().filter(|seen| seen.is_all_on(id))?;
         self.state_of(&seen).await.ok()
     }
 
@@ -107,7 +111,8 @@ impl VercelPlatform {
                         Ok(seen) if seen.is_whole_on(id) => Ok(None),
                         // It is there for the front door, so it moves nothing more.
                         Ok(seen) if seen.is_all_on(id) => {
-                            Err(self.in_part(self.unmoved(Move::Rollback).await))
+                            let unmoved = self.unmoved(Move::of(seen.last.as_ref())).await;
+                            Err(self.in_part(format!("{unmoved}; {STILL_FAILED}")))
                         }
                         _ => Err(self.unchanged(&error)),
                     };

@@ -91,12 +91,13 @@ impl VercelPlatform {
 
     /// Everything that decides who serves, asked at once.
     pub(super) async fn ask(&self) -> Result<Seen, VercelError> {
-        let (rolling, domain, last) = tokio::try_join!(
+        let (rolling, domain, project) = tokio::try_join!(
             self.client.rolling(),
             self.client.serving(self.front.domain()),
-            self.client.last_request(),
+            self.client.project(),
         )?;
-        let seen = Seen { rolling, domain, last };
+        let is_paused = project.paused.unwrap_or(false);
+        let seen = Seen { rolling, domain, last: project.last_alias_request, is_paused };
         let mut memory = self.memory();
         memory.last_requested = memory.last_requested.max(Some(seen.last_requested()));
         drop(memory);
@@ -127,6 +128,7 @@ impl VercelPlatform {
             epoch: 0,
             grant_until: None,
             stored: true,
+            closed: seen.is_paused,
         })
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Seen {
     /// The deployment behind the production domain.
     pub(super) domain: String,
     pub(super) last: Option<AliasRequest>,
+    /// The whole project is closed for users.
+    pub(super) is_paused: bool,
 }
 
 /// The canary that this run has made known.
@@ -196,7 +198,7 @@ mod tests {
     }
 
     fn seen(rolling: Option<Rolling>, domain: &str, last: Option<AliasRequest>) -> Seen {
-        Seen { rolling, domain: domain.to_owned(), last }
+        Seen { rolling, domain: domain.to_owned(), last, is_paused: false }
     }
 
     #[test]

@@ -97,6 +97,7 @@ mod tests {
             epoch: 0,
             grant_until: None,
             stored: true,
+            closed: false,
         }
     }
 

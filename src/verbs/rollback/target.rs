@@ -272,6 +272,7 @@ mod tests {
             epoch: 1,
             grant_until: None,
             stored: true,
+            closed: false,
         }
     }
 

@@ -2,6 +2,7 @@
 //! ledger that cannot be written keeps nobody on a release that failed, and makes none stable.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outcome::Outcome;
 use super::run::{Sofar, Watch, Watched};
@@ -20,6 +21,9 @@ use crate::verbs::{gates, trusted};
 /// How long the ruling counts.
 const MAX_AGE: Micros = Micros::from_secs(24 * 3_600);
 
+/// How long looking once more may delay the way back.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
 /// What was judged at the end, not kept yet.
 pub(super) struct Judged {
     gates: Vec<PhaseGate>,
@@ -35,6 +39,10 @@ impl Watch<'_> {
         judged: Option<Judged>,
     ) -> Watched {
         let ship = &self.fleet.ship;
+        // Whoever closed the service took its users away: that blames no release.
+        if let Ok(Ok(Some(other))) = tokio::time::timeout(LOOK_WITHIN, self.changed()).await {
+            return Watched::Changed { headline: format!("{headline}; but {other}") };
+        }
         ship.say(format!("{}: {headline}", self.promoted.release));
         if self.report_only {
             self.keep_breach(sofar, judged).await;

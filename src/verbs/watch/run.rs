@@ -38,6 +38,10 @@ const SOURCES_EVERY: Duration = Duration::from_mins(1);
 /// How long the ledger may take to say which waivers hold; those known before hold until then.
 const WAIVERS_WITHIN: Duration = Duration::from_secs(2);
 
+/// Why nothing is watched while the service is closed.
+const CLOSED: &str = "the service is closed for users (orca maintenance), so nothing is judged; watch \
+                      again once it is open";
+
 /// A release as it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Promoted {
@@ -237,9 +241,12 @@ impl Watch<'_> {
         })))
     }
 
-    /// Who serves instead, where somebody moved the traffic.
+    /// Who serves instead, where somebody moved the traffic, or that nobody is served.
     pub(super) async fn changed(&self) -> Result<Option<String>, PlatformError> {
         let found = self.fleet.platform.look().await?;
+        if found.closed {
+            return Ok(Some(CLOSED.to_owned()));
+        }
         let (release, ours) = (&self.promoted.release, &self.promoted.deployment);
         if found.base != *ours {
             return Ok(Some(format!("{} serves, not {ours} of {release}", found.base)));
