@@ -39,6 +39,11 @@ impl JsonPath {
         document.pointer(&self.pointer)
     }
 
+    /// The name of the last member or index.
+    pub(crate) fn last(&self) -> &str {
+        self.pointer.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Reads `$.path=value`; a value that is not JSON is a string.
     pub(crate) fn parse_equals(text: &str) -> Result<(Self, Value), String> {
         let (path, value) = text

@@ -68,6 +68,8 @@ pub(crate) mod slo_check;
 pub(crate) mod slo_explain;
 pub(crate) mod slo_import;
 pub(crate) mod slo_judge;
+pub(crate) mod smoke;
+pub(crate) mod smoke_files;
 mod typed;
 pub(crate) mod watch;
 pub(crate) mod why;
