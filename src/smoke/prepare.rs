@@ -20,6 +20,8 @@ pub(crate) enum Selection {
     Critical,
     /// Those that change nothing, and need nothing of one that does.
     Safe,
+    /// Both.
+    CriticalSafe,
 }
 
 impl Selection {
@@ -28,12 +30,13 @@ impl Selection {
             Self::All => true,
             Self::Critical => test.said.is_critical,
             Self::Safe => test.is_safe(),
+            Self::CriticalSafe => test.said.is_critical && test.is_safe(),
         }
     }
 
     /// Whether what needs a test that is not run is left out as well, instead of being a mistake.
     const fn leaves_out_quietly(self) -> bool {
-        matches!(self, Self::Safe)
+        matches!(self, Self::Safe | Self::CriticalSafe)
     }
 }
 
@@ -374,6 +377,7 @@ mod tests {
         let all = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
         assert_eq!(names(Selection::All).0.len(), 4);
         assert_eq!(names(Selection::Safe), (all(&["read", "query"]), all(&["login", "mine"])));
+        assert_eq!(names(Selection::CriticalSafe).0, all(&["read"]));
         let error = prepared(source, Selection::Critical).unwrap_err();
         assert!(error.contains("comes from 'login', which is not run"), "{error}");
     }

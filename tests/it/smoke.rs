@@ -343,9 +343,10 @@ GET {{url}}/api/trust
 POST {{url}}/checkout
 ";
 
-/// A gate before load, and before the first raise.
+/// A gate before load, and the last step of a rollback: after it, and without a word in it that
+/// could stop it.
 #[test]
-fn smoke_tests_close_a_gate() {
+fn smoke_tests_close_a_gate_and_validate_a_rollback() {
     let _quiet = traffic();
     let mut fleet = Fleet::start(&[ALL]);
     fleet.users("users");
@@ -369,4 +370,26 @@ fn smoke_tests_close_a_gate() {
     fleet.world.write("synthetics/shop.http", "GET {{url}}/{{nobody}}\n");
     let open = fleet.orca(&load).expect_code(3);
     assert!(open.stdout.contains("shop.http:1:13: nothing defines {{nobody}}"), "{}", open.stdout);
+
+    fleet.world.write("synthetics/shop.http", &wrong);
+    let back = ["rollback", "--reason", "checkout is down"];
+    let dry = fleet.orca(&[&back[..], &["--dry-run"]].concat()).expect_code(0);
+    assert!(dry.stdout.contains("ask the critical smoke tests"), "{}", dry.stdout);
+    let failed = fleet.orca(&back).expect_code(5);
+    let said = "SMOKE TESTS FAIL on what users get now: 0 of 1 passed, 1 failed";
+    assert!(failed.stdout.contains(said), "{}", failed.stdout);
+    assert!(failed.stdout.contains("verified after"), "{}", failed.stdout);
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str());
+    fleet.world.write("synthetics/shop.http", HEALTHY);
+    let fast = fleet.orca(&[&back[..], &["--emergency", "--json"]].concat()).expect_code(0).json();
+    let validation = &fast["validation"];
+    assert_eq!(validation["verdict"], "pass", "{fast}");
+    let headline = validation["headline"].as_str().unwrap();
+    assert!(headline.starts_with("1 of 1 passed"), "what changes something is not asked: {fast}");
+    fleet.world.write("synthetics/shop.http", "# @critical\nGET {{url}}/{{nobody}}\n");
+    let unread = fleet.orca(&back).expect_code(5);
+    assert!(unread.stdout.contains("SMOKE TESTS COULD NOT DECIDE"), "{}", unread.stdout);
+    fleet.world.write("synthetics/shop.http", "GET {{url}}/version\n");
+    let none = fleet.orca(&back).expect_code(0);
+    assert!(!none.stdout.to_lowercase().contains("smoke"), "none is critical: {}", none.stdout);
 }

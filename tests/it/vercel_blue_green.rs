@@ -92,6 +92,7 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
     assert_eq!(shop.vercel.changes().len(), 2, "the tag alone was left to make");
     let back = shop.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
     assert_eq!(shop.production(), shop.base.id, "{}", back.stdout);
+    assert!(back.stdout.contains("smoke tests: 1 of 1 passed"), "{}", back.stdout);
     assert_eq!(count(&shop, &format!("/rollback/{}", shop.base.id)), 1);
     let condemned = shop.orca(&DEPLOY);
     assert_eq!(condemned.code, Some(1), "{}", condemned.stderr);

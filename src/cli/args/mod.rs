@@ -58,6 +58,7 @@ pub(crate) mod release;
 pub(crate) mod release_status;
 pub(crate) mod release_tag;
 pub(crate) mod rollback;
+mod rollback_smoke;
 pub(crate) mod router;
 pub(crate) mod sample_service;
 pub(crate) mod schema;
