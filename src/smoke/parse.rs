@@ -1,5 +1,5 @@
-//! Reads the text of a `.http` file, line by line: the request grammar of JetBrains' editors, file
-//! variables, comments with annotations, and httpYac's `??` lines.
+//! Reads the text of a `.http` file, line by line: the request grammar that editors share, file
+//! variables, comments with annotations, and the `??` lines of `httpYac`.
 //!
 //! Scripts are errors, never skipped: a test that does less than its file says would be no proof.
 
@@ -317,7 +317,7 @@ fn trim(body: &mut Vec<BodyPart>) {
 /// Every test has a name of its own: as said, else its title, else its request line.
 fn named(mut tests: Vec<Test>) -> Result<Vec<Test>, Wrong> {
     let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-    for test in tests.iter_mut() {
+    for test in &mut tests {
         let Some(name) = test.said.name.clone() else { continue };
         if let Some(line) = lines.insert(name.clone(), test.place.line) {
             let text = format!("'{name}' is the name of the test on line {line} too");

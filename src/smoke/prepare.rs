@@ -250,7 +250,7 @@ impl Filling<'_> {
         }
         let head = test.url.head();
         let before = if head.starts_with('/') {
-            match self.own_host(test) {
+            match own_host(test) {
                 Some(host) => format!("{}{host}", self.scheme_of(&host)),
                 None => needs_target("a path")?.to_owned(),
             }
@@ -277,12 +277,6 @@ impl Filling<'_> {
         Ok(found)
     }
 
-    /// A `Host` header of a request that names only a path.
-    fn own_host(&self, test: &Test) -> Option<String> {
-        let header = test.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"))?;
-        Some(header.value.known_part()).filter(|host| !host.is_empty())
-    }
-
     /// Without a scheme, the target's own for its host, else plain HTTP, as the format has it.
     fn scheme_of(&self, host: &str) -> &'static str {
         let is_tls = self.given.target.is_some_and(|target| {
@@ -291,6 +285,12 @@ impl Filling<'_> {
         });
         if is_tls { "https://" } else { "http://" }
     }
+}
+
+/// A `Host` header of a request that names only a path.
+fn own_host(test: &Test) -> Option<String> {
+    let header = test.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"))?;
+    Some(header.value.known_part()).filter(|host| !host.is_empty())
 }
 
 fn no_url(place: Place, url: &str) -> Wrong {
@@ -308,7 +308,7 @@ mod tests {
     fn prepared(source: &str, selection: Selection) -> Result<Ready, String> {
         let file = parse(source, Path::new("a.http")).map_err(|error| error.to_string())?;
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("body.json"), "\n{}\n").unwrap();
+        atomic_file::write(&folder.path().join("body.json"), b"\n{}\n").unwrap();
         let map = |pairs: &[(&str, &str)]| {
             pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
         };

@@ -77,7 +77,7 @@ impl Bench<'_> {
             tags: test.said.tags.clone(),
             critical: test.said.is_critical,
             attempts: Vec::new(),
-            unsent: self.unsent(ready, captured),
+            unsent: unsent(ready, captured),
         };
         let mut values = BTreeMap::new();
         while seen.unsent.is_none() {
@@ -98,14 +98,6 @@ impl Bench<'_> {
             captured.values.extend(values);
         }
         seen
-    }
-
-    /// Why it cannot be sent, where an earlier answer did not bring what it needs.
-    fn unsent(&self, ready: &ReadyTest, captured: &Captured) -> Option<String> {
-        let mut names = ready.test.templates().flat_map(Template::variables);
-        let (name, _) = names.find(|(name, _)| !captured.values.contains_key(*name))?;
-        let by = captured.missing.get(name).map_or("nobody", String::as_str);
-        Some(format!("not sent: '{by}' failed, so {{{{{name}}}}} was not captured"))
     }
 
     async fn attempt(
@@ -251,6 +243,14 @@ impl Bench<'_> {
     }
 }
 
+/// Why it cannot be sent, where an earlier answer did not bring what it needs.
+fn unsent(ready: &ReadyTest, captured: &Captured) -> Option<String> {
+    let mut names = ready.test.templates().flat_map(Template::variables);
+    let (name, _) = names.find(|(name, _)| !captured.values.contains_key(*name))?;
+    let by = captured.missing.get(name).map_or("nobody", String::as_str);
+    Some(format!("not sent: '{by}' failed, so {{{{{name}}}}} was not captured"))
+}
+
 /// Without what may be secret.
 fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
@@ -295,7 +295,10 @@ mod tests {
         }
     }
 
-    fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Result<Reply, NoReply> {
+    type Replied = Result<Reply, NoReply>;
+
+    #[expect(clippy::unnecessary_wraps, reason = "a script holds failures beside replies")]
+    fn reply(status: u16, headers: &[(&str, &str)], body: &str) -> Replied {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Ok(Reply { status, headers: headers.iter().map(own).collect(), body: body.into() })
     }

@@ -2,7 +2,7 @@
 //! nobody else may see. Both hold environments by name; `$shared` holds for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -71,7 +71,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn document(path: &PathBuf) -> Result<Map<String, Value>, InputError> {
+fn document(path: &Path) -> Result<Map<String, Value>, InputError> {
     let source = yaml::read_source(path)?;
     let better = "write {\"dev\": {\"name\": \"value\"}}";
     match serde_json::from_str(&source) {
@@ -89,14 +89,17 @@ fn document(path: &PathBuf) -> Result<Map<String, Value>, InputError> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+    use crate::base::atomic_file;
 
     #[test]
     fn an_environment_is_what_both_files_say() {
         let home = tempfile::tempdir().unwrap();
         let (root, folder) = (home.path(), home.path().join("synthetics"));
         std::fs::create_dir(&folder).unwrap();
-        let write = |file: PathBuf, text: &str| std::fs::write(file, text).unwrap();
+        let write = |file: PathBuf, text: &str| atomic_file::write(&file, text.as_bytes()).unwrap();
         let public =
             r#"{"$shared": {"a": 1, "b": "shared"}, "dev": {"b": "dev", "tls": {}}, "live": {}}"#;
         write(folder.join(PUBLIC), public);

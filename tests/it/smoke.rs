@@ -43,7 +43,7 @@ impl Service {
     }
 
     fn lines(&self) -> Vec<String> {
-        self.got.lock().unwrap().iter().map(|got| got.line.clone()).collect()
+        self.got.lock().expect("nobody panics with it").iter().map(|got| got.line.clone()).collect()
     }
 }
 
@@ -74,7 +74,7 @@ fn serve(
     let body = String::from_utf8_lossy(&body).into_owned();
     let got = Got { line: words.join(" "), headers, body };
     let before = {
-        let mut log = log.lock().unwrap();
+        let mut log = log.lock().expect("nobody panics with it");
         let before = log.iter().filter(|earlier| earlier.line == got.line).count();
         log.push(got.clone());
         before
@@ -238,6 +238,15 @@ fn a_wrong_file_is_refused_before_anything_is_sent() {
     assert_eq!(service.lines(), Vec::<String>::new());
     let missing = smoke(&world, &service, &["none.http"]).expect_code(2);
     assert!(missing.stderr.contains("none.http: cannot be read"), "{}", missing.stderr);
+    let binary = world.write("binary.http", "");
+    std::fs::write(&binary, b"GET /\xff\xfe\0").unwrap();
+    let binary = smoke(&world, &service, &["binary.http"]).expect_code(2);
+    assert!(binary.stderr.contains("binary.http: cannot be read"), "{}", binary.stderr);
+    world.write("large.http", &"# comment\n".repeat(200_000));
+    let large = smoke(&world, &service, &["large.http"]).expect_code(2);
+    assert!(large.stderr.contains("large.http: larger than"), "{}", large.stderr);
+    let folder = smoke(&world, &service, &["synthetics"]).expect_code(2);
+    assert!(folder.stderr.contains("name .http files"), "{}", folder.stderr);
     let unknown =
         smoke(&world, &service, &["synthetics/shop.http", "--env", "live"]).expect_code(2);
     assert!(unknown.stderr.contains("no environment is called 'live'"), "{}", unknown.stderr);

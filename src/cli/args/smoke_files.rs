@@ -70,7 +70,9 @@ fn of_file(
     let whole = context.folder.join(path);
     let source = yaml::read_source(&whole).map_err(|mut error| {
         path.clone_into(&mut error.file);
-        error.suggest("name a .http file that is there")
+        let better = || "name .http files, such as synthetics/health.http".to_owned();
+        error.suggestion.get_or_insert_with(better);
+        error
     })?;
     let file = parse(&source, path)?;
     let folder = whole.parent().unwrap_or(&context.folder);
