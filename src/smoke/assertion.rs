@@ -121,7 +121,7 @@ impl Assertion {
                 }
                 (Subject::Header(name.to_ascii_lowercase()), rest)
             }
-            "body" if rest.starts_with('$') => json(rest).map_err(wrong)?,
+            "body" if names_member(rest) => json(rest).map_err(wrong)?,
             "body" => (Subject::Body, rest),
             "jsonpath" => json(rest).map_err(wrong)?,
             "js" => {
@@ -311,9 +311,21 @@ const fn is_sign(c: char) -> bool {
     matches!(c, '=' | '!' | '<' | '>')
 }
 
+/// Behind `body`: a path, `$.name` or, as `httpYac` has it, `name`; else an operator.
+fn names_member(rest: &str) -> bool {
+    let (word, _) = split(rest);
+    !word.is_empty()
+        && !word.starts_with(is_sign)
+        && !OPERATORS.iter().any(|(operator, _)| *operator == word)
+}
+
 fn json(rest: &str) -> Result<(Subject, &str), String> {
-    let (path, rest) = split(rest);
-    Ok((Subject::Json(JsonPath::parse(path)?), rest))
+    let (path, rest) = subject(rest);
+    let path = match path.strip_prefix('$') {
+        Some(_) => JsonPath::parse(path)?,
+        None => JsonPath::parse(&format!("$.{path}"))?,
+    };
+    Ok((Subject::Json(path), rest))
 }
 
 /// The operator and what stands behind it; nothing at all asks whether it exists.
@@ -444,6 +456,8 @@ mod tests {
             "body startsWith {",
             "body matches \"sh[o]es\"",
             "body $.ok == true",
+            "body ok == true",
+            "body items[1]==a",
             "jsonpath $.ok == true",
             "jsonpath $.n == 1",
             "jsonpath $.n <= 1.0",
@@ -519,7 +533,8 @@ mod tests {
             ("body exists now", "one word too many"),
             ("body matches (", "is no pattern"),
             ("body < many", "is no number"),
-            ("jsonpath ok == true", "is no path"),
+            ("jsonpath == true", "is no path"),
+            ("body icludes shoes", "'shoes' is no operator"),
             ("jsonpath $.a count many", "is no count"),
             ("js response.ok", "?? js is not supported"),
         ] {
