@@ -178,6 +178,12 @@ impl Reader {
 
     fn body(&mut self, line: &str, place: Place) -> Result<(), Wrong> {
         let Some(request) = &mut self.request else { return Ok(()) };
+        if is_request(line) {
+            let text = "a request inside a body";
+            let better =
+                "begin each test with ###; a body with such a line comes from a file: < FILE";
+            return Err(Wrong::new(place, text, better));
+        }
         let end = self.line_end;
         if let Some(file) = line.strip_prefix('<').filter(|rest| rest.starts_with([' ', '\t'])) {
             let path = file.trim().into();
@@ -292,6 +298,14 @@ fn without_spaces(url: &str, place: Place) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Whether a line of a body looks like the next request, whose `###` was forgotten.
+fn is_request(line: &str) -> bool {
+    let begins_url =
+        |url: &str| ["/", "http://", "https://", "{{"].iter().any(|b| url.starts_with(b));
+    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+    METHODS.contains(&first) && begins_url(rest.trim_start())
+}
+
 fn is_multipart(test: &Test) -> bool {
     let is_type = |header: &&Header| header.name.eq_ignore_ascii_case("content-type");
     let value = test.headers.iter().find(is_type).map(|header| header.value.head());
@@ -397,6 +411,7 @@ mod tests {
             ("POST /a\n\none\n\n# comment\n  // comment\ntwo  \n", "one\n\ntwo"),
             ("POST /a\n\n< ./in.json\n", "<./in.json>\n"),
             ("POST /a\n\nhead\n< in.json\ntail\n", "head\n<in.json>\ntail"),
+            ("POST /a\n\nGET well soon\n", "GET well soon"),
             ("POST /a\n\n<xml/>\n<> old.200.json\n", "<xml/>"),
             ("POST /a\n\n?? status == 201\n", ""),
             ("POST /a\n\nx\n?? status == 201\n?? body includes x", "x"),
@@ -443,6 +458,8 @@ mod tests {
             ("< {% request.x %}\nGET /a", 1, 1, "scripts are not supported: line 1"),
             ("{{\n  x = 1\n}}\nGET /a", 1, 1, "scripts are not supported"),
             ("GET /a\n\n> ./check.js", 3, 1, "handlers of answers are not supported: line 3"),
+            ("GET /a\n\nGET /b", 3, 1, "a request inside a body"),
+            ("POST /a\n\nx\nPOST {{url}}/b", 4, 1, "a request inside a body"),
             ("GET /a\n\n>> out.json", 3, 1, "handlers of answers are not supported: line 3"),
             ("POST /a\n\n<@ in.json", 3, 1, "a file with variables"),
             ("# @critcal\nGET /a", 1, 3, "nothing is known of '@critcal'"),
