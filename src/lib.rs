@@ -13,6 +13,7 @@ pub(crate) mod release;
 pub(crate) mod rollout;
 pub(crate) mod router;
 pub(crate) mod db;
+pub(crate) mod smoke;
 pub(crate) mod evidence;
 pub(crate) mod verbs;
 pub(crate) mod providers;

@@ -54,6 +54,8 @@ pub(crate) const HTTP_BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(crate) const HTTP_CALL: Duration = Duration::from_secs(10);
 /// Time for asking a version whether it is well: its answer is waited for between two looks.
 pub(crate) const HEALTH_ASK: Duration = Duration::from_secs(1);
+/// Time for all smoke tests after a rollback: users are back already, and people wait for the answer.
+pub(crate) const SMOKE_AFTER_ROLLBACK: Duration = Duration::from_mins(1);
 /// Time for one call to the router's admin interface.
 pub(crate) const ADMIN_CALL: Duration = Duration::from_secs(2);
 /// Largest output of a command of `platform: exec`, in bytes.

@@ -11,6 +11,7 @@ pub(crate) mod dotenv;
 pub(crate) mod dsse;
 pub(crate) mod histogram;
 pub(crate) mod ids;
+pub(crate) mod json_path;
 pub(crate) mod limits;
 pub(crate) mod redact;
 pub(crate) mod retry;

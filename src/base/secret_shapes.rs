@@ -107,7 +107,7 @@ pub(super) fn may_hold_any(text: &str) -> bool {
 }
 
 /// Whether the last word of `name`, words being joined by `_` or `-`, is one that names secrets.
-pub(super) fn is_secret_name(name: &str) -> bool {
+pub(crate) fn is_secret_name(name: &str) -> bool {
     let joins = |b: u8| matches!(b, b'_' | b'-');
     let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || (joins(*a) && joins(*b));
     SECRET_NAMES.iter().any(|secret| {

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use super::args::{
     canary, completions, db, demo, deploy, env, evidence, explain, freeze, init, ledger, load,
     maintenance, man, preflight, promote, release, release_tag, rollback, router, sample_service,
-    schema, ship, slo, watch, why,
+    schema, ship, slo, smoke, watch, why,
 };
 use super::context::Context;
 use super::failure::Failure;
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     Unfreeze(freeze::UnfreezeArgs),
     /// Judge objectives, and show how they are understood
     Slo(slo::Args),
+    /// Ask a deployment the questions of synthetics/*.http, once
+    Smoke(smoke::Args),
     /// Know what a migration does before production does
     Db(db::Args),
     /// Split traffic between two upstreams
@@ -116,6 +118,7 @@ impl Command {
             Self::Freeze(_) => "freeze",
             Self::Unfreeze(_) => "unfreeze",
             Self::Slo(_) => "slo",
+            Self::Smoke(_) => "smoke",
             Self::Db(_) => "db",
             Self::Router(_) => "router",
             Self::Init(_) => "init",
@@ -133,6 +136,7 @@ impl Command {
         match self {
             Self::Load(_)
             | Self::SampleService(_)
+            | Self::Smoke(_)
             | Self::Release(_)
             | Self::TagRc(_)
             | Self::Preflight(_)
@@ -181,6 +185,7 @@ impl Command {
             Self::Freeze(args) => freeze::run(&args, context).await,
             Self::Unfreeze(args) => freeze::unfreeze(&args, context).await,
             Self::Slo(args) => slo::run(&args, context).await,
+            Self::Smoke(args) => smoke::run(&args, context).await,
             Self::Db(args) => db::run(&args, context).await,
             Self::Router(args) => router::run(*args, context).await,
             Self::Init(args) => init::run(&args, context),

@@ -225,6 +225,16 @@ codes! {
     BranchNotReady => "ORCA-2045",
     /// A preview branch that could not be deleted.
     BranchLeft => "ORCA-2046",
+    /// A `.http` file that cannot be run as tests.
+    SmokeFile => "ORCA-2050",
+    /// No smoke tests.
+    NoSmokeTests => "ORCA-2051",
+    /// A smoke test that would change something on a production host.
+    SmokeProduction => "ORCA-2052",
+    /// A target that no smoke test reached.
+    SmokeUnreachable => "ORCA-2053",
+    /// A smoke test failed.
+    SmokeFailed => "ORCA-2054",
     /// A bug.
     Bug => "ORCA-1900",
 }
@@ -270,6 +280,7 @@ checks! {
     "canary.probes",
     "canary.health",
     "watch.users",
+    "smoke.tests",
     "db.project",
     "db.roles",
 }

@@ -1,6 +1,7 @@
 //! One entry per parser for `fuzz/`: whatever the bytes, each comes back with an answer or an error.
 //! The tests below do the same with random bytes and with changed examples, in every test run.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::base::dsse::{Envelope, SigningKey};
@@ -18,6 +19,7 @@ use crate::load::response::Response;
 use crate::release::changelog;
 use crate::slo::manifest::Manifest;
 use crate::slo::objective::Objective;
+use crate::smoke::parse;
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -113,6 +115,22 @@ pub fn redactor(bytes: &[u8]) {
     let _ = Redactor::default().text(&source);
 }
 
+/// A `.http` file: whatever is wrong in it has a place inside it.
+pub fn smoke(bytes: &[u8]) {
+    let source = text(bytes);
+    match parse::parse(&source, Path::new("a.http")) {
+        Ok(file) => {
+            let names: BTreeSet<_> = file.tests.iter().map(|test| &test.name).collect();
+            assert_eq!(names.len(), file.tests.len());
+        }
+        Err(error) => {
+            assert!(!error.message.is_empty() && error.suggestion.is_some());
+            let lines = u64::try_from(source.lines().count()).unwrap_or(u64::MAX);
+            assert!((1..=lines).contains(&error.line));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -122,7 +140,7 @@ mod tests {
 
     type Entry = fn(&[u8]);
 
-    const ALL: [(&str, Entry); 9] = [
+    const ALL: [(&str, Entry); 10] = [
         ("manifest", manifest),
         ("config", config),
         ("ledger_entry", ledger_entry),
@@ -132,6 +150,7 @@ mod tests {
         ("changelog", changelog),
         ("objective", objective),
         ("redactor", redactor),
+        ("smoke", smoke),
     ];
 
     /// Long enough for a busy machine; what is not bounded takes longer still.
@@ -177,6 +196,9 @@ mod tests {
             "://a:b",
             "\r\n",
             "authorization: ",
+            "###\nGET /\n",
+            "GET /\n",
+            "{{a}}",
         ];
         for piece in pieces {
             let long = piece.repeat(200_000 / piece.len());

@@ -31,6 +31,7 @@ pub(crate) mod wire_fleet;
 pub(crate) mod wire_gates;
 pub(crate) mod wire_platform;
 pub(crate) mod wire_slo;
+pub(crate) mod wire_smoke;
 pub(crate) mod wire_standby;
 pub(crate) mod wire_supabase;
 pub(crate) mod wire_trust;

@@ -22,6 +22,7 @@ use crate::rollout::ready::ReadyCheck;
 use crate::rollout::users::UsersCheck;
 use crate::rollout::watched::WatchedCheck;
 use crate::slo::budget::BudgetCheck;
+use crate::smoke::check::SmokeCheck;
 
 pub(crate) fn all() -> Rules {
     Rules::default()
@@ -38,6 +39,7 @@ pub(crate) fn all() -> Rules {
         .with::<WatchedCheck>()
         .with::<LoadCheck>()
         .with::<BudgetCheck>()
+        .with::<SmokeCheck>()
         .with::<HistoryCheck>()
         .with::<LintCheck>()
         .with::<ShadowCheck>()

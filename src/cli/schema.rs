@@ -86,6 +86,7 @@ documents! {
     "orca.canary-judge-kayenta/v1" => crate::slo::kayenta::Classified,
     "orca.canary-score-kayenta/v1" => super::args::canary_judge_kayenta::CanaryScore,
     "orca.load-capacity/v1" => crate::load::capacity::Capacity,
+    "orca.smoke/v1" => super::render::smoke::SmokeDocument,
     "orca.load-second/v1" => crate::load::result::StreamedSecond,
     "orca.load/v1" => crate::load::result::LoadResult,
     "orca.sample-service/v1" => super::args::sample_service::Listening,

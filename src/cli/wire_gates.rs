@@ -7,7 +7,7 @@ use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::failure::Failure;
 use super::wire_db_gate::{self, Asked};
-use super::wire_slo;
+use super::{wire_slo, wire_smoke};
 use crate::gate::check::ErasedCheck;
 use crate::gate::phase::Phase;
 use crate::load::from_manifest;
@@ -103,6 +103,7 @@ pub(crate) async fn configured(
 ) -> Result<Vec<PhaseGate>, Failure> {
     let mut gates = before_deploy(context, config, repository).await?;
     let target = config.load.target.as_deref().unwrap_or(target);
+    gates.extend(wire_smoke::gate_of(context, config, target));
     gates.push(load(context, config, target)?);
     Ok(gates)
 }

@@ -1,15 +1,18 @@
 //! A standby asked at its own address: health, smoke and the load gate, with what its door needs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::args::smoke_files::{self, Wanted};
 use super::config::resolve::{Config, GateConfig};
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
+use super::wire_smoke;
 use crate::base::clock;
 use crate::base::limits;
 use crate::gate::check::ErasedCheck;
@@ -23,6 +26,8 @@ use crate::providers::http::{Call, HttpClient};
 use crate::rollout::criteria::{Asked, Criteria, Smoke};
 use crate::rollout::ports::Door;
 use crate::slo::manifest::Manifest;
+use crate::smoke::outcome::{Outcome, TestSeen};
+use crate::smoke::prepare::Selection;
 use crate::verbs::gates::gate;
 use crate::verbs::ports::Standby;
 use crate::verbs::ship::PhaseGate;
@@ -36,6 +41,8 @@ struct ManifestStandby {
     gate: GateConfig,
     health_path: String,
     endpoints: Vec<Endpoint>,
+    /// Those of the folder that change nothing; asked where there are any.
+    smoke: Option<Wanted>,
     /// One for the network, one for this machine.
     http: (HttpClient, HttpClient),
 }
@@ -86,11 +93,51 @@ pub(crate) fn standby(context: &Context, config: &Config) -> Result<impl Standby
         gate: config.load.gate,
         health_path: config.deploy.health.clone(),
         endpoints,
+        smoke: smoke(context)?,
         http,
     })
 }
 
+/// The smoke tests of the folder, where it has any. They are read here once, so that a mistake in
+/// them is said before anything is built.
+fn smoke(context: &Context) -> Result<Option<Wanted>, Failure> {
+    if smoke_files::usual(context).is_empty() {
+        return Ok(None);
+    }
+    let wanted = Wanted {
+        files: Vec::new(),
+        selection: Selection::Safe,
+        target: Some("http://standby.invalid".to_owned()),
+        environment: None,
+        overrides: BTreeMap::new(),
+        // Nothing that changes anything is among them.
+        allow_production: true,
+    };
+    let ready = smoke_files::ready(&wanted, context)?;
+    let left_out: usize = ready.iter().map(|file| file.left_out.len()).sum();
+    if left_out > 0 {
+        context
+            .say(format!("smoke: {left_out} tests change something, so no standby is asked them"));
+    }
+    Ok(Some(wanted))
+}
+
 impl ManifestStandby {
+    async fn tests(&self, wanted: &Wanted, door: &Door) -> Result<Vec<Smoke>, Failure> {
+        let wanted = Wanted { target: Some(door.url.clone()), ..wanted.clone() };
+        let (context, tell) = (&self.context, wire_smoke::tell(&self.context));
+        let files = smoke_files::ready(&wanted, context)?;
+        let through = (Some(door), &context.cancel);
+        let seen = wire_smoke::run(&files, context, through, &tell).await?;
+        let smoke = |test: TestSeen| {
+            let wrong = test.why().filter(|_| test.outcome() == Outcome::Failed);
+            let status = test.attempts.last().and_then(|attempt| attempt.status);
+            let asked = Asked { status, wrong, took_us: test.took().0 };
+            Smoke { endpoint: format!("{}:{}", test.file, test.name), asked }
+        };
+        Ok(seen.tests.into_iter().map(smoke).collect())
+    }
+
     async fn ask(&self, endpoint: &Endpoint, door: &Door) -> Asked {
         let unasked = |why: String| Asked { status: None, wrong: Some(why), took_us: 0 };
         let once = match Once::of(endpoint) {
@@ -130,6 +177,14 @@ impl Standby for ManifestStandby {
         for endpoint in &self.endpoints {
             let asked = self.ask(endpoint, door).await;
             tests.push(Smoke { endpoint: endpoint.name.clone(), asked });
+        }
+        let Some(wanted) = &self.smoke else { return tests };
+        match self.tests(wanted, door).await {
+            Ok(more) => tests.extend(more),
+            Err(failure) => {
+                let asked = Asked { status: None, wrong: Some(failure.message), took_us: 0 };
+                tests.push(Smoke { endpoint: smoke_files::FOLDER.to_owned(), asked });
+            }
         }
         tests
     }

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use super::expect::{Expect, JsonPath};
+use super::expect::Expect;
 use super::machine;
 use super::plan::{Bounds, Draft, Endpoint, LoadPlan, PlanError, Shape, Stage, Target};
 use super::rows::{Rows, RowsError};
 use super::shard::Shard;
 use super::template;
+use crate::base::json_path::JsonPath;
 use crate::base::units::Micros;
 use crate::slo::manifest::{self, Manifest};
 use crate::slo::profile;

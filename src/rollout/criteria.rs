@@ -228,7 +228,7 @@ fn smoke(tests: &[Smoke]) -> Row {
     measure.seen = i64::try_from(right).ok();
     let Some(first) = wrong.first() else {
         measure.verdict = Verdict::Pass;
-        return row("smoke", measure, format!("{right} of {count} endpoints answered right"));
+        return row("smoke", measure, format!("{right} of {count} smoke tests passed"));
     };
     let said = first.asked.wrong.clone().unwrap_or_default();
     let why = format!("{} of {count} failed: {}: {said}", wrong.len(), first.endpoint);

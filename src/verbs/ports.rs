@@ -40,7 +40,7 @@ pub(crate) trait Standby: Send + Sync {
     /// One request of the health endpoint.
     async fn health(&self, door: &Door) -> Asked;
 
-    /// Every safe endpoint of the manifest, once each.
+    /// Every safe endpoint of the manifest and every smoke test that changes nothing, once each.
     async fn smoke(&self, door: &Door) -> Vec<Smoke>;
 
     /// The load gate, aimed at it: safe endpoints only, because production's data is behind it.

@@ -38,6 +38,7 @@ mod router;
 mod secrets;
 mod ship;
 mod slo;
+mod smoke;
 mod slo_prometheus;
 mod story_a;
 mod story_b;

@@ -140,6 +140,11 @@ fn poisoned_repository(platform: &FaultServer) -> World {
     world.write("orca.yaml", &config);
     world.write("slo/slo_manifest.yaml", &format!("version: 1\n# {}\n", SHAPES[0]));
     world.write(
+        "synthetics/shop.http",
+        "GET {{url}}/x?token=c4nary-query\nAuthorization: Bearer c4nary-bearer-1\n\n?? body == ok\n\
+         ?? jsonpath $.error == ok\n?? jsonpath $.token == ok\n",
+    );
+    world.write(
         "bad.yaml",
         &format!("version: 1\npassword: c4nary-config-value\n{}: 1\n", SHAPES[2]),
     );

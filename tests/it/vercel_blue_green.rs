@@ -47,6 +47,10 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
         project.build_ms = 1_200;
         project.is_protected = true;
     });
+    let tests = "### trust\n# @critical\nGET /api/trust\n\n?? jsonpath $.ok == true\n\
+                 ### buy\n# @capture id = jsonpath $.id\nPOST /buy\n### bought\nGET /{{id}}\n\
+                 ### find\n# @safe\nPOST /find\n";
+    shop.world.write("synthetics/shop.http", tests);
     let dry = shop.orca(&["deploy", "blue-green", "--dry-run"]).expect_code(0);
     assert_eq!(shop.vercel.asked(), [], "a dry run asks nothing");
     for text in [BUILD, "/promote/ID", "drain", "/rollback/PREVIOUS", "seven criteria"] {
@@ -73,6 +77,9 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
     for row in said["criteria"].as_array().expect("criteria") {
         assert_eq!(row["verdict"], "pass", "{row}");
     }
+    // Behind its door: one endpoint of the manifest and two tests that change nothing.
+    assert_eq!(criterion(&said, "smoke")["why"], "3 of 3 smoke tests passed", "{told}");
+    assert!(told.contains("smoke: 2 tests change something"), "{told}");
     assert_eq!((&said["traffic"], &said["switched"]), (&"verified".into(), &true.into()));
     assert_eq!(said["previous"], shop.base.id.as_str());
     assert!(said["drained_us"].as_u64().is_some_and(|us| us >= 100_000), "{said}");
@@ -85,6 +92,7 @@ fn a_good_standby_gets_everybody_and_the_version_before_stays_the_way_back() {
     assert_eq!(shop.vercel.changes().len(), 2, "the tag alone was left to make");
     let back = shop.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
     assert_eq!(shop.production(), shop.base.id, "{}", back.stdout);
+    assert!(back.stdout.contains("smoke tests: 1 of 1 passed"), "{}", back.stdout);
     assert_eq!(count(&shop, &format!("/rollback/{}", shop.base.id)), 1);
     let condemned = shop.orca(&DEPLOY);
     assert_eq!(condemned.code, Some(1), "{}", condemned.stderr);

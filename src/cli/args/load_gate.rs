@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
-use crate::cli::{wire, wire_canary, wire_fleet, wire_gates};
+use crate::cli::{wire, wire_canary, wire_fleet, wire_gates, wire_smoke};
 use crate::gate::ruling::Subject;
 use crate::gate::verdict::Verdict;
 
@@ -48,13 +48,20 @@ pub(crate) async fn run(
     let digest = wire_canary::digest_of(context, target).await;
     let subject = Subject { commit: commit.clone(), digest, environment: ship.environment.clone() };
     force.write(&ship, &commit, context).await?;
-    let gate = wire_gates::load(context, &config, target)?;
-    let ruled = ship.judge(std::slice::from_ref(&gate), &subject).await?;
+    let load = wire_gates::load(context, &config, target)?;
+    let smoke: Vec<_> = wire_smoke::gate_of(context, &config, target).into_iter().collect();
+    let mut ruled = ship.judge(&smoke, &subject).await?;
+    if ruled.iter().all(|item| item.ruling.verdict().opens()) {
+        ruled.extend(ship.judge(std::slice::from_ref(&load), &subject).await?);
+    } else {
+        context.say("no load was sent: the smoke tests do not pass");
+    }
     let sync = ship.book.share().await;
     let documents: Vec<GateDocument> =
         ruled.iter().map(|item| gates::document(item.ruling.record())).collect();
-    let verdict = ruled.first().map_or(Verdict::Inconclusive, |item| item.ruling.verdict());
-    let headline = documents.first().map(|d| d.headline.clone()).unwrap_or_default();
+    let worst = documents.iter().max_by_key(|document| document.verdict);
+    let verdict = worst.map_or(Verdict::Inconclusive, |document| document.verdict);
+    let headline = worst.map(|document| document.headline.clone()).unwrap_or_default();
     let human = format!(
         "{}: {headline}\n\n{}{}",
         verdict.label(),

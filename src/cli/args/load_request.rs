@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use crate::base::json_path::JsonPath;
 use crate::base::limits::INPUT_FILE_BYTES_MAX;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
-use crate::load::expect::{Expect, JsonPath};
+use crate::load::expect::Expect;
 use crate::load::from_manifest::{ManifestPlanError, with_env};
 use crate::load::plan::{Draft, Endpoint};
 use crate::load::rows::Rows;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::place::Place;
+use super::rollback_smoke::{self, Validation};
 use crate::base::call_made::CallMade;
 use crate::base::clock;
 use crate::base::ids::DeploymentId;
@@ -15,6 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::plan::PlanStep;
 use crate::cli::report::Report;
 use crate::cli::{render, wire, wire_fleet, wire_platform};
+use crate::gate::verdict::Verdict;
 use crate::ledger::entry::TrafficProof;
 use crate::rollout::ports::Platform;
 use crate::verbs::rollback::{Back, Rollback, Target, planned};
@@ -68,6 +70,9 @@ pub(crate) struct RollbackDocument {
     calls: Vec<CallMade>,
     /// What people must know of the platform once users went back.
     note: Option<String>,
+    /// What the critical smoke tests of `synthetics/*.http` say once traffic is verified; absent
+    /// where there are none, or users are not verified to be back.
+    validation: Option<Validation>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -91,10 +96,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     };
     let target = rollback.target().await?;
     if args.dry_run {
-        return Ok(would(&rollback, &target));
+        return Ok(would(&rollback, &target, context));
     }
     let back = rollback.run(target).await?;
-    Ok(made(&back, rollback.platform.as_ref()))
+    let platform = rollback.platform.as_ref();
+    let validation = match back.proof {
+        TrafficProof::Verified => rollback_smoke::validate(context, &config, platform).await,
+        TrafficProof::Requested | TrafficProof::Failed => None,
+    };
+    Ok(made(&back, platform, validation))
 }
 
 fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> RollbackDocument {
@@ -113,11 +123,14 @@ fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> Rollback
         ledger: None,
         calls: Vec::new(),
         note: None,
+        validation: None,
     }
 }
 
-fn would(rollback: &Rollback, target: &Target) -> Report {
-    let steps = render::plan::steps(&planned(rollback, target));
+fn would(rollback: &Rollback, target: &Target, context: &Context) -> Report {
+    let mut plan = planned(rollback, target);
+    plan.extend(rollback_smoke::planned(context));
+    let steps = render::plan::steps(&plan);
     let headline = format!("would go back to {}", target.deployment);
     let human = format!("{headline}\n\n{}", render::plan::human(&steps));
     let document = document(target, steps, headline);
@@ -137,7 +150,7 @@ pub(super) fn noted(note: Option<&String>) -> String {
     note.map(|text| format!("note: {text}\n")).unwrap_or_default()
 }
 
-fn made(back: &Back, platform: &dyn Platform) -> Report {
+fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) -> Report {
     let (calls, note) = (platform.calls(), platform.after_back());
     let (exit, traffic, sentence) = match back.proof {
         TrafficProof::Verified => (Exit::Done, "verified", "verified"),
@@ -146,11 +159,13 @@ fn made(back: &Back, platform: &dyn Platform) -> Report {
         }
         TrafficProof::Failed => (Exit::TrafficWrong, "failed", "FAILED: page a human"),
     };
+    let is_sound = validation.as_ref().is_none_or(|seen| seen.verdict == Verdict::Pass);
+    let exit = if exit == Exit::Done && !is_sound { Exit::PartDone } else { exit };
     let target = &back.target;
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}{}",
+        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}{}{}",
         target.deployment,
         back.headline,
         verified.unwrap_or_default(),
@@ -158,6 +173,7 @@ fn made(back: &Back, platform: &dyn Platform) -> Report {
         back.unstored.map(|text| format!("warning: {text}\n")).unwrap_or_default(),
         noted(note.as_ref()),
         render::ledger::line(&back.ledger),
+        validation.as_ref().map(Validation::told).unwrap_or_default(),
     );
     let document = RollbackDocument {
         dry_run: false,
@@ -168,12 +184,17 @@ fn made(back: &Back, platform: &dyn Platform) -> Report {
         ledger: Some(render::ledger::word(&back.ledger)),
         calls,
         note,
+        validation,
         ..document(target, render::plan::steps(&back.plan), back.headline.clone())
     };
     let report = Report::new(exit, "orca.rollback/v1", &document, human);
-    if exit == Exit::Done {
-        report.next("orca release status")
-    } else {
-        report.next("orca rollback --reason R (safe to repeat)").next("orca explain ORCA-1604")
+    match exit {
+        Exit::Done => report.next("orca release status"),
+        Exit::PartDone => report
+            .next("orca smoke --critical --target URL, and look at what failed")
+            .next("orca explain ORCA-1606"),
+        _ => {
+            report.next("orca rollback --reason R (safe to repeat)").next("orca explain ORCA-1604")
+        }
     }
 }

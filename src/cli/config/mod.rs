@@ -6,6 +6,7 @@ pub(crate) mod exec;
 pub(crate) mod origin;
 pub(crate) mod raw;
 pub(crate) mod resolve;
+pub(crate) mod smoke;
 pub(crate) mod stages;
 pub(crate) mod tracks;
 pub(crate) mod triggers;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::blackout::RawBlackout;
 use super::deploy::RawDeploy;
 use super::exec::RawExec;
+use super::smoke::RawSmoke;
 use super::tracks::RawTrack;
 use super::triggers::RawTriggers;
 use crate::base::yaml::Spanned;
@@ -125,6 +126,8 @@ pub(crate) struct RawGates {
     pub(crate) preflight: RawPreflight,
     #[serde(default)]
     pub(crate) load: RawLoad,
+    /// Smoke tests on the deployment, judged by `orca load --rc` before any load; not run unless said.
+    pub(crate) smoke: Option<RawSmoke>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

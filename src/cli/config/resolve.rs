@@ -12,6 +12,7 @@ use super::raw::{
     RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawGate, RawHostedProject,
     RawOnInterrupt, RawPlatform, RawPlatformKind,
 };
+use super::smoke::{self, SmokeConfig};
 use super::stages::{self, StageConfig};
 use super::tracks::{self, Track, Tracks};
 use super::triggers;
@@ -39,6 +40,8 @@ pub(crate) struct Config {
     pub(crate) budget: GateConfig,
     pub(crate) db: DbGateConfig,
     pub(crate) load: LoadConfig,
+    /// Where smoke tests are a gate.
+    pub(crate) smoke: Option<SmokeConfig>,
     pub(crate) canary: CanaryConfig,
     pub(crate) tracks: Tracks,
     pub(crate) deploy: DeployConfig,
@@ -258,6 +261,7 @@ fn resolve(raw: RawConfig, source: &Source<'_>, env: &Env) -> Result<Config, Inp
             profile: raw.gates.load.profile.unwrap_or_else(|| "baseline".to_owned()),
             target: raw.gates.load.target,
         },
+        smoke: raw.gates.smoke.map(|raw| smoke::resolve(raw, source, DAY)).transpose()?,
         canary: resolve_canary(&raw.canary, &tracks, source)?,
         deploy: deploy::resolve(&raw.deploy, source)?,
         tracks,

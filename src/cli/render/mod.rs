@@ -9,4 +9,5 @@ pub(crate) mod load_exports;
 pub(crate) mod load_report;
 pub(crate) mod plan;
 pub(crate) mod sarif;
+pub(crate) mod smoke;
 pub(crate) mod table;
