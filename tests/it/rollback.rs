@@ -77,7 +77,7 @@ fn the_first_release_has_no_way_back() {
     let back = ["rollback", "--reason", "no good"];
     for command in [fleet.command(&back), fleet.elsewhere(&back)] {
         let stuck = Run::of(command).expect_code(7);
-        for part in ["ORCA-1605", "maintenance page"] {
+        for part in ["ORCA-1605", "orca maintenance on"] {
             assert!(stuck.stderr.contains(part), "{part}: {}", stuck.stderr);
         }
     }
