@@ -227,10 +227,12 @@ fn a_branch_that_is_never_ready_decides_nothing_and_goes() {
     }
     // Healthy, and its database does not answer: the environment is not there.
     supabase.state().branches.never = None;
+    // Too new to be found is not deleted.
+    supabase.state().branches.unfound = 1;
     let run = orca(&world, &supabase, &soon).expect_code(4);
     assert!(run.stderr.contains("ORCA-2003") && run.stderr.contains("IPv"), "{}", run.stderr);
     nothing_is_left(&supabase);
-    assert_eq!(asked(&supabase, "DELETE"), 3);
+    assert_eq!(asked(&supabase, "DELETE"), 4);
 }
 
 #[test]

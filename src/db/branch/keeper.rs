@@ -131,12 +131,25 @@ impl Keeper {
                 _ => Duration::ZERO,
             };
             tokio::time::sleep(wait.max(limited)).await;
-            last = self.branches.delete(branch).await;
+            last = match self.branches.delete(branch).await {
+                // Gone, or too new to be found: only a list can tell.
+                Err(unfound @ HostedError::Refused { status: 404, .. }) => {
+                    self.gone(branch, unfound).await
+                }
+                other => other,
+            };
             if matches!(last, Ok(()) | Err(HostedError::Denied { .. })) {
                 break;
             }
         }
         last
+    }
+
+    /// Deleted, where no list has it any more.
+    async fn gone(&self, branch: &Branch, unfound: HostedError) -> Result<(), HostedError> {
+        let listed = self.branches.list().await?;
+        let is_it = |b: &Branch| b.name == branch.name || b.reference == branch.reference;
+        if listed.iter().any(is_it) { Err(unfound) } else { Ok(()) }
     }
 }
 
@@ -309,12 +322,17 @@ mod tests {
     async fn deleting_is_tried_again_and_a_failure_is_told_with_the_way_out() {
         let down = || HostedError::Unavailable("down".to_owned());
         let limited = || HostedError::Limited { secs: 30 };
+        let unfound =
+            || HostedError::Refused { what: "it".into(), status: 404, message: "none".into() };
         let denied =
             || HostedError::Denied { what: "it".into(), status: 401, message: "no".into() };
         for (failing, deletions, left) in [
             (vec![down(), limited()], 3, false),
             (vec![down(), down(), down(), down(), down()], 5, true),
             (vec![denied()], 1, true),
+            // It is in the list still.
+            (vec![unfound(), unfound()], 3, false),
+            (vec![unfound(); 5], 5, true),
             // Longer than anybody waits.
             (vec![HostedError::Limited { secs: 3600 }], 1, true),
         ] {
@@ -326,5 +344,11 @@ mod tests {
             let way_out = format!("away with {}", "b".repeat(20));
             assert_eq!(told.starts_with("LEFT:") && told.ends_with(&way_out), left, "{told}");
         }
+        // Not found, and in no list: somebody else deleted it.
+        let (keeper, platform) = keeper(|world| world.failing = vec![unfound()]);
+        let kept = keep(&keeper).await.unwrap();
+        platform.world().there.clear();
+        kept.end().await;
+        assert_eq!(platform.world().log, ["create", "delete", "list", DELETED]);
     }
 }

@@ -26,7 +26,7 @@ pub(crate) trait Branches: Send + Sync {
     /// Another way to the same database, for machines that the first does not reach.
     async fn detour(&self, branch: &Branch, login: &Login) -> Result<Option<Login>, HostedError>;
 
-    /// One try. A branch that is not there is deleted.
+    /// One try.
     async fn delete(&self, branch: &Branch) -> Result<(), HostedError>;
 
     /// What a person types to delete it.

@@ -140,10 +140,7 @@ impl Branches for Management {
         // At once, and also when this server failed before: it costs money while it is there.
         let url = format!("{}?force=true", self.branch_url(branch));
         let call = Call { method: http::Method::DELETE, urgent: true, ..Call::get(url) };
-        match self.once("deleting a preview branch", call).await {
-            Ok(_) | Err(HostedError::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.once("deleting a preview branch", call).await.map(drop)
     }
 
     fn delete_by_hand(&self, branch: &Branch) -> String {
