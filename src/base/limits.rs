@@ -22,6 +22,8 @@ pub(crate) const BRANCH_READY: Duration = Duration::from_mins(10);
 pub(crate) const BRANCH_SETTLES: Duration = Duration::from_secs(10);
 /// Time for the database of a ready branch to take connections.
 pub(crate) const BRANCH_CONNECT: Duration = Duration::from_mins(1);
+/// Time for a branch to be seen whose making was not answered.
+pub(crate) const BRANCH_LOST: Duration = Duration::from_mins(1);
 /// Time for deleting a branch before it is said to be left behind.
 pub(crate) const BRANCH_DELETE: Duration = Duration::from_secs(90);
 /// A branch of orca's that is older belongs to no run any more.

@@ -31,6 +31,9 @@ pub(crate) trait Branches: Send + Sync {
 
     /// What a person types to delete it.
     fn delete_by_hand(&self, branch: &Branch) -> String;
+
+    /// What a person types to see which there are.
+    fn find_by_hand(&self) -> String;
 }
 
 /// Connects to the database of a branch.
@@ -43,8 +46,8 @@ pub(crate) trait Connects: Send + Sync {
 pub(crate) trait Listener: Send + Sync {
     fn say(&self, text: &str);
 
-    /// Something is left that costs money: what it is, and what deletes it.
-    fn left_behind(&self, text: &str, command: &str);
+    /// Something is left, or may be, that costs money: what it is, and what a person does about it.
+    fn left_behind(&self, text: &str, way_out: &str);
 }
 
 /// The database of the project.

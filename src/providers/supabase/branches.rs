@@ -147,6 +147,11 @@ impl Branches for Management {
         let url = self.branch_url(branch);
         format!("curl -X DELETE -H \"Authorization: Bearer $SUPABASE_ACCESS_TOKEN\" {url}")
     }
+
+    fn find_by_hand(&self) -> String {
+        let url = self.path("/branches");
+        format!("curl -H \"Authorization: Bearer $SUPABASE_ACCESS_TOKEN\" {url}")
+    }
 }
 
 /// A pooler serves many projects at one address; the user says which.
