@@ -63,7 +63,7 @@ impl Shadows for BranchShadows {
     }
 
     fn patience(&self) -> Duration {
-        self.patience + limits::BRANCH_CONNECT + limits::BRANCH_DELETE
+        self.patience + limits::BRANCH_LOST + limits::BRANCH_CONNECT + limits::BRANCH_DELETE
     }
 }
 
@@ -109,7 +109,7 @@ impl BranchShadows {
                 next: vec!["leave --hosted-branch out, and tell Supabase".to_owned()],
             });
         }
-        let shadow = self.connection(branch, login, started).await?;
+        let shadow = self.connection(branch, login).await?;
         let emptied = supabase::empty(shadow.as_ref()).await;
         match emptied {
             Ok(None) => Ok(shadow),
@@ -172,17 +172,12 @@ impl BranchShadows {
 
     /// Its name may not be known yet, or its server not be up; and direct connections reach it by
     /// IPv6 only, so the project's pooler is tried in turn.
-    async fn connection(
-        &self,
-        branch: &Branch,
-        login: Login,
-        started: Instant,
-    ) -> Result<Box<dyn Shadow>, NoShadow> {
-        let left = self.patience.saturating_sub(clock::since(started));
-        let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(left));
-        let (mut ways, mut whys) = (vec![login], Vec::new());
+    async fn connection(&self, branch: &Branch, login: Login) -> Result<Box<dyn Shadow>, NoShadow> {
+        // Not what is left of it: a branch that was ready late has its time to be reached, too.
+        let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(self.patience));
+        let (mut ways, mut again) = (vec![login], false);
         loop {
-            whys.clear();
+            let mut whys = Vec::new();
             for way in &ways {
                 match self.connects.connect(way).await {
                     Ok(shadow) => return Ok(shadow),
@@ -190,7 +185,7 @@ impl BranchShadows {
                     Err(NotConnected::Yet(why)) => whys.push(format!("{}: {why}", way.host)),
                 }
             }
-            if clock::since(begun) >= time {
+            if again && clock::since(begun) >= time {
                 return Err(no_way(&whys.join("; ")));
             }
             if let [direct] = ways.as_slice() {
@@ -198,6 +193,7 @@ impl BranchShadows {
                 let detour = self.keeper.branches.detour(branch, direct).await;
                 ways.extend(detour.ok().flatten());
             }
+            again = true;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
