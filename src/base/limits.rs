@@ -19,7 +19,7 @@ pub(crate) const RESTORE_POINT: Duration = Duration::from_mins(3);
 /// Time for a preview branch to become ready, unless said.
 pub(crate) const BRANCH_READY: Duration = Duration::from_mins(10);
 /// How long a healthy branch of which no work is told is left alone.
-pub(crate) const BRANCH_SETTLES: Duration = Duration::from_secs(10);
+pub(crate) const BRANCH_SETTLES: Duration = Duration::from_mins(1);
 /// Time for the database of a ready branch to take connections.
 pub(crate) const BRANCH_CONNECT: Duration = Duration::from_mins(1);
 /// Time for a branch to be seen whose making was not answered.

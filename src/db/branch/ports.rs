@@ -77,8 +77,8 @@ pub(crate) struct Branch {
 pub(crate) struct Look {
     /// Of the branch's own project, as the platform names it: `ACTIVE_HEALTHY`.
     pub(crate) status: String,
-    /// What Supabase does on it: the steps of each run with their statuses. Absent where it is not told.
-    pub(crate) runs: Option<Vec<Vec<Step>>>,
+    /// What Supabase does on it: the steps of each run with their statuses, or why it is not told.
+    pub(crate) runs: Result<Vec<Vec<Step>>, HostedError>,
     /// Absent where the platform keeps it to itself.
     pub(crate) login: Option<Login>,
 }

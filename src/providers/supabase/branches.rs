@@ -126,7 +126,7 @@ impl Branches for Management {
         let runs: Result<Vec<RunAnswer>, _> = self.read("runs", Call::get(runs)).await;
         let step = |step: StepAnswer| Step { name: step.name, status: step.status };
         let steps = |run: RunAnswer| run.run_steps.into_iter().map(step).collect();
-        let runs = runs.ok().map(|runs| runs.into_iter().map(steps).collect());
+        let runs = runs.map(|runs| runs.into_iter().map(steps).collect());
         Ok(Look { status: seen.status, runs, login })
     }
 
