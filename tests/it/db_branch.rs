@@ -154,6 +154,14 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     assert_eq!(failed["findings"][0]["line"], 2);
     nothing_is_left(&supabase);
 
+    // What no look finds and is in the way says nothing about the migrations.
+    server.run("postgres", "create role of_production superuser");
+    world.write("supabase/migrations/3_c.sql", "select 1;\ncreate role of_production;\n");
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3).json();
+    assert_eq!(unsure["findings"][0]["id"], "branch.left", "{unsure:#}");
+    assert!(unsure["findings"][0]["message"].to_string().contains("of_production"));
+    nothing_is_left(&supabase);
+
     // The one answer that says whether it was made is lost: it is found, and not made again.
     std::fs::remove_file(world.folder().join("supabase/migrations/3_c.sql")).expect("it is there");
     let before = asked(&supabase, "POST");
