@@ -220,6 +220,10 @@ fn what_supabase_refuses_is_said_and_leaves_nothing() {
     orca(&world, &supabase, &[&SHADOW[..], &["--shadow-url", "postgres://h/x"]].concat())
         .expect_code(2);
     orca(&world, &supabase, &["db", "shadow", "--project", REFERENCE]).expect_code(2);
+    // Another run would take its branch for left behind.
+    let long = [&SHADOW[..], &["--branch-wait", "121m"]].concat();
+    let refused = orca(&world, &supabase, &long).expect_code(2);
+    assert!(refused.stderr.contains("more than 2 h"), "{}", refused.stderr);
     assert_eq!(supabase.state().asked.len(), calls);
 }
 
