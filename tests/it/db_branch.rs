@@ -81,6 +81,10 @@ fn hosted() -> (Postgres, Supabase) {
          create function public.f() returns trigger language plpgsql as 'begin return new; end';
          create procedure public.p(in x int, out y int) language plpgsql as 'begin y := x; end';
          create trigger t before insert on public.notes for each row execute function public.f();
+         create operator public.=== (leftarg = int, rightarg = int, function = int4eq);
+         create collation public.plain from \"C\";
+         create text search dictionary public.words (template = simple);
+         create text search configuration public.words (copy = simple);
          create policy all_of_it on storage.objects using (true);
          create publication of_production for table public.notes;
          insert into storage.buckets (id, name) values ('b', 'b');
@@ -162,8 +166,24 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     assert!(unsure["findings"][0]["message"].to_string().contains("of_production"));
     nothing_is_left(&supabase);
 
-    // The one answer that says whether it was made is lost: it is found, and not made again.
     std::fs::remove_file(world.folder().join("supabase/migrations/3_c.sql")).expect("it is there");
+    // What a look finds is in the way before any file, and is named.
+    server.run(
+        "postgres",
+        "create function auth.watched() returns event_trigger language plpgsql
+           as 'begin end';
+         create event trigger of_somebody on ddl_command_end when tag in ('CREATE STATISTICS')
+           execute function auth.watched();
+         create role somebody superuser;
+         alter event trigger of_somebody owner to somebody;
+         alter role somebody nosuperuser",
+    );
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3);
+    assert!(unsure.stderr.contains("event trigger of_somebody"), "{}", unsure.stderr);
+    nothing_is_left(&supabase);
+    server.run("postgres", "drop event trigger of_somebody; drop function auth.watched()");
+
+    // The one answer that says whether it was made is lost: it is found, and not made again.
     let before = asked(&supabase, "POST");
     supabase.state().lost = 1;
     let again = orca(&world, &supabase, &SHADOW).expect_code(0);
