@@ -158,32 +158,8 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     assert_eq!(failed["findings"][0]["line"], 2);
     nothing_is_left(&supabase);
 
-    // What no look finds and is in the way says nothing about the migrations.
-    server.run("postgres", "create role of_production superuser");
-    world.write("supabase/migrations/3_c.sql", "select 1;\ncreate role of_production;\n");
-    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3).json();
-    assert_eq!(unsure["findings"][0]["id"], "branch.left", "{unsure:#}");
-    assert!(unsure["findings"][0]["message"].to_string().contains("of_production"));
-    nothing_is_left(&supabase);
-
-    std::fs::remove_file(world.folder().join("supabase/migrations/3_c.sql")).expect("it is there");
-    // What a look finds is in the way before any file, and is named.
-    server.run(
-        "postgres",
-        "create function auth.watched() returns event_trigger language plpgsql
-           as 'begin end';
-         create event trigger of_somebody on ddl_command_end when tag in ('CREATE STATISTICS')
-           execute function auth.watched();
-         create role somebody superuser;
-         alter event trigger of_somebody owner to somebody;
-         alter role somebody nosuperuser",
-    );
-    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3);
-    assert!(unsure.stderr.contains("event trigger of_somebody"), "{}", unsure.stderr);
-    nothing_is_left(&supabase);
-    server.run("postgres", "drop event trigger of_somebody; drop function auth.watched()");
-
     // The one answer that says whether it was made is lost: it is found, and not made again.
+    std::fs::remove_file(world.folder().join("supabase/migrations/3_c.sql")).expect("it is there");
     let before = asked(&supabase, "POST");
     supabase.state().lost = 1;
     let again = orca(&world, &supabase, &SHADOW).expect_code(0);
@@ -210,6 +186,35 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     supabase.state().branches.login.0 = format!("db.{REFERENCE}.supabase.co");
     let refused = orca(&world, &supabase, &SHADOW).expect_code(2);
     assert!(refused.stderr.contains("ORCA-2004"), "{}", refused.stderr);
+    nothing_is_left(&supabase);
+}
+
+/// Nothing is decided about migrations that meet what production has.
+#[test]
+fn what_a_branch_keeps_of_production_is_named() {
+    let (server, supabase) = hosted();
+    let world = project(&[("1_a.sql", TABLES)]);
+    // What no look finds and is in the way says nothing about the migrations.
+    server.run("postgres", "create role of_production superuser");
+    world.write("supabase/migrations/2_b.sql", "select 1;\ncreate role of_production;\n");
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3).json();
+    assert_eq!(unsure["findings"][0]["id"], "branch.left", "{unsure:#}");
+    assert!(unsure["findings"][0]["message"].to_string().contains("of_production"));
+    nothing_is_left(&supabase);
+
+    // What a look finds is in the way before any file, and is named.
+    server.run(
+        "postgres",
+        "create function auth.watched() returns event_trigger language plpgsql
+           as 'begin end';
+         create event trigger of_somebody on ddl_command_end when tag in ('CREATE STATISTICS')
+           execute function auth.watched();
+         create role somebody superuser;
+         alter event trigger of_somebody owner to somebody;
+         alter role somebody nosuperuser",
+    );
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3);
+    assert!(unsure.stderr.contains("event trigger of_somebody"), "{}", unsure.stderr);
     nothing_is_left(&supabase);
 }
 

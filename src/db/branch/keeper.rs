@@ -363,9 +363,12 @@ mod tests {
         assert!(platform.world().there.is_empty());
     }
 
+    /// What is changed, why nothing is found, and after how many lists.
+    type Case = (fn(&mut World), &'static str, usize);
+
     #[tokio::test(start_paused = true)]
     async fn what_is_not_found_may_exist_and_is_told() {
-        let cases: [(fn(&mut World), &str, usize); 3] = [
+        let cases: [Case; 3] = [
             (|w| (w.lost, w.stillborn) = (1, true), "the list of branches has none of that", 9),
             (|w| (w.lost, w.unlisted) = (1, u32::MAX), "branches could not be listed", 9),
             (|w| w.persistent = true, "persistent: true", 0),
