@@ -18,10 +18,14 @@ pub(crate) const HOSTED_LIMIT_WAIT: Duration = Duration::from_mins(1);
 pub(crate) const RESTORE_POINT: Duration = Duration::from_mins(3);
 /// Time for a preview branch to become ready, unless said.
 pub(crate) const BRANCH_READY: Duration = Duration::from_mins(10);
+/// The longest that can be asked for: with the work on it, a branch stays younger than a stale one.
+pub(crate) const BRANCH_READY_MAX: Duration = Duration::from_hours(2);
 /// How long a healthy branch of which no work is told is left alone.
-pub(crate) const BRANCH_SETTLES: Duration = Duration::from_secs(10);
+pub(crate) const BRANCH_SETTLES: Duration = Duration::from_mins(1);
 /// Time for the database of a ready branch to take connections.
 pub(crate) const BRANCH_CONNECT: Duration = Duration::from_mins(1);
+/// Time for a branch to be seen whose making was not answered.
+pub(crate) const BRANCH_LOST: Duration = Duration::from_mins(1);
 /// Time for deleting a branch before it is said to be left behind.
 pub(crate) const BRANCH_DELETE: Duration = Duration::from_secs(90);
 /// A branch of orca's that is older belongs to no run any more.

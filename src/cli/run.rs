@@ -65,7 +65,8 @@ fn drive(command: Command, context: &Context) -> Result<Report, Failure> {
     let result = runtime.block_on(async {
         watch_signals(&context.cancel);
         let outcome = stoppable(command, context).await;
-        finish_last_work(context).await;
+        finish_last_work(&context.last_work, |text| context.say(text), |text| context.warn(text))
+            .await;
         outcome
     });
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));
@@ -88,13 +89,22 @@ async fn stoppable(command: Command, context: &Context) -> Result<Report, Failur
 }
 
 /// Another signal does not cut it short; it has an end of its own.
-async fn finish_last_work(context: &Context) {
-    context.last_work.close();
-    let all = context.last_work.wait();
+async fn finish_last_work(work: &TaskTracker, say: impl Fn(&str), warn: impl Fn(&str)) {
+    work.close();
+    let all = work.wait();
     tokio::pin!(all);
-    if tokio::time::timeout(limits::LAST_WORK_UNSAID, &mut all).await.is_err() {
-        context.say("takes back what this run made; please wait");
-        let _ = tokio::time::timeout(limits::LAST_WORK, all).await;
+    if tokio::time::timeout(limits::LAST_WORK_UNSAID, &mut all).await.is_ok() {
+        return;
+    }
+    say("takes back what this run made; please wait");
+    if tokio::time::timeout(limits::LAST_WORK, all).await.is_err() {
+        let (code, secs) = (Code::BranchLeft.as_str(), limits::LAST_WORK.as_secs());
+        warn(&format!(
+            "{code}: what this run made was not taken back within {secs} s; a preview branch may be \
+             left, and costs money while it is there\n  look among the branches of the project in \
+             the dashboard of Supabase for the name said above, and delete it\n  more: orca explain \
+             {code}"
+        ));
     }
 }
 
@@ -276,4 +286,29 @@ fn github_files(context: &Context, verb: &str, report: &Report) {
 fn write_all(stream: &mut impl std::io::Write, text: &str) {
     let _ = stream.write_all(text.as_bytes());
     let _ = stream.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn last_work_is_waited_for_and_never_given_up_in_silence() {
+        let nothing = Duration::ZERO;
+        let almost = limits::LAST_WORK;
+        for (takes, lines) in [(nothing, 0), (almost, 1), (almost * 2, 2)] {
+            let (work, said) = (TaskTracker::new(), RefCell::new(Vec::new()));
+            work.spawn(tokio::time::sleep(takes));
+            let note = |text: &str| said.borrow_mut().push(text.to_owned());
+            finish_last_work(&work, note, note).await;
+            let said = said.into_inner();
+            assert_eq!(said.len(), lines, "{said:?}");
+            if let Some(warning) = said.get(1) {
+                assert!(warning.starts_with("ORCA-2046") && warning.contains("a preview branch"));
+            }
+        }
+    }
 }

@@ -84,10 +84,8 @@ impl Listener for Told {
         self.context.say(text);
     }
 
-    fn left_behind(&self, text: &str, command: &str) {
+    fn left_behind(&self, text: &str, way_out: &str) {
         let code = Code::BranchLeft.as_str();
-        self.context.warn(format!(
-            "{code}: {text}\n  delete it now: {command}\n  more: orca explain {code}"
-        ));
+        self.context.warn(format!("{code}: {text}\n  {way_out}\n  more: orca explain {code}"));
     }
 }

@@ -81,6 +81,10 @@ fn hosted() -> (Postgres, Supabase) {
          create function public.f() returns trigger language plpgsql as 'begin return new; end';
          create procedure public.p(in x int, out y int) language plpgsql as 'begin y := x; end';
          create trigger t before insert on public.notes for each row execute function public.f();
+         create operator public.=== (leftarg = int, rightarg = int, function = int4eq);
+         create collation public.plain from \"C\";
+         create text search dictionary public.words (template = simple);
+         create text search configuration public.words (copy = simple);
          create policy all_of_it on storage.objects using (true);
          create publication of_production for table public.notes;
          insert into storage.buckets (id, name) values ('b', 'b');
@@ -185,6 +189,35 @@ fn a_branch_shows_what_a_local_shadow_shows_and_goes() {
     nothing_is_left(&supabase);
 }
 
+/// Nothing is decided about migrations that meet what production has.
+#[test]
+fn what_a_branch_keeps_of_production_is_named() {
+    let (server, supabase) = hosted();
+    let world = project(&[("1_a.sql", TABLES)]);
+    // What no look finds and is in the way says nothing about the migrations.
+    server.run("postgres", "create role of_production superuser");
+    world.write("supabase/migrations/2_b.sql", "select 1;\ncreate role of_production;\n");
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3).json();
+    assert_eq!(unsure["findings"][0]["id"], "branch.left", "{unsure:#}");
+    assert!(unsure["findings"][0]["message"].to_string().contains("of_production"));
+    nothing_is_left(&supabase);
+
+    // What a look finds is in the way before any file, and is named.
+    server.run(
+        "postgres",
+        "create function auth.watched() returns event_trigger language plpgsql
+           as 'begin end';
+         create event trigger of_somebody on ddl_command_end when tag in ('CREATE STATISTICS')
+           execute function auth.watched();
+         create role somebody superuser;
+         alter event trigger of_somebody owner to somebody;
+         alter role somebody nosuperuser",
+    );
+    let unsure = orca(&world, &supabase, &SHADOW).expect_code(3);
+    assert!(unsure.stderr.contains("event trigger of_somebody"), "{}", unsure.stderr);
+    nothing_is_left(&supabase);
+}
+
 #[test]
 fn what_supabase_refuses_is_said_and_leaves_nothing() {
     let (world, supabase) = (project(&[("1_a.sql", TABLES)]), Supabase::start());
@@ -212,6 +245,10 @@ fn what_supabase_refuses_is_said_and_leaves_nothing() {
     orca(&world, &supabase, &[&SHADOW[..], &["--shadow-url", "postgres://h/x"]].concat())
         .expect_code(2);
     orca(&world, &supabase, &["db", "shadow", "--project", REFERENCE]).expect_code(2);
+    // Another run would take its branch for left behind.
+    let long = [&SHADOW[..], &["--branch-wait", "121m"]].concat();
+    let refused = orca(&world, &supabase, &long).expect_code(2);
+    assert!(refused.stderr.contains("more than 2 h"), "{}", refused.stderr);
     assert_eq!(supabase.state().asked.len(), calls);
 }
 
@@ -227,10 +264,12 @@ fn a_branch_that_is_never_ready_decides_nothing_and_goes() {
     }
     // Healthy, and its database does not answer: the environment is not there.
     supabase.state().branches.never = None;
+    // Too new to be found is not deleted.
+    supabase.state().branches.unfound = 1;
     let run = orca(&world, &supabase, &soon).expect_code(4);
     assert!(run.stderr.contains("ORCA-2003") && run.stderr.contains("IPv"), "{}", run.stderr);
     nothing_is_left(&supabase);
-    assert_eq!(asked(&supabase, "DELETE"), 3);
+    assert_eq!(asked(&supabase, "DELETE"), 4);
 }
 
 #[test]

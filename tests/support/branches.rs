@@ -47,6 +47,8 @@ pub(crate) struct Branches {
     pub(crate) refused: Option<(u16, &'static str)>,
     /// So many of the next deletions fail there.
     pub(crate) undeletable: u32,
+    /// So many of the next deletions do not find it yet.
+    pub(crate) unfound: u32,
 }
 
 impl Default for Branches {
@@ -60,6 +62,7 @@ impl Default for Branches {
             never: None,
             refused: None,
             undeletable: 0,
+            unfound: 0,
         }
     }
 }
@@ -81,6 +84,10 @@ impl Branches {
                 "DELETE" if self.undeletable > 0 => {
                     self.undeletable -= 1;
                     said(500, "Failed to delete database branch")
+                }
+                "DELETE" if self.unfound > 0 => {
+                    self.unfound -= 1;
+                    said(404, "Branch not found")
                 }
                 "DELETE" => {
                     self.list.remove(at);

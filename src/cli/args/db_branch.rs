@@ -1,6 +1,7 @@
 //! What a look can be told about a preview branch as shadow.
 
-use crate::base::units::Micros;
+use crate::base::limits;
+use crate::base::units::{Micros, UnitError};
 use crate::cli::wire_db_branch::Asked;
 
 #[derive(Debug, clap::Args)]
@@ -19,12 +20,13 @@ pub(crate) struct BranchArgs {
     )]
     project: Option<String>,
 
-    /// The branch may take so long to become ready
+    /// The branch may take so long to become ready, 2 h at most
     #[arg(
         long,
         value_name = "TIME",
         requires = "hosted_branch",
         default_value = "10m",
+        value_parser = wait,
         help_heading = "Hosted branch"
     )]
     branch_wait: Micros,
@@ -36,4 +38,14 @@ impl BranchArgs {
         let patience = self.branch_wait.duration();
         self.hosted_branch.then(|| Asked { project: self.project.clone(), patience })
     }
+}
+
+/// Less than the age from which another run takes a branch for left behind.
+fn wait(text: &str) -> Result<Micros, String> {
+    let time: Micros = text.parse().map_err(|e: UnitError| e.to_string())?;
+    let longest = Micros::from_secs(limits::BRANCH_READY_MAX.as_secs());
+    if time > longest {
+        return Err(format!("{time} is more than {longest}, after which no branch is waited for"));
+    }
+    Ok(time)
 }

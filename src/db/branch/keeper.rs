@@ -13,9 +13,18 @@ use super::ports::{Branch, Branches, Listener};
 use crate::base::limits;
 use crate::db::hosted::ports::HostedError;
 
-/// Waits before each look for a branch whose making was not answered.
-const LOOKS: [Duration; 4] =
-    [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
+/// Waits before each look for a branch whose making was not answered: about a minute.
+const LOOKS: [Duration; 9] = [
+    Duration::ZERO,
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(7),
+    Duration::from_secs(10),
+    Duration::from_secs(15),
+    Duration::from_secs(20),
+];
 /// Waits before each try to delete.
 const DELETES: [Duration; 5] = [
     Duration::ZERO,
@@ -85,25 +94,48 @@ impl Keeper {
         if made.name == name && is_ours(&made, self.branches.project()) {
             return Ok(made);
         }
-        let why = format!(
-            "it is not {name} of this project, look for it in the dashboard and delete it: {made:?}"
-        );
+        // Deleting what is not surely this run's own is for a person.
+        let why = format!("it is not {name} of this project as it was asked for: {made:?}");
+        self.may_exist(name, &why);
         Err(HostedError::Unreadable { what: "a new branch".to_owned(), why })
     }
 
     async fn lost(&self, name: &str, why: String) -> Result<Branch, HostedError> {
         self.listener.say(&format!("no answer that says whether {name} was made; looks for it"));
-        for wait in LOOKS {
-            tokio::time::sleep(wait).await;
-            let listed = self.branches.list().await.unwrap_or_default();
-            if let Some(branch) = listed.into_iter().find(|branch| branch.name == name) {
-                return Ok(branch);
+        let mut last = "no list of branches was answered".to_owned();
+        let looking = async {
+            for wait in LOOKS {
+                tokio::time::sleep(wait).await;
+                match self.branches.list().await {
+                    Ok(listed) => {
+                        let found = listed.into_iter().find(|branch| branch.name == name);
+                        if found.is_some() {
+                            return found;
+                        }
+                        "the list of branches has none of that name".clone_into(&mut last);
+                    }
+                    Err(error) => last = format!("branches could not be listed: {error}"),
+                }
             }
-        }
+            None
+        };
+        let found = tokio::time::timeout(limits::BRANCH_LOST, looking).await;
+        found.ok().flatten().ok_or_else(|| {
+            let why = format!("{why}; {last}");
+            self.may_exist(name, &why);
+            HostedError::Unavailable(why)
+        })
+    }
+
+    /// Nobody deletes it before a later run does, where it is there at all.
+    fn may_exist(&self, name: &str, why: &str) {
+        let project = self.branches.project();
         let text = format!(
-            "{why}; no branch {name} is to be seen, and should it turn up, a later run deletes it"
+            "the preview branch {name} of project {project} may exist, and costs money while it \
+             does: {why}"
         );
-        Err(HostedError::Unavailable(text))
+        let look = self.branches.find_by_hand();
+        self.listener.left_behind(&text, &format!("see whether it is there: {look}"));
     }
 
     /// Deletes it, with some patience; says loudly where that fails.
@@ -120,7 +152,8 @@ impl Keeper {
             "the preview branch {name} of project {project} could not be deleted, and costs money \
              until it is: {why}"
         );
-        self.listener.left_behind(&text, &self.branches.delete_by_hand(branch));
+        let command = self.branches.delete_by_hand(branch);
+        self.listener.left_behind(&text, &format!("delete it now: {command}"));
     }
 
     async fn try_to_delete(&self, branch: &Branch) -> Result<(), HostedError> {
@@ -131,12 +164,25 @@ impl Keeper {
                 _ => Duration::ZERO,
             };
             tokio::time::sleep(wait.max(limited)).await;
-            last = self.branches.delete(branch).await;
+            last = match self.branches.delete(branch).await {
+                // Gone, or too new to be found: only a list can tell.
+                Err(unfound @ HostedError::Refused { status: 404, .. }) => {
+                    self.gone(branch, unfound).await
+                }
+                other => other,
+            };
             if matches!(last, Ok(()) | Err(HostedError::Denied { .. })) {
                 break;
             }
         }
         last
+    }
+
+    /// Deleted, where no list has it any more.
+    async fn gone(&self, branch: &Branch, unfound: HostedError) -> Result<(), HostedError> {
+        let listed = self.branches.list().await?;
+        let is_it = |b: &Branch| b.name == branch.name || b.reference == branch.reference;
+        if listed.iter().any(is_it) { Err(unfound) } else { Ok(()) }
     }
 }
 
@@ -160,6 +206,10 @@ mod tests {
         lost: u32,
         /// It is not even made then.
         stillborn: bool,
+        /// It is made otherwise than it was asked for.
+        persistent: bool,
+        /// So many of the next lists fail.
+        unlisted: u32,
         /// Errors of the next deletions.
         failing: Vec<HostedError>,
         log: Vec<String>,
@@ -190,6 +240,12 @@ mod tests {
 
         async fn list(&self) -> Result<Vec<Branch>, HostedError> {
             self.log("list");
+            let mut world = self.world();
+            if world.unlisted > 0 {
+                world.unlisted -= 1;
+                return Err(HostedError::Unavailable("busy".to_owned()));
+            }
+            drop(world);
             Ok(self.world().there.clone())
         }
 
@@ -200,7 +256,7 @@ mod tests {
                 reference: "b".repeat(20),
                 parent: PROJECT.to_owned(),
                 is_default: false,
-                persistent: false,
+                persistent: self.world().persistent,
                 made_at: "2026-01-05T06:00:00Z".to_owned(),
             };
             if !self.world().stillborn {
@@ -236,6 +292,10 @@ mod tests {
         fn delete_by_hand(&self, branch: &Branch) -> String {
             format!("away with {}", branch.reference)
         }
+
+        fn find_by_hand(&self) -> String {
+            "list them".to_owned()
+        }
     }
 
     impl Listener for Platform {
@@ -243,8 +303,8 @@ mod tests {
             self.log(text);
         }
 
-        fn left_behind(&self, text: &str, command: &str) {
-            self.log(format!("LEFT: {text}: {command}"));
+        fn left_behind(&self, text: &str, way_out: &str) {
+            self.log(format!("LEFT: {text}: {way_out}"));
         }
     }
 
@@ -297,24 +357,57 @@ mod tests {
         let (found, platform) = keeper(|world| world.lost = 1);
         found.keep(NAME.to_owned(), "17".to_owned()).await.unwrap().end().await;
         assert_eq!(platform.world().log.iter().filter(|l| *l == "create").count(), 1);
-        let (none, platform) = keeper(|world| (world.lost, world.stillborn) = (1, true));
-        let error = keep(&none).await.err().map(|e| e.to_string()).unwrap_or_default();
-        assert!(error.contains("the line is cut") && error.contains(NAME), "{error}");
-        let log = platform.world().log.clone();
-        assert_eq!(log.iter().filter(|l| *l == "create").count(), 1);
-        assert_eq!(log.iter().filter(|l| *l == "list").count(), LOOKS.len());
+        // Lists that fail say nothing, and it is late in the first that does not.
+        let (late, platform) = keeper(|world| (world.lost, world.unlisted) = (1, 8));
+        keep(&late).await.unwrap().end().await;
+        assert!(platform.world().there.is_empty());
+    }
+
+    /// What is changed, why nothing is found, and after how many lists.
+    type Case = (fn(&mut World), &'static str, usize);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_found_may_exist_and_is_told() {
+        let cases: [Case; 3] = [
+            (|w| (w.lost, w.stillborn) = (1, true), "the list of branches has none of that", 9),
+            (|w| (w.lost, w.unlisted) = (1, u32::MAX), "branches could not be listed", 9),
+            (|w| w.persistent = true, "persistent: true", 0),
+        ];
+        for (change, why, lists) in cases {
+            let (keeper, platform) = keeper(change);
+            let error = keep(&keeper).await.err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(error.contains(why), "{error}");
+            let log = platform.world().log.clone();
+            assert_eq!(log.iter().filter(|l| *l == "create").count(), 1);
+            assert_eq!(log.iter().filter(|l| *l == "list").count(), lists);
+            let told = log.last().cloned().unwrap_or_default();
+            for part in ["LEFT:", NAME, "may exist", why, ": list them"] {
+                assert!(told.contains(part), "{part}: {told}");
+            }
+            // Nobody waits for a run that is stopped; it is told all the same.
+            let (keeper, platform) = self::keeper(change);
+            drop(tokio::time::timeout(Duration::from_millis(500), keep(&keeper)).await);
+            all_ends(&keeper).await;
+            assert_eq!(platform.world().log.last(), Some(&told));
+            assert!(!log.contains(&"delete".to_owned()), "{log:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn deleting_is_tried_again_and_a_failure_is_told_with_the_way_out() {
         let down = || HostedError::Unavailable("down".to_owned());
         let limited = || HostedError::Limited { secs: 30 };
+        let unfound =
+            || HostedError::Refused { what: "it".into(), status: 404, message: "none".into() };
         let denied =
             || HostedError::Denied { what: "it".into(), status: 401, message: "no".into() };
         for (failing, deletions, left) in [
             (vec![down(), limited()], 3, false),
             (vec![down(), down(), down(), down(), down()], 5, true),
             (vec![denied()], 1, true),
+            // It is in the list still.
+            (vec![unfound(), unfound()], 3, false),
+            (vec![unfound(); 5], 5, true),
             // Longer than anybody waits.
             (vec![HostedError::Limited { secs: 3600 }], 1, true),
         ] {
@@ -326,5 +419,11 @@ mod tests {
             let way_out = format!("away with {}", "b".repeat(20));
             assert_eq!(told.starts_with("LEFT:") && told.ends_with(&way_out), left, "{told}");
         }
+        // Not found, and in no list: somebody else deleted it.
+        let (keeper, platform) = keeper(|world| world.failing = vec![unfound()]);
+        let kept = keep(&keeper).await.unwrap();
+        platform.world().there.clear();
+        kept.end().await;
+        assert_eq!(platform.world().log, ["create", "delete", "list", DELETED]);
     }
 }

@@ -26,11 +26,14 @@ pub(crate) trait Branches: Send + Sync {
     /// Another way to the same database, for machines that the first does not reach.
     async fn detour(&self, branch: &Branch, login: &Login) -> Result<Option<Login>, HostedError>;
 
-    /// One try. A branch that is not there is deleted.
+    /// One try.
     async fn delete(&self, branch: &Branch) -> Result<(), HostedError>;
 
     /// What a person types to delete it.
     fn delete_by_hand(&self, branch: &Branch) -> String;
+
+    /// What a person types to see which there are.
+    fn find_by_hand(&self) -> String;
 }
 
 /// Connects to the database of a branch.
@@ -43,8 +46,8 @@ pub(crate) trait Connects: Send + Sync {
 pub(crate) trait Listener: Send + Sync {
     fn say(&self, text: &str);
 
-    /// Something is left that costs money: what it is, and what deletes it.
-    fn left_behind(&self, text: &str, command: &str);
+    /// Something is left, or may be, that costs money: what it is, and what a person does about it.
+    fn left_behind(&self, text: &str, way_out: &str);
 }
 
 /// The database of the project.
@@ -74,8 +77,8 @@ pub(crate) struct Branch {
 pub(crate) struct Look {
     /// Of the branch's own project, as the platform names it: `ACTIVE_HEALTHY`.
     pub(crate) status: String,
-    /// What Supabase does on it: the steps of each run with their statuses. Absent where it is not told.
-    pub(crate) runs: Option<Vec<Vec<Step>>>,
+    /// What Supabase does on it: the steps of each run with their statuses, or why it is not told.
+    pub(crate) runs: Result<Vec<Vec<Step>>, HostedError>,
     /// Absent where the platform keeps it to itself.
     pub(crate) login: Option<Login>,
 }

@@ -58,11 +58,17 @@ mod tests {
     use super::*;
     use crate::base::redact::Secret;
     use crate::db::branch::ports::Login;
+    use crate::db::hosted::ports::HostedError;
+
+    fn untold() -> HostedError {
+        HostedError::Denied { what: "runs".into(), status: 403, message: "no".into() }
+    }
 
     fn look(status: &str, runs: Option<&[&[(&str, &str)]]>) -> Look {
         let step =
             |(name, status): &(&str, &str)| Step { name: (*name).into(), status: (*status).into() };
         let runs = runs.map(|runs| runs.iter().map(|r| r.iter().map(step).collect()).collect());
+        let runs = runs.ok_or_else(untold);
         let login = Login {
             host: "h".into(),
             port: 5432,
@@ -110,6 +116,12 @@ mod tests {
             ),
             ("ACTIVE_HEALTHY", Some(&[]), settled, Next::Use),
             ("ACTIVE_HEALTHY", None, settled, Next::Use),
+            (
+                "ACTIVE_HEALTHY",
+                Some(&[]),
+                almost,
+                waits("it is ACTIVE_HEALTHY; whether Supabase is done is not said"),
+            ),
             (
                 "ACTIVE_HEALTHY",
                 None,

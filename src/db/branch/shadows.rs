@@ -63,7 +63,7 @@ impl Shadows for BranchShadows {
     }
 
     fn patience(&self) -> Duration {
-        self.patience + limits::BRANCH_CONNECT + limits::BRANCH_DELETE
+        self.patience + limits::BRANCH_LOST + limits::BRANCH_CONNECT + limits::BRANCH_DELETE
     }
 }
 
@@ -100,16 +100,7 @@ impl BranchShadows {
     async fn ready(&self, branch: &Branch, parent: &str) -> Result<Box<dyn Shadow>, NoShadow> {
         let started = clock::monotonic();
         let login = self.login(branch, started).await?;
-        if login.host == parent {
-            let text =
-                format!("the branch {} is said to be on the host of its project", branch.name);
-            return Err(NoShadow {
-                kind: NoShadowKind::IsTheTarget,
-                text,
-                next: vec!["leave --hosted-branch out, and tell Supabase".to_owned()],
-            });
-        }
-        let shadow = self.connection(branch, login, started).await?;
+        let shadow = self.connection(branch, login, parent).await?;
         let emptied = supabase::empty(shadow.as_ref()).await;
         match emptied {
             Ok(None) => Ok(shadow),
@@ -130,11 +121,17 @@ impl BranchShadows {
 
     async fn login(&self, branch: &Branch, started: Instant) -> Result<Login, NoShadow> {
         let (mut said, mut healthy) = (None::<(String, Instant)>, None::<Instant>);
+        let mut denied = false;
         let [mut pause, longest] = LOOK_AGAIN;
         loop {
             let now = clock::monotonic();
             let waits = match self.keeper.branches.look(branch).await {
                 Ok(look) => {
+                    if let Err(error @ HostedError::Denied { .. }) = &look.runs
+                        && !std::mem::replace(&mut denied, true)
+                    {
+                        self.say(&unsaid(error));
+                    }
                     healthy = healthy.or(Some(now)).filter(|_| look.status == "ACTIVE_HEALTHY");
                     match next(&look, healthy.map(clock::since).unwrap_or_default()) {
                         Next::Wait(why) => why,
@@ -176,21 +173,24 @@ impl BranchShadows {
         &self,
         branch: &Branch,
         login: Login,
-        started: Instant,
+        parent: &str,
     ) -> Result<Box<dyn Shadow>, NoShadow> {
-        let left = self.patience.saturating_sub(clock::since(started));
-        let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(left));
-        let (mut ways, mut whys) = (vec![login], Vec::new());
+        // Not what is left of it: a branch that was ready late has its time to be reached, too.
+        let (begun, time) = (clock::monotonic(), limits::BRANCH_CONNECT.min(self.patience));
+        let (mut ways, mut again) = (vec![login], false);
         loop {
-            whys.clear();
+            let mut whys = Vec::new();
             for way in &ways {
+                if leads_to_parent(way, parent, self.keeper.branches.project()) {
+                    return Err(of_parent(branch));
+                }
                 match self.connects.connect(way).await {
                     Ok(shadow) => return Ok(shadow),
                     Err(NotConnected::Never(error)) => return Err(error),
                     Err(NotConnected::Yet(why)) => whys.push(format!("{}: {why}", way.host)),
                 }
             }
-            if clock::since(begun) >= time {
+            if again && clock::since(begun) >= time {
                 return Err(no_way(&whys.join("; ")));
             }
             if let [direct] = ways.as_slice() {
@@ -198,8 +198,25 @@ impl BranchShadows {
                 let detour = self.keeper.branches.detour(branch, direct).await;
                 ways.extend(detour.ok().flatten());
             }
+            again = true;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+}
+
+/// The server of the project itself: by its host, or by its reference in a host or in the user of a
+/// pooler.
+fn leads_to_parent(way: &Login, parent: &str, project: &str) -> bool {
+    let names = |text: &str| text.to_ascii_lowercase().contains(project);
+    way.host.eq_ignore_ascii_case(parent) || names(&way.host) || names(&way.user)
+}
+
+fn of_parent(branch: &Branch) -> NoShadow {
+    let text = format!("the branch {} is said to be on the host of its project", branch.name);
+    NoShadow {
+        kind: NoShadowKind::IsTheTarget,
+        text,
+        next: vec!["leave --hosted-branch out, and tell Supabase".to_owned()],
     }
 }
 
@@ -276,6 +293,14 @@ impl From<HostedError> for NoShadow {
     }
 }
 
+/// Nobody tells when the branch has what production has, so it is given more time.
+fn unsaid(error: &HostedError) -> String {
+    let secs = limits::BRANCH_SETTLES.as_secs();
+    format!(
+        "what Supabase does on the branch is not told, so it is let alone for {secs} s: {error}"
+    )
+}
+
 fn not_ready(text: String) -> NoShadow {
     NoShadow { kind: NoShadowKind::NotReady, text, next: vec![again()] }
 }
@@ -290,5 +315,168 @@ fn in_words(time: Duration) -> String {
     match time.as_secs() {
         0 => "0 s".to_owned(),
         secs => Micros::from_secs(secs).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::base::redact::Secret;
+    use crate::db::branch::ports::{Branches, Listener, Look, Parent};
+
+    const PROJECT: &str = "abcdefghijklmnopqrst";
+
+    /// A platform that tells of one branch, which no connection reaches.
+    #[derive(Default)]
+    struct Platform {
+        looks: Mutex<Vec<Look>>,
+        detour: Option<Login>,
+        said: Mutex<Vec<String>>,
+    }
+
+    #[async_trait]
+    impl Branches for Platform {
+        fn project(&self) -> &'static str {
+            PROJECT
+        }
+
+        async fn parent(&self) -> Result<Parent, HostedError> {
+            unreachable!("it is known already")
+        }
+
+        async fn list(&self) -> Result<Vec<Branch>, HostedError> {
+            unreachable!("nothing is swept")
+        }
+
+        async fn create(&self, _: &str, _: &str) -> Result<Branch, HostedError> {
+            unreachable!("it is made already")
+        }
+
+        async fn look(&self, _: &Branch) -> Result<Look, HostedError> {
+            Ok(self.looks.lock().unwrap_or_else(PoisonError::into_inner).remove(0))
+        }
+
+        async fn detour(&self, _: &Branch, _: &Login) -> Result<Option<Login>, HostedError> {
+            Ok(self.detour.clone())
+        }
+
+        async fn delete(&self, _: &Branch) -> Result<(), HostedError> {
+            unreachable!("it is not this test's")
+        }
+
+        fn delete_by_hand(&self, _: &Branch) -> String {
+            String::new()
+        }
+
+        fn find_by_hand(&self) -> String {
+            String::new()
+        }
+    }
+
+    #[async_trait]
+    impl Connects for Arc<Platform> {
+        async fn connect(&self, login: &Login) -> Result<Box<dyn Shadow>, NotConnected> {
+            self.say(&login.user);
+            Err(NotConnected::Yet("no route".to_owned()))
+        }
+    }
+
+    impl Listener for Platform {
+        fn say(&self, text: &str) {
+            self.said.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        }
+
+        fn left_behind(&self, text: &str, _: &str) {
+            self.say(text);
+        }
+    }
+
+    /// Ones that have no time at all.
+    fn shadows(platform: &Arc<Platform>, patience: Duration) -> BranchShadows {
+        let (branches, listener) = (Arc::clone(platform), Arc::clone(platform));
+        BranchShadows {
+            keeper: Keeper { branches, listener, tasks: TaskTracker::new() },
+            connects: Box::new(Arc::clone(platform)),
+            patience,
+            clock: Clock::System,
+            entropy: Entropy::seeded(7),
+            opened: AtomicBool::new(false),
+        }
+    }
+
+    fn branch() -> Branch {
+        Branch {
+            name: "orca-shadow-00a1b2c3d4e5".to_owned(),
+            reference: "b".repeat(20),
+            parent: PROJECT.to_owned(),
+            is_default: false,
+            persistent: false,
+            made_at: String::new(),
+        }
+    }
+
+    fn login(host: &str, user: &str) -> Login {
+        let (host, user) = (host.to_owned(), user.to_owned());
+        Login { host, port: 5432, user, password: Secret::new("hunter22") }
+    }
+
+    async fn connected(direct: Login, detour: Option<Login>) -> (NoShadow, Vec<String>) {
+        let platform = Arc::new(Platform { detour, ..Platform::default() });
+        let shadows = shadows(&platform, Duration::ZERO);
+        let error = shadows.connection(&branch(), direct, "db.example.com").await.err().unwrap();
+        let tried = platform.said.lock().unwrap().clone();
+        (error, tried)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_way_is_tried_however_late_it_is() {
+        let (direct, pooler) = (login("own.example.com", "a"), login("pool.example.com", "b"));
+        let (error, tried) = connected(direct, Some(pooler)).await;
+        assert_eq!(error.kind, NoShadowKind::Unreachable);
+        assert_eq!(tried, ["a", "a", "b"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leads_to_the_project_itself_is_never_connected_to() {
+        let own = || login("own.example.com", "postgres");
+        for (number, way) in [
+            login("db.example.com", "postgres"),
+            login("DB.example.com", "postgres"),
+            login(&format!("db.{PROJECT}.supabase.co"), "postgres"),
+            login(&format!("DB.{}.supabase.co", PROJECT.to_uppercase()), "postgres"),
+            login("pool.example.com", &format!("postgres.{PROJECT}")),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (error, tried) = connected(way.clone(), None).await;
+            assert_eq!((error.kind, tried.len()), (NoShadowKind::IsTheTarget, 0), "{number}");
+            let (error, tried) = connected(own(), Some(way)).await;
+            assert_eq!(error.kind, NoShadowKind::IsTheTarget, "{number}");
+            assert!(tried.iter().all(|user| user == "postgres"), "{number}: {tried:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_nothing_is_told_of_work_is_said_once() {
+        let denied = HostedError::Denied { what: "runs".into(), status: 403, message: "no".into() };
+        let look = |status: &str| Look {
+            status: status.to_owned(),
+            runs: Err(denied.clone()),
+            login: None,
+        };
+        let platform = Arc::new(Platform::default());
+        *platform.looks.lock().unwrap() =
+            vec![look("COMING_UP"), look("COMING_UP"), look("INIT_FAILED")];
+        let shadows = shadows(&platform, Duration::from_mins(10));
+        let error = shadows.login(&branch(), clock::monotonic()).await.err().unwrap();
+        assert_eq!(error.kind, NoShadowKind::NotReady);
+        let said = platform.said.lock().unwrap().clone();
+        let told = said.iter().filter(|text| text.contains("(403)")).count();
+        assert_eq!(told, 1, "{said:?}");
     }
 }

@@ -1,9 +1,13 @@
 //! What to do about each finding of the shadow, by its id.
 
-const ADVICE: [(&str, &str); 56] = [
+const ADVICE: [(&str, &str); 57] = [
     ("replay.failed", "correct the statement"),
     ("replay.transaction", "put the statement alone into a file of its own"),
     ("replay.server", "run it again; look at the disk and the memory of this machine"),
+    (
+        "branch.left",
+        "see whether an earlier file makes it; without --hosted-branch a local Postgres is empty",
+    ),
     (
         "extension.substitute",
         "--shadow-url to a server that has it, or accept the stand-in by name",

@@ -15,8 +15,13 @@ begin
     with member as (
       select objid, classid from pg_catalog.pg_depend where deptype = 'e'
     )
-    select 1 as place, format('drop policy if exists %I on %I.%I', p.polname, n.nspname, c.relname)
-      as statement
+    select 0 as place, format('drop event trigger if exists %I', e.evtname) as statement
+    from pg_catalog.pg_event_trigger e join pg_catalog.pg_roles r on r.oid = e.evtowner
+    where not r.rolsuper and r.rolname !~ '^supabase_' and e.evtname !~ '^(issue_|pgrst_|graphql_)'
+      and not exists (select from member m where m.objid = e.oid
+        and m.classid = 'pg_catalog.pg_event_trigger'::pg_catalog.regclass)
+    union all
+    select 1, format('drop policy if exists %I on %I.%I', p.polname, n.nspname, c.relname)
     from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace
     where not exists (select from member m where m.objid = c.oid
@@ -56,6 +61,32 @@ begin
       and (t.typtype in ('d', 'e', 'r') or c.relkind = 'c')
       and not exists (select from member m where m.objid = t.oid
         and m.classid = 'pg_catalog.pg_type'::pg_catalog.regclass)
+    union all
+    select 8, format('drop operator if exists public.%s (%s, %s) cascade', o.oprname,
+      case o.oprleft when 0 then 'none' else pg_catalog.format_type(o.oprleft, null) end,
+      pg_catalog.format_type(o.oprright, null))
+    from pg_catalog.pg_operator o
+    where o.oprnamespace = 'public'::pg_catalog.regnamespace
+      and not exists (select from member m where m.objid = o.oid
+        and m.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)
+    union all
+    select 8, format('drop collation if exists public.%I cascade', o.collname)
+    from pg_catalog.pg_collation o
+    where o.collnamespace = 'public'::pg_catalog.regnamespace
+      and not exists (select from member m where m.objid = o.oid
+        and m.classid = 'pg_catalog.pg_collation'::pg_catalog.regclass)
+    union all
+    select 8, format('drop text search configuration if exists public.%I cascade', o.cfgname)
+    from pg_catalog.pg_ts_config o
+    where o.cfgnamespace = 'public'::pg_catalog.regnamespace
+      and not exists (select from member m where m.objid = o.oid
+        and m.classid = 'pg_catalog.pg_ts_config'::pg_catalog.regclass)
+    union all
+    select 8, format('drop text search dictionary if exists public.%I cascade', o.dictname)
+    from pg_catalog.pg_ts_dict o
+    where o.dictnamespace = 'public'::pg_catalog.regnamespace
+      and not exists (select from member m where m.objid = o.oid
+        and m.classid = 'pg_catalog.pg_ts_dict'::pg_catalog.regclass)
     union all
     select 9, format('delete from %I.%I', n.nspname, c.relname)
     from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace

@@ -43,6 +43,11 @@ impl SqlError {
         self.code.starts_with("23")
     }
 
+    /// Whether something is there already: a relation, a function, a schema, or any other thing.
+    pub(crate) fn is_there_already(&self) -> bool {
+        ["42P07", "42723", "42P06", "42710"].contains(&self.code.as_str())
+    }
+
     /// Whether something named does not exist, as when an extension is missing.
     pub(crate) fn is_undefined(&self) -> bool {
         ["42704", "42883", "42P01", "3F000", "42703"].contains(&self.code.as_str())

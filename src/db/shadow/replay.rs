@@ -29,7 +29,7 @@ use crate::db::sql::statement::Statement;
 pub(crate) enum FileStatus {
     Applied,
     Failed,
-    /// It could not be decided: the server failed, or an extension is missing.
+    /// It could not be decided: the server failed, an extension is missing, or a branch was not empty.
     Inconclusive,
     /// A file before it did not apply.
     NotRun,
@@ -53,6 +53,8 @@ pub(crate) struct Replay {
     pub(crate) files: Vec<ReplayedFile>,
     pub(crate) findings: Vec<ShadowFinding>,
     pub(crate) extensions: Extensions,
+    /// On a preview branch, which began with what production has: not all of that is surely gone.
+    pub(crate) on_branch: bool,
     /// Watches what guards rows, from when it is set.
     pub(crate) guard: Option<Guard>,
     /// Rows that are there to be measured on.
@@ -199,6 +201,9 @@ impl Replay {
         let missing: Vec<&str> = self.extensions.unknown.keys().map(String::as_str).collect();
         let (id, why) = match () {
             () if error.is_of_the_server() => ("replay.server", why),
+            () if self.on_branch && error.is_there_already() => {
+                ("branch.left", format!("may be left of what the branch began with: {why}"))
+            }
             () if error.is_undefined() && !missing.is_empty() => {
                 let names = missing.join(", ");
                 (

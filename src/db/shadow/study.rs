@@ -14,7 +14,7 @@ use super::footprint::{Footprint, Watch};
 use super::guard::Guard;
 use super::mention::Mentions;
 use super::migrations::Settings;
-use super::ports::{Database, NoShadow, Shadow, Shadows, SqlError};
+use super::ports::{Database, NoShadow, NoShadowKind, Shadow, Shadows, SqlError};
 use super::replay::{FileStatus, Replay, ReplayedFile};
 use super::schema_hash::schema_hash;
 use super::{extension, supabase};
@@ -168,7 +168,11 @@ async fn old_files(
         let made = supabase::bootstrap(database).await;
         made.map_err(|e| StudyError::Broken("make a Supabase project", e))?;
     }
+    if shadow.is_supabase() {
+        nothing_came_back(database).await?;
+    }
     let mut replay = Replay::begin(database).await.map_err(read)?;
+    replay.on_branch = shadow.is_supabase();
     let at = if let Some((at, note)) = kept {
         note.tell(&mut replay);
         at
@@ -183,6 +187,16 @@ async fn old_files(
         }
     }
     Ok(replay)
+}
+
+/// What was emptied is filled again where Supabase was not done with it.
+async fn nothing_came_back(database: &dyn Database) -> Result<(), StudyError> {
+    let left = supabase::left(database).await;
+    let left = left.map_err(|e| StudyError::Broken("read the catalogs", e))?;
+    let Some(left) = left else { return Ok(()) };
+    let text = format!("the branch was emptied, and Supabase filled it again: {left}");
+    let again = "run it again; without --hosted-branch a local Postgres is used".to_owned();
+    Err(NoShadow { kind: NoShadowKind::NotReady, text, next: vec![again] }.into())
 }
 
 async fn keep(shadow: &dyn Shadow, state: &Digest, replay: &Replay) {
@@ -246,7 +260,33 @@ fn other_major(plan: &Plan, shadow: &dyn Shadow) -> Option<ShadowFinding> {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::db::shadow::ports::Row;
+
+    /// Answers everything with one cell.
+    struct Answers(Option<&'static str>);
+
+    #[async_trait]
+    impl Database for Answers {
+        async fn run(&self, _sql: &str) -> Result<Vec<Row>, SqlError> {
+            Ok(self.0.iter().map(|cell| vec![Some((*cell).to_owned())]).collect())
+        }
+
+        async fn copy_in(&self, _sql: &str, _rows: &str) -> Result<(), SqlError> {
+            unreachable!("nothing is copied")
+        }
+    }
+
+    #[tokio::test]
+    async fn a_branch_that_is_filled_again_decides_nothing() {
+        assert_eq!(nothing_came_back(&Answers(None)).await, Ok(()));
+        let error = nothing_came_back(&Answers(Some("public.notes"))).await.unwrap_err();
+        assert!(error.to_string().contains("public.notes"), "{error}");
+        let StudyError::NoShadow(error) = error else { panic!("{error}") };
+        assert_eq!(error.kind, NoShadowKind::NotReady);
+    }
 
     #[test]
     fn a_state_is_named_by_every_file_up_to_it() {

@@ -41,6 +41,11 @@ pub(crate) async fn empty(database: &dyn Database) -> Result<Option<String>, Sql
         )
         .await?;
     database.run(EMPTIED).await?;
+    left(database).await
+}
+
+/// What is in the way of the first migration, on a branch that was emptied.
+pub(super) async fn left(database: &dyn Database) -> Result<Option<String>, SqlError> {
     let left: Vec<String> = database.run(LEFT).await?.into_iter().flatten().flatten().collect();
     Ok(Some(left.join(", ")).filter(|left| !left.is_empty()))
 }

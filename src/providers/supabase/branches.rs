@@ -126,7 +126,7 @@ impl Branches for Management {
         let runs: Result<Vec<RunAnswer>, _> = self.read("runs", Call::get(runs)).await;
         let step = |step: StepAnswer| Step { name: step.name, status: step.status };
         let steps = |run: RunAnswer| run.run_steps.into_iter().map(step).collect();
-        let runs = runs.ok().map(|runs| runs.into_iter().map(steps).collect());
+        let runs = runs.map(|runs| runs.into_iter().map(steps).collect());
         Ok(Look { status: seen.status, runs, login })
     }
 
@@ -140,15 +140,17 @@ impl Branches for Management {
         // At once, and also when this server failed before: it costs money while it is there.
         let url = format!("{}?force=true", self.branch_url(branch));
         let call = Call { method: http::Method::DELETE, urgent: true, ..Call::get(url) };
-        match self.once("deleting a preview branch", call).await {
-            Ok(_) | Err(HostedError::Refused { status: 404, .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.once("deleting a preview branch", call).await.map(drop)
     }
 
     fn delete_by_hand(&self, branch: &Branch) -> String {
         let url = self.branch_url(branch);
         format!("curl -X DELETE -H \"Authorization: Bearer $SUPABASE_ACCESS_TOKEN\" {url}")
+    }
+
+    fn find_by_hand(&self) -> String {
+        let url = self.path("/branches");
+        format!("curl -H \"Authorization: Bearer $SUPABASE_ACCESS_TOKEN\" {url}")
     }
 }
 
