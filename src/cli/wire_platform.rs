@@ -125,7 +125,7 @@ fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
         "url",
         "VERCEL_PROJECT_PRODUCTION_URL or --url",
     )?;
-    Ok(Arc::new(vercel_project(context, config, url)?))
+    Ok(Arc::new(vercel_project(context, config, &url)?))
 }
 
 /// The variables of the hosted environment, on a platform that keeps them.
@@ -133,7 +133,7 @@ pub(crate) fn variables(context: &Context, config: &Config) -> Result<Arc<dyn Va
     match config.platform.kind {
         // Nobody is asked at the front.
         RawPlatformKind::Vercel => {
-            Ok(Arc::new(vercel_project(context, config, "https://localhost".to_owned())?))
+            Ok(Arc::new(vercel_project(context, config, "https://localhost")?))
         }
         RawPlatformKind::Router | RawPlatformKind::Exec => {
             let text = "the configured platform keeps no variables";
@@ -143,10 +143,15 @@ pub(crate) fn variables(context: &Context, config: &Config) -> Result<Arc<dyn Va
     }
 }
 
+/// A bare host is asked by HTTPS.
+pub(crate) fn with_scheme(url: &str) -> String {
+    if url.contains("://") { url.to_owned() } else { format!("https://{url}") }
+}
+
 fn vercel_project(
     context: &Context,
     config: &Config,
-    url: String,
+    url: &str,
 ) -> Result<VercelPlatform, Failure> {
     let env = &context.env;
     let project = needed(
@@ -164,7 +169,7 @@ fn vercel_project(
     let entropy = context.entropy.clone();
     let client = VercelClient::new((api, token), (team, project), entropy.clone())
         .map_err(|error| no_client(&error))?;
-    let front = if url.contains("://") { url } else { format!("https://{url}") };
+    let front = with_scheme(url);
     let settings = VercelSettings {
         front,
         back_within: config.platform.back_within.duration(),

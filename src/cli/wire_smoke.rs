@@ -74,6 +74,7 @@ pub(crate) fn gate_of(context: &Context, config: &Config, target: &str) -> Optio
         files: Vec::new(),
         selection: if smoke.critical { Selection::Critical } else { Selection::All },
         target: Some(target.to_owned()),
+        is_bound: true,
         environment: smoke.env.clone(),
         overrides: std::collections::BTreeMap::new(),
         allow_production: false,

@@ -93,22 +93,23 @@ pub(crate) fn standby(context: &Context, config: &Config) -> Result<impl Standby
         gate: config.load.gate,
         health_path: config.deploy.health.clone(),
         endpoints,
-        smoke: smoke(context)?,
+        smoke: smoke(context, config)?,
         http,
     })
 }
 
 /// The smoke tests of the folder, where it has any. They are read here once, so that a mistake in
 /// them is said before anything is built.
-fn smoke(context: &Context) -> Result<Option<Wanted>, Failure> {
+fn smoke(context: &Context, config: &Config) -> Result<Option<Wanted>, Failure> {
     if smoke_files::usual(context).is_empty() {
         return Ok(None);
     }
     let wanted = Wanted {
         files: Vec::new(),
         selection: Selection::Safe,
-        target: Some("http://standby.invalid".to_owned()),
-        environment: None,
+        target: Some("https://standby.invalid".to_owned()),
+        is_bound: true,
+        environment: config.smoke.as_ref().and_then(|smoke| smoke.production_env.clone()),
         overrides: BTreeMap::new(),
         // Nothing that changes anything is among them.
         allow_production: true,

@@ -45,6 +45,9 @@ pub(crate) struct Given<'a> {
     pub(crate) selection: Selection,
     /// What `{{url}}`, `{{host}}` and paths stand for.
     pub(crate) target: Option<&'a str>,
+    /// Whether the target is judged: then its `{{url}}` and `{{host}}` win over every file, and no
+    /// test asks anybody else.
+    pub(crate) is_bound: bool,
     /// From the command line: stronger than any file.
     pub(crate) overrides: &'a BTreeMap<String, String>,
     /// Of the chosen environment: weaker than the file itself.
@@ -63,6 +66,8 @@ pub(crate) struct Ready {
     pub(crate) tests: Vec<ReadyTest>,
     /// Names of tests that were not selected.
     pub(crate) left_out: Vec<String>,
+    /// How many of these are critical.
+    pub(crate) critical_left_out: usize,
 }
 
 /// A test that can be sent as soon as what it captures from earlier ones is there.
@@ -71,14 +76,19 @@ pub(crate) struct ReadyTest {
     pub(crate) test: Test,
     /// Scheme and host: where it goes, whatever is captured.
     pub(crate) origin: String,
+    /// Whether no redirect leads it elsewhere.
+    pub(crate) is_bound: bool,
 }
 
 /// Fills in what is known of `file`.
 pub(crate) fn prepare(mut file: SmokeFile, given: &Given<'_>) -> Result<Ready, InputError> {
     let tests = std::mem::take(&mut file.tests);
-    let own = own_variables(&file, given).map_err(|wrong| file.error(wrong))?;
-    let mut filling = Filling { given, own, captured: BTreeMap::new(), all: &tests };
-    let (mut ready, mut left_out) = (Vec::new(), Vec::new());
+    let (own, broken) = own_variables(&file, given);
+    if let (Selection::All, Some(wrong)) = (given.selection, broken.values().next()) {
+        return Err(file.error(wrong.clone()));
+    }
+    let mut filling = Filling { given, own, broken, captured: BTreeMap::new(), all: &tests };
+    let (mut ready, mut left_out, mut critical_left_out) = (Vec::new(), Vec::new(), 0);
     for test in &tests {
         let is_taken = given.selection.takes(test) && !filling.is_orphan(test);
         if is_taken {
@@ -86,13 +96,14 @@ pub(crate) fn prepare(mut file: SmokeFile, given: &Given<'_>) -> Result<Ready, I
             ready.push(test);
         } else {
             left_out.push(test.name.clone());
+            critical_left_out += usize::from(test.said.is_critical);
         }
         for capture in &test.said.captures {
             let by = Captured { test: test.name.clone(), is_taken };
             filling.captured.insert(capture.name.clone(), by);
         }
     }
-    Ok(Ready { path: file.path, tests: ready, left_out })
+    Ok(Ready { path: file.path, tests: ready, left_out, critical_left_out })
 }
 
 /// Who brings a value.
@@ -104,40 +115,58 @@ struct Captured {
 struct Filling<'a> {
     given: &'a Given<'a>,
     own: BTreeMap<String, String>,
+    /// Variables of the file that nobody can fill: wrong only where a test that is run needs one.
+    broken: BTreeMap<String, Wrong>,
     /// By earlier tests.
     captured: BTreeMap<String, Captured>,
     all: &'a [Test],
 }
 
-/// `@name = value`, each of what is known before it.
-fn own_variables(file: &SmokeFile, given: &Given<'_>) -> Result<BTreeMap<String, String>, Wrong> {
-    let mut own = BTreeMap::new();
+/// `@name = value`, each of what is known before it; and those that cannot be filled.
+fn own_variables(
+    file: &SmokeFile,
+    given: &Given<'_>,
+) -> (BTreeMap<String, String>, BTreeMap<String, Wrong>) {
+    let (mut own, mut broken) = (BTreeMap::new(), BTreeMap::new());
     for variable in &file.variables {
         let value = |name: &str| known(name, &own, given);
-        let whole = variable.value.whole(&value, given.sources).map_err(|name| {
-            let places = variable.value.variables();
-            let place = places.into_iter().find(|(n, _)| *n == name).map(|(_, place)| place);
-            undefined(&name, place.unwrap_or(variable.place), &own, given)
-        })?;
-        own.insert(variable.name.clone(), whole);
+        match variable.value.whole(&value, given.sources) {
+            Ok(whole) => {
+                own.insert(variable.name.clone(), whole);
+            }
+            Err(name) => {
+                let places = variable.value.variables();
+                let place = places.into_iter().find(|(n, _)| *n == name).map(|(_, place)| place);
+                let place = place.unwrap_or(variable.place);
+                let earlier = broken.get(&name).cloned();
+                let wrong = earlier.unwrap_or_else(|| undefined(&name, place, &own, given));
+                broken.insert(variable.name.clone(), wrong);
+            }
+        }
     }
-    Ok(own)
+    (own, broken)
+}
+
+/// What the target stands for by itself.
+fn of_target(name: &str, target: Option<&str>) -> Option<String> {
+    let target = target?.trim_end_matches('/');
+    match name {
+        "url" => Some(target.to_owned()),
+        "host" => authority(target).map(str::to_owned),
+        _ => None,
+    }
 }
 
 fn known(name: &str, own: &BTreeMap<String, String>, given: &Given<'_>) -> Option<String> {
     if let Some(name) = name.strip_prefix("$env.") {
         return (given.env)(name);
     }
+    if let (true, Some(value)) = (given.is_bound, of_target(name, given.target)) {
+        return Some(value);
+    }
     let written =
         given.overrides.get(name).or_else(|| own.get(name)).or_else(|| given.environment.get(name));
-    written.cloned().or_else(|| {
-        let target = given.target?.trim_end_matches('/');
-        match name {
-            "url" => Some(target.to_owned()),
-            "host" => authority(target).map(str::to_owned),
-            _ => None,
-        }
-    })
+    written.cloned().or_else(|| of_target(name, given.target))
 }
 
 fn undefined(name: &str, place: Place, own: &BTreeMap<String, String>, given: &Given<'_>) -> Wrong {
@@ -190,8 +219,15 @@ impl Filling<'_> {
                 *part = BodyPart::Bytes(self.read(path, *place)?);
             }
         }
-        let origin = self.aim(&mut test)?;
-        Ok(ReadyTest { test, origin })
+        let found = self.aim(&mut test)?;
+        let is_bound = self.given.is_bound;
+        if let (true, Some(judged)) = (is_bound, self.given.target.and_then(origin))
+            && !found.eq_ignore_ascii_case(&judged)
+        {
+            let text = format!("'{}' asks {found}, and {judged} is what is judged", test.name);
+            return Err(Wrong::new(test.place, text, "write GET {{url}}/... without a host"));
+        }
+        Ok(ReadyTest { test, origin: found, is_bound })
     }
 
     /// Whether it needs a test that is left out, where that leaves it out too.
@@ -214,6 +250,9 @@ impl Filling<'_> {
         }
         if known(name, &self.own, self.given).is_some() {
             return Ok(());
+        }
+        if let Some(wrong) = self.broken.get(name) {
+            return Err(wrong.clone());
         }
         let later = self.all.iter().find(|t| t.said.captures.iter().any(|c| c.name == name));
         match later {
@@ -306,6 +345,10 @@ mod tests {
     use crate::base::clock::{Clock, Entropy};
 
     fn prepared(source: &str, selection: Selection) -> Result<Ready, String> {
+        filled(source, selection, false)
+    }
+
+    fn filled(source: &str, selection: Selection, is_bound: bool) -> Result<Ready, String> {
         let file = parse(source, Path::new("a.http")).map_err(|error| error.to_string())?;
         let folder = tempfile::tempdir().unwrap();
         atomic_file::write(&folder.path().join("body.json"), b"\n{}\n").unwrap();
@@ -315,6 +358,7 @@ mod tests {
         let given = Given {
             selection,
             target: Some("https://shop.example:81/v2/"),
+            is_bound,
             overrides: &map(&[("who", "flag")]),
             environment: &map(&[("who", "env"), ("only", "env"), ("both", "env")]),
             env: &|name| (name == "HOME").then(|| "/home".to_owned()),
@@ -356,6 +400,38 @@ mod tests {
         assert_eq!(found[0].0, whole);
     }
 
+    /// Where a target is judged nobody else answers for it, whatever a file says.
+    #[test]
+    fn a_judged_target_answers_for_itself() {
+        let own =
+            ["@url = http://localhost:3000\nGET {{url}}/a", "@host = x\nGET {{host}}/a", "GET /a"];
+        for source in own {
+            let ready = filled(source, Selection::All, true).unwrap();
+            assert_eq!(ready.tests[0].origin, "https://shop.example:81", "{source}");
+            assert!(ready.tests[0].is_bound);
+        }
+        for source in [
+            "GET https://other.example/a",
+            "GET /a\nHost: other.example",
+            "@base = http://localhost:3000\nGET {{base}}/a",
+            "GET http://{{host}}/a",
+        ] {
+            let error = filled(source, Selection::All, true).unwrap_err();
+            assert!(error.contains("is what is judged | write GET {{url}}"), "{source}: {error}");
+        }
+    }
+
+    /// What no test that is run needs is no reason to run none; all of them need the file whole.
+    #[test]
+    fn a_variable_that_nobody_needs_stops_nobody() {
+        let source = "@a = {{$env.NOPE}}\n@b = {{a}}\n# @critical\nGET /a\n###\nGET /{{b}}\n";
+        assert_eq!(prepared(source, Selection::Critical).unwrap().tests.len(), 1);
+        for selection in [Selection::All, Selection::Safe] {
+            let error = prepared(source, selection).unwrap_err();
+            assert!(error.contains("a.http:1:6: the environment variable NOPE"), "{error}");
+        }
+    }
+
     #[test]
     fn what_is_captured_stays_open() {
         let source = "# @capture to = header location\nPOST {{url}}/a\n\n< body.json\n###\n                      GET {{to}}\n###\nGET {{url}}{{to}}\n";
@@ -378,6 +454,7 @@ mod tests {
         assert_eq!(names(Selection::All).0.len(), 4);
         assert_eq!(names(Selection::Safe), (all(&["read", "query"]), all(&["login", "mine"])));
         assert_eq!(names(Selection::CriticalSafe).0, all(&["read"]));
+        assert_eq!(prepared(source, Selection::CriticalSafe).unwrap().critical_left_out, 1);
         let error = prepared(source, Selection::Critical).unwrap_err();
         assert!(error.contains("comes from 'login', which is not run"), "{error}");
     }
@@ -414,6 +491,7 @@ mod tests {
         let given = Given {
             selection: Selection::All,
             target: None,
+            is_bound: false,
             overrides: &none,
             environment: &none,
             env: &|_| None,

@@ -116,7 +116,7 @@ impl Bench<'_> {
             }
         };
         let start = clock::monotonic();
-        let answer = self.ask(request, ready.test.said.follows).await;
+        let answer = self.ask(request, (ready.test.said.follows, ready.is_bound)).await;
         attempt.took_us = clock::elapsed_us(start);
         match answer {
             Ok(reply) => {
@@ -222,7 +222,11 @@ impl Bench<'_> {
     }
 
     /// Sends it, and follows redirects where that is wanted: all within its time.
-    async fn ask(&self, mut request: Request, follows: bool) -> Result<Reply, NoReply> {
+    async fn ask(
+        &self,
+        mut request: Request,
+        (follows, is_bound): (bool, bool),
+    ) -> Result<Reply, NoReply> {
         let (start, within) = (clock::monotonic(), request.timeout);
         for _ in 0..=REDIRECTS_MAX {
             let reply = self.caller.call(&request).await?;
@@ -230,6 +234,10 @@ impl Bench<'_> {
                 return Ok(reply);
             };
             if origin(&to) != origin(&request.url) {
+                if is_bound {
+                    let why = format!("it redirects to {}, which is not judged", shown(&to));
+                    return Err(NoReply { connected: true, why });
+                }
                 // What was meant for one host is not for another.
                 request.headers.retain(|(name, _)| name.eq_ignore_ascii_case("accept"));
             }
@@ -313,6 +321,7 @@ mod tests {
         let given = Given {
             selection: Selection::All,
             target: Some("http://h"),
+            is_bound: false,
             overrides: &none,
             environment: &none,
             env: &|_| None,

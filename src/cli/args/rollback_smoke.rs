@@ -12,7 +12,7 @@ use crate::base::limits;
 use crate::base::units::Micros;
 use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
-use crate::cli::wire_smoke;
+use crate::cli::{wire_platform, wire_smoke};
 use crate::gate::verdict::Verdict;
 use crate::plan::step::Description;
 use crate::rollout::ports::{Arm, Door, Platform};
@@ -74,7 +74,8 @@ pub(super) async fn validate(
         files: Vec::new(),
         selection: Selection::CriticalSafe,
         target: Some(door.url.clone()),
-        environment: config.smoke.as_ref().and_then(|smoke| smoke.env.clone()),
+        is_bound: true,
+        environment: config.smoke.as_ref().and_then(|smoke| smoke.production_env.clone()),
         overrides: BTreeMap::new(),
         // Nothing that changes anything is among them.
         allow_production: true,
@@ -83,6 +84,11 @@ pub(super) async fn validate(
         Ok(files) => files,
         Err(failure) => return Some(Validation::undone(failure.message)),
     };
+    let left_out: usize = files.iter().map(|file| file.critical_left_out).sum();
+    if left_out > 0 {
+        let why = "change something, or need a test that is not asked";
+        context.say(format!("smoke: {left_out} critical tests are not asked here: they {why}"));
+    }
     if files.iter().all(|file| file.tests.is_empty()) {
         return None;
     }
@@ -116,7 +122,7 @@ async fn door(config: &Config, platform: &dyn Platform) -> Result<Door, String> 
     if let Some(url) = &config.platform.url.value {
         // A router that is closed for users lets probes through.
         let probe = ("x-orca-probe".to_owned(), "smoke".to_owned());
-        return Ok(Door { url: url.clone(), headers: vec![probe] });
+        return Ok(Door { url: wire_platform::with_scheme(url), headers: vec![probe] });
     }
     let asked = tokio::time::timeout(LOOK, platform.door(Arm::Base)).await;
     match asked {

@@ -97,6 +97,7 @@ impl Args {
                 files: self.files.clone(),
                 selection,
                 target: self.target.clone(),
+                is_bound: false,
                 environment: self.env.clone(),
                 overrides: self.vars.iter().cloned().collect::<BTreeMap<_, _>>(),
                 allow_production: self.allow_production,

@@ -26,6 +26,8 @@ pub(crate) struct Wanted {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) selection: Selection,
     pub(crate) target: Option<String>,
+    /// Whether the target is judged, so that no other host may answer for it.
+    pub(crate) is_bound: bool,
     pub(crate) environment: Option<String>,
     pub(crate) overrides: BTreeMap<String, String>,
     pub(crate) allow_production: bool,
@@ -87,6 +89,7 @@ fn of_file(
     let given = Given {
         selection: wanted.selection,
         target: wanted.target.as_deref(),
+        is_bound: wanted.is_bound,
         overrides: &wanted.overrides,
         environment: &known.values,
         env: &|name| context.env.get(name).map(str::to_owned),

@@ -24,6 +24,8 @@ pub(crate) struct RawSmoke {
     pub(crate) strict: bool,
     /// An environment of `http-client.env.json`.
     pub(crate) env: Option<String>,
+    /// The one for what serves production: after a rollback, and for a standby.
+    pub(crate) production_env: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +34,7 @@ pub(crate) struct SmokeConfig {
     pub(crate) critical: bool,
     pub(crate) strict: bool,
     pub(crate) env: Option<String>,
+    pub(crate) production_env: Option<String>,
 }
 
 pub(super) fn resolve(
@@ -41,5 +44,6 @@ pub(super) fn resolve(
 ) -> Result<SmokeConfig, InputError> {
     let max_age = source.unit_or(raw.max_age.as_ref(), default)?;
     let gate = GateConfig { mode: raw.mode, max_age };
-    Ok(SmokeConfig { gate, critical: raw.critical, strict: raw.strict, env: raw.env })
+    let RawSmoke { critical, strict, env, production_env, .. } = raw;
+    Ok(SmokeConfig { gate, critical, strict, env, production_env })
 }
