@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::smoke_files::{self, Wanted};
 use crate::base::atomic_file;
+use crate::base::redact::Secret;
+use crate::base::secret_shapes::is_secret_name;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -63,6 +65,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if let Some(target) = &args.target {
         context.redactor.learn_url(target);
         Target::parse(target)?;
+    }
+    for (_, value) in args.vars.iter().filter(|(name, _)| is_secret_name(name)) {
+        context.redactor.learn(&Secret::new(value.as_str()));
     }
     let files = args.ready(context)?;
     let tell = wire_smoke::tell(context);
