@@ -74,7 +74,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let seen = wire_smoke::run(&files, context, (None, &context.cancel), &tell).await?;
     if let Some(file) = &args.junit {
         let path = context.folder.join(file);
-        let text = context.redactor.text(&smoke::junit(&seen)).into_owned();
+        let text = context.redactor.text(&smoke::junit(&seen, args.strict)).into_owned();
         atomic_file::write(&path, text.as_bytes()).map_err(|error| {
             let text = format!("{} could not be written: {error}", path.display());
             Failure::new(Code::File, Exit::Usage, text).hint("give --junit in a folder that exists")
