@@ -238,6 +238,7 @@ impl Bench<'_> {
             if origin(&to) != origin(&request.url) {
                 // What was meant for one host is not for another.
                 request.headers.retain(|(name, _)| name.eq_ignore_ascii_case("accept"));
+                request.body = None;
             }
             request.url = to;
             request.timeout =
@@ -382,8 +383,12 @@ mod tests {
         let there = || reply(302, &[("location", "https://other/x")], "");
         let (seen, _) = ran("GET /a\n", vec![there()]).await;
         assert_eq!(seen.tests[0].why().as_deref(), Some("status is 302; asked: 2xx"));
-        let source = "# @follow\nGET /a\nAuthorization: Bearer secret\nAccept: */*\n";
+        let source = "# @follow\nGET /a\nAuthorization: Bearer secret\nAccept: */*\n\nbody\n";
         let (seen, asked) = ran(source, vec![there(), ok()]).await;
+        assert_eq!((asked[0].body.is_some(), asked[1].body.is_some()), (true, false));
+        let near = reply(302, &[("location", "/b?next=https://other/x")], "");
+        let (_, here) = ran(source, vec![near, ok()]).await;
+        assert_eq!((here[1].headers.len(), here[1].body.is_some()), (2, true));
         assert_eq!(outcomes(&seen), [Outcome::Passed]);
         assert_eq!((asked[1].url.as_str(), asked[1].headers.len()), ("https://other/x", 1));
         let circle = (0..6).map(|_| reply(302, &[("location", "/a?b")], "")).collect();
