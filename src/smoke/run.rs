@@ -9,12 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_util::sync::CancellationToken;
 
-use super::assertion::{Timed, plain};
+use super::assertion::Timed;
 use super::file::BodyPart;
 use super::outcome::{Attempt, SmokeSeen, TestSeen, again};
 use super::ports::Caller;
 use super::prepare::{Ready, ReadyTest};
 use super::request::{NoReply, Reply, Request, origin};
+use super::shown::plain;
 use super::template::{Sources, Template};
 use crate::base::clock;
 use crate::base::redact::{Redactor, Secret};
