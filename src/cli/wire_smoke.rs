@@ -147,7 +147,7 @@ impl Caller for HttpCaller {
                 Ok(Reply { status: answer.status, headers: answer.headers, body: answer.body })
             }
             Err(error) => Err(NoReply {
-                connected: !matches!(error, HttpError::Connect { .. }),
+                connected: !matches!(error, HttpError::Connect { .. } | HttpError::Timeout { .. }),
                 why: error.to_string(),
             }),
         }

@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::capture::{Pattern, unquoted};
 use super::request::Reply;
+use super::shown::{short, shown};
 use super::template::{Place, Template, Wrong};
 use crate::base::json_path::JsonPath;
-use crate::base::redact::MASK;
+use crate::base::redact::{MASK, Redactor};
 use crate::base::secret_shapes::is_secret_name;
 use crate::base::units::Micros;
 
@@ -31,8 +32,6 @@ const OPERATORS: [(&str, Operator); 13] = [
     ("isArray", Operator::IsArray),
     ("count", Operator::Count),
 ];
-/// Most of a value that is shown, in characters.
-const SHOWN_MAX: usize = 60;
 /// Decimal places that are compared.
 const DECIMALS: usize = 9;
 
@@ -103,6 +102,8 @@ impl Operator {
 pub(crate) struct Timed<'a> {
     pub(crate) reply: &'a Reply,
     pub(crate) took: Micros,
+    /// Masks what is shown of it, before anything is cut off: of half a secret it knows nothing.
+    pub(crate) redactor: &'a Redactor,
 }
 
 impl Assertion {
@@ -178,13 +179,13 @@ impl Assertion {
             Ok(seen) => seen,
             Err(why) => return Some(format!("{why}; asked: {}", self.text)),
         };
-        let said = match self.holds(&seen, value) {
+        let said = match self.holds(&seen, value, timed.redactor) {
             Ok(true) => return None,
             Ok(false) => match self.subject {
                 // A body is long, and may hold anything.
                 Subject::Body => format!("the body has {} bytes", timed.reply.body.len()),
                 Subject::Duration => format!("duration is {}", timed.took),
-                _ => format!("{} is {}", self.name(), self.shown(&seen)),
+                _ => format!("{} is {}", self.name(), self.shown(&seen, timed.redactor)),
             },
             Err(why) => why,
         };
@@ -192,13 +193,13 @@ impl Assertion {
     }
 
     /// A value as people may see it: what is called a secret is none of their business.
-    fn shown(&self, value: &Value) -> String {
+    fn shown(&self, value: &Value, redactor: &Redactor) -> String {
         let name = match &self.subject {
             Subject::Header(name) => name.as_str(),
             Subject::Json(path) => path.last(),
             Subject::Status | Subject::Duration | Subject::Body => "",
         };
-        if is_secret_name(name) { MASK.to_owned() } else { shown(value) }
+        if is_secret_name(name) { MASK.to_owned() } else { shown(value, redactor) }
     }
 
     fn name(&self) -> &str {
@@ -236,7 +237,7 @@ impl Assertion {
         })
     }
 
-    fn holds(&self, seen: &Value, value: &str) -> Result<bool, String> {
+    fn holds(&self, seen: &Value, value: &str, redactor: &Redactor) -> Result<bool, String> {
         if self.subject == Subject::Duration {
             return Ok(self.operator.holds(seen.as_u64().cmp(&Some(duration(value)?))));
         }
@@ -271,9 +272,11 @@ impl Assertion {
             }
             _ => {
                 let (left, right) = (number(&text()), number(&wanted));
-                let left = left
-                    .ok_or_else(|| format!("{} is {}, no number", self.name(), self.shown(seen)))?;
-                let right = right.ok_or_else(|| format!("'{}' is no number", short(&wanted)))?;
+                let left = left.ok_or_else(|| {
+                    format!("{} is {}, no number", self.name(), self.shown(seen, redactor))
+                })?;
+                let right =
+                    right.ok_or_else(|| format!("'{}' is no number", short(&wanted, redactor)))?;
                 Ok(self.operator.holds(left.cmp(&right)))
             }
         }
@@ -383,24 +386,10 @@ fn number(text: &str) -> Option<i128> {
     format!("{whole}{part:0<DECIMALS$}").parse::<i128>().ok().map(|number| number * sign)
 }
 
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("'{}'", short(text)),
-        other => short(&other.to_string()),
-    }
-}
-
-fn short(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_MAX).collect();
-    if shown.len() < text.len() {
-        shown.push_str("...");
-    }
-    shown
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::redact::Secret;
 
     fn parse(text: &str) -> Result<Assertion, Wrong> {
         Assertion::parse(text, Place { line: 1, column: 3 })
@@ -424,7 +413,8 @@ mod tests {
     fn judged(text: &str) -> Result<(), String> {
         let assertion = parse(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
         let reply = reply();
-        let timed = Timed { reply: &reply, took: Micros::from_millis(1_500) };
+        let redactor = Redactor::default();
+        let timed = Timed { reply: &reply, took: Micros::from_millis(1_500), redactor: &redactor };
         assertion.failure(&timed, &assertion.value.known_part()).map_or(Ok(()), Err)
     }
 
@@ -511,9 +501,34 @@ mod tests {
             }
         }
         let broken = Reply { body: b"<html>".to_vec(), ..reply() };
-        let timed = Timed { reply: &broken, took: Micros(1) };
+        let redactor = Redactor::default();
+        let timed = Timed { reply: &broken, took: Micros(1), redactor: &redactor };
         let said = parse("jsonpath $.ok == true").unwrap().failure(&timed, "true").unwrap();
         assert!(said.starts_with("the body is not JSON"), "{said}");
+    }
+
+    #[test]
+    fn what_is_shown_is_masked_before_it_is_cut_and_steers_nothing() {
+        let secret = "long-".repeat(30);
+        let redactor = Redactor::new([Secret::new(secret.as_str())]);
+        for (text, value, says) in [
+            ("jsonpath $.a == x", secret.as_str().into(), "the value is '[redacted]'"),
+            ("jsonpath $.a < 1", secret.as_str().into(), "the value is '[redacted]', no number"),
+            ("jsonpath $.a == x", serde_json::json!([secret]), "the value is [\"[redacted]\"]"),
+            ("jsonpath $.a == x", serde_json::json!({"pwd": "hi"}), "{\"pwd\":\"[redacted]\"}"),
+            ("jsonpath $.a == x", "a\n::error::b".into(), "the value is 'a\\n::error::b';"),
+            ("jsonpath $.a == x", "\u{1b}[2Jü\u{202e}".into(), "'\\u{1b}[2Jü\\u{202e}'"),
+        ] {
+            let body = serde_json::json!({ "a": value }).to_string().into_bytes();
+            let reply = Reply { body, ..reply() };
+            let timed = Timed { reply: &reply, took: Micros(1), redactor: &redactor };
+            let assertion = parse(text).unwrap();
+            let said = assertion.failure(&timed, &assertion.value.known_part()).unwrap();
+            assert!(said.contains(says), "{text}: {said}");
+        }
+        let timed = Timed { reply: &reply(), took: Micros(1), redactor: &redactor };
+        let said = parse("jsonpath $.big < {{s}}").unwrap().failure(&timed, &secret).unwrap();
+        assert!(said.starts_with("'[redacted]' is no number"), "{said}");
     }
 
     #[test]

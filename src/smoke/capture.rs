@@ -9,6 +9,9 @@ use crate::base::json_path::JsonPath;
 const EXAMPLE: &str =
     "write # @capture token = jsonpath $.token, header Location, or regex \"id=(\\d+)\"";
 
+/// Longest value that is taken: it is put into URLs and headers.
+const BYTES_MAX: usize = 4_096;
+
 /// A value to be taken of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Capture {
@@ -79,8 +82,21 @@ impl Capture {
         Ok(Self { name, place, from })
     }
 
-    /// The value; the error says why there is none.
+    /// The value; the error says why there is none. Nothing is no value: a path would lead
+    /// elsewhere with it, and every text includes it.
     pub(crate) fn of(&self, reply: &Reply) -> Result<String, String> {
+        let (name, value) = (&self.name, self.found(reply)?);
+        match value.len() {
+            0 => Err(format!("{name} was not captured: the value is empty")),
+            1..=BYTES_MAX => Ok(value),
+            long => {
+                let text = format!("the value has {long} bytes, more than {BYTES_MAX}");
+                Err(format!("{name} was not captured: {text}"))
+            }
+        }
+    }
+
+    fn found(&self, reply: &Reply) -> Result<String, String> {
         let name = &self.name;
         match &self.from {
             From::Header(header) => reply
@@ -143,6 +159,21 @@ mod tests {
                 (Ok(seen), Ok(wanted)) => assert_eq!(seen, wanted, "{text}"),
                 (Err(seen), Err(wanted)) => assert!(seen.contains(wanted), "{text}: {seen}"),
                 (seen, _) => panic!("{text}: {seen:?}"),
+            }
+        }
+        for (length, says) in [
+            (0, Some("t was not captured: the value is empty")),
+            (1, None),
+            (4_096, None),
+            (4_097, Some("t was not captured: the value has 4097 bytes, more than 4096")),
+        ] {
+            let body = serde_json::json!({ "token": "x".repeat(length) }).to_string().into_bytes();
+            let headers = [("token".to_owned(), "x".repeat(length))].into();
+            let reply = Reply { body, headers, ..reply() };
+            for from in ["jsonpath $.token", "header token", "regex n\":\"(.*)\""] {
+                let capture = Capture::parse(&format!("t = {from}"), Place::default()).unwrap();
+                let seen = capture.of(&reply);
+                assert_eq!(seen.as_ref().err().map(String::as_str), says, "{from} {length}");
             }
         }
         let broken = Reply { body: b"<html>".to_vec(), ..reply() };

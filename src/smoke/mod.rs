@@ -14,5 +14,6 @@ pub(crate) mod ports;
 pub(crate) mod prepare;
 pub(crate) mod request;
 pub(crate) mod run;
+mod shown;
 pub(crate) mod template;
 pub(crate) mod variables;

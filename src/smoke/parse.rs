@@ -10,6 +10,7 @@ use super::annotation::Annotations;
 use super::assertion::Assertion;
 use super::file::{BodyPart, FileVariable, Header, SmokeFile, Test, error};
 use super::template::{Place, Template, Wrong, is_name};
+use crate::base::limits;
 use crate::base::yaml::InputError;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
@@ -26,6 +27,7 @@ pub(crate) fn parse(source: &str, path: &Path) -> Result<SmokeFile, InputError> 
         read.map_err(|wrong| error(path, bare, wrong))?;
     }
     reader.end_block().map_err(|wrong| error(path, bare, wrong))?;
+    bounded(&reader.variables, &reader.tests).map_err(|wrong| error(path, bare, wrong))?;
     let tests = named(reader.tests).map_err(|wrong| error(path, bare, wrong))?;
     Ok(SmokeFile {
         path: path.to_owned(),
@@ -71,6 +73,8 @@ impl Reader {
             return Ok(());
         }
         if let Some(comment) = bare.strip_prefix("//").or_else(|| bare.strip_prefix('#')) {
+            // However many marks: an annotation is never passed over.
+            let comment = comment.trim_start_matches(['#', '/']);
             let column = place.column + (bare.len() - comment.len());
             return self.said.read(comment, Place { column, ..place });
         }
@@ -302,7 +306,7 @@ fn without_spaces(url: &str, place: Place) -> Result<(), Wrong> {
 fn is_request(line: &str) -> bool {
     let begins_url =
         |url: &str| ["/", "http://", "https://", "{{"].iter().any(|b| url.starts_with(b));
-    let (first, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let (first, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     METHODS.contains(&first) && begins_url(rest.trim_start())
 }
 
@@ -326,6 +330,29 @@ fn trim(body: &mut Vec<BodyPart>) {
     if let Some(BodyPart::Text(last)) = body.last_mut() {
         last.trim_end();
     }
+}
+
+/// Each variable may say another one twice: a few lines would fill the memory.
+fn bounded(variables: &[FileVariable], tests: &[Test]) -> Result<(), Wrong> {
+    let too_long = |what: &str, place: Place| {
+        let text = format!("{what} would have more than {} bytes", limits::INPUT_FILE_BYTES_MAX);
+        Err(Wrong::new(place, text, "use fewer variables, or send a file: < ./body.json"))
+    };
+    let mut known: BTreeMap<&str, u64> = BTreeMap::new();
+    for variable in variables {
+        let bytes = variable.value.bytes(&known);
+        if bytes > limits::INPUT_FILE_BYTES_MAX {
+            return too_long(&format!("@{}", variable.name), variable.place);
+        }
+        known.insert(&variable.name, bytes);
+    }
+    for test in tests {
+        let bytes: u64 = test.templates().map(|template| template.bytes(&known)).sum();
+        if bytes > limits::INPUT_FILE_BYTES_MAX {
+            return too_long("this request", test.place);
+        }
+    }
+    Ok(())
 }
 
 /// Every test has a name of its own: as said, else its title, else its request line.
@@ -441,6 +468,40 @@ mod tests {
     }
 
     #[test]
+    fn an_annotation_counts_behind_any_mark_of_a_comment() {
+        for mark in ["#", "##", "  ##", "//", "///", "# "] {
+            let file = read(&format!("{mark} @critical\nGET /a\n"));
+            assert!(file.tests[0].said.is_critical, "{mark}");
+        }
+        assert!(!read("# mail a@critical\nGET /a\n").tests[0].said.is_critical);
+    }
+
+    #[test]
+    fn what_variables_make_of_a_text_has_an_end() {
+        let doubled = |lines: usize| {
+            let line = |n: usize| format!("@v{n} = {{{{v{0}}}}}{{{{v{0}}}}}\n", n - 1);
+            format!("@v0 = x\n{}", (1..=lines).map(line).collect::<String>())
+        };
+        let max = usize::try_from(limits::INPUT_FILE_BYTES_MAX).unwrap().ilog2() as usize;
+        for (source, line, says) in [
+            (doubled(max), None, ""),
+            (doubled(30), Some(max + 2), "v21 would have more than 1048576 bytes"),
+            (format!("{}GET /{{{{v20}}}}", doubled(max)), Some(max + 2), "this request would have"),
+            (
+                format!("{}GET /\n\n{}", doubled(max - 1), "{{v19}}\n".repeat(3)),
+                Some(max + 1),
+                "this request would have more than 1048576 bytes",
+            ),
+            ("@a = {{a}}{{a}}\n@b = {{given}}{{a}}\nGET /{{b}}{{$uuid}}".to_owned(), None, ""),
+        ] {
+            let seen = parse(&source, Path::new("a.http"));
+            let seen = seen.err().map(|error| (error.line, error.message));
+            assert_eq!(seen.as_ref().map(|(at, _)| *at), line.map(|n| n as u64), "{seen:?}");
+            assert!(seen.is_none_or(|(_, message)| message.contains(says)), "{says}");
+        }
+    }
+
+    #[test]
     fn names_are_given_where_there_are_none() {
         let file = read(
             "GET http://h/a?token=x\n###\nGET http://h/a\n### b\nGET h.io/\n### b\nGET {{url}}\n\
@@ -460,9 +521,11 @@ mod tests {
             ("GET /a\n\n> ./check.js", 3, 1, "handlers of answers are not supported: line 3"),
             ("GET /a\n\nGET /b", 3, 1, "a request inside a body"),
             ("POST /a\n\nx\nPOST {{url}}/b", 4, 1, "a request inside a body"),
+            ("POST /a\n\nx\nGET\t/b", 4, 1, "a request inside a body"),
             ("GET /a\n\n>> out.json", 3, 1, "handlers of answers are not supported: line 3"),
             ("POST /a\n\n<@ in.json", 3, 1, "a file with variables"),
             ("# @critcal\nGET /a", 1, 3, "nothing is known of '@critcal'"),
+            ("## @critcal\nGET /a", 1, 4, "nothing is known of '@critcal'"),
             ("# @critical\n###\nGET /a", 1, 3, "an annotation without a request"),
             ("?? status == 200\nGET /a", 1, 1, "an assertion without a request"),
             ("GET /a\n  ?? status is 200", 2, 5, "'is' is no operator"),

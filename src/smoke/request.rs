@@ -45,7 +45,7 @@ impl Reply {
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NoReply {
-    /// Whether at least a connection came about.
+    /// Whether anybody was there: whoever is silent until the time is over may not be.
     pub(crate) connected: bool,
     pub(crate) why: String,
 }
@@ -80,7 +80,9 @@ pub(crate) fn host(url: &str) -> Option<String> {
 
 /// `to`, as it is meant on the page `url`.
 fn joined(url: &str, to: &str) -> String {
-    if to.contains("://") {
+    // A scheme stands at the very start: a query may hold a URL of its own.
+    let (head, tail) = to.split_at(to.find(['/', '?', '#']).unwrap_or(to.len()));
+    if head.len() > 1 && head.ends_with(':') && tail.starts_with("//") {
         return to.to_owned();
     }
     let scheme = url.split("://").next().unwrap_or("http");
@@ -133,6 +135,11 @@ mod tests {
             ("/x", "http://h:1/x"),
             ("x", "http://h:1/a/x"),
             ("?d", "http://h:1/a/b?d"),
+            ("/login?next=https://shop/x", "http://h:1/login?next=https://shop/x"),
+            ("login?next=https://shop/x", "http://h:1/a/login?next=https://shop/x"),
+            ("?next=https://shop/x", "http://h:1/a/b?next=https://shop/x"),
+            ("/x#https://shop/x", "http://h:1/x#https://shop/x"),
+            ("HTTPS://other?a", "HTTPS://other?a"),
         ] {
             assert_eq!(reply(302, to).redirect(from).as_deref(), Some(wanted));
             assert_eq!(reply(200, to).redirect(from), None);

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio_util::sync::CancellationToken;
 
 use super::assertion::Timed;
@@ -14,17 +15,17 @@ use super::outcome::{Attempt, SmokeSeen, TestSeen, again};
 use super::ports::Caller;
 use super::prepare::{Ready, ReadyTest};
 use super::request::{NoReply, Reply, Request, origin};
+use super::shown::plain;
 use super::template::{Sources, Template};
 use crate::base::clock;
 use crate::base::redact::{Redactor, Secret};
+use crate::base::secret_shapes::is_secret_name;
 use crate::base::units::Micros;
 
 /// Most redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 /// A captured value of so many characters is taken for a secret: tokens are longer, ids shorter.
 const SECRET_CHARS_MIN: usize = 16;
-/// Headers whose values nobody may see.
-const SECRET_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
 /// With what tests are run.
 pub(crate) struct Bench<'a> {
@@ -121,7 +122,8 @@ impl Bench<'_> {
         match answer {
             Ok(reply) => {
                 attempt.status = Some(reply.status);
-                let timed = Timed { reply: &reply, took: Micros(attempt.took_us) };
+                let (took, redactor) = (Micros(attempt.took_us), self.redactor);
+                let timed = Timed { reply: &reply, took, redactor };
                 attempt.wrong = self.wrong(ready, &timed, &value);
                 for capture in &ready.test.said.captures {
                     match capture.of(&reply) {
@@ -139,7 +141,7 @@ impl Bench<'_> {
             }
         }
         for text in &mut attempt.wrong {
-            *text = self.redactor.text(text).into_owned();
+            *text = plain(&self.redactor.text(text));
         }
         (attempt, found)
     }
@@ -190,10 +192,15 @@ impl Bench<'_> {
         for header in &test.headers {
             let mut value = whole(&header.value)?;
             let name = header.name.to_ascii_lowercase();
-            if name == "authorization" {
-                value = authorization(&value);
+            let is_secret = is_secret_name(&name);
+            if let Some(pair) = basic(&value).filter(|_| is_secret) {
+                // The password alone as well: an answer may show what was decoded.
+                self.learn(pair.split_once(':').map_or("", |(_, password)| password), 1);
+                if name == "authorization" {
+                    value = format!("Basic {}", STANDARD.encode(pair));
+                }
             }
-            if SECRET_HEADERS.contains(&name.as_str()) {
+            if is_secret {
                 self.learn(&value, 1);
                 value.split_whitespace().skip(1).for_each(|part| self.learn(part, 1));
             }
@@ -240,6 +247,7 @@ impl Bench<'_> {
                 }
                 // What was meant for one host is not for another.
                 request.headers.retain(|(name, _)| name.eq_ignore_ascii_case("accept"));
+                request.body = None;
             }
             request.url = to;
             request.timeout =
@@ -264,19 +272,16 @@ fn shown(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// `Basic user password` is encoded, as editors do it; anything else is sent as it stands.
-fn authorization(value: &str) -> String {
+/// The `user:password` of `Basic user password`, as editors write it, or of what is encoded already.
+fn basic(value: &str) -> Option<String> {
     let words: Vec<&str> = value.split_whitespace().collect();
-    let pair = match words.as_slice() {
-        [kind, user, password] if kind.eq_ignore_ascii_case("basic") => {
-            format!("{user}:{password}")
-        }
-        [kind, pair] if kind.eq_ignore_ascii_case("basic") && pair.contains(':') => {
-            (*pair).to_owned()
-        }
-        _ => return value.to_owned(),
+    let (kind, pair) = match words.as_slice() {
+        [kind, user, password] => (kind, format!("{user}:{password}")),
+        [kind, pair] if pair.contains(':') => (kind, (*pair).to_owned()),
+        [kind, encoded] => (kind, String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?),
+        _ => return None,
     };
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    (kind.eq_ignore_ascii_case("basic") && pair.contains(':')).then_some(pair)
 }
 
 #[cfg(test)]
@@ -388,8 +393,12 @@ mod tests {
         let there = || reply(302, &[("location", "https://other/x")], "");
         let (seen, _) = ran("GET /a\n", vec![there()]).await;
         assert_eq!(seen.tests[0].why().as_deref(), Some("status is 302; asked: 2xx"));
-        let source = "# @follow\nGET /a\nAuthorization: Bearer secret\nAccept: */*\n";
+        let source = "# @follow\nGET /a\nAuthorization: Bearer secret\nAccept: */*\n\nbody\n";
         let (seen, asked) = ran(source, vec![there(), ok()]).await;
+        assert_eq!((asked[0].body.is_some(), asked[1].body.is_some()), (true, false));
+        let near = reply(302, &[("location", "/b?next=https://other/x")], "");
+        let (_, here) = ran(source, vec![near, ok()]).await;
+        assert_eq!((here[1].headers.len(), here[1].body.is_some()), (2, true));
         assert_eq!(outcomes(&seen), [Outcome::Passed]);
         assert_eq!((asked[1].url.as_str(), asked[1].headers.len()), ("https://other/x", 1));
         let circle = (0..6).map(|_| reply(302, &[("location", "/a?b")], "")).collect();
@@ -416,15 +425,24 @@ mod tests {
         assert_eq!((outcomes(&seen)[1], asked.len()), (Outcome::Passed, 2));
     }
 
-    #[test]
-    fn basic_credentials_are_encoded() {
-        for (written, sent) in [
-            ("Basic ada pw", "Basic YWRhOnB3"),
-            ("basic ada:pw", "Basic YWRhOnB3"),
-            ("Basic YWRhOnB3", "Basic YWRhOnB3"),
-            ("Bearer a b", "Bearer a b"),
+    #[tokio::test]
+    async fn what_requests_carry_is_masked_in_answers() {
+        for (header, sent, secret) in [
+            ("Authorization: Basic ada hunter22", "Basic YWRhOmh1bnRlcjIy", "hunter22"),
+            ("Authorization: basic ada:hunter22", "Basic YWRhOmh1bnRlcjIy", "hunter22"),
+            ("Authorization: Basic YWRhOmh1bnRlcjIy", "Basic YWRhOmh1bnRlcjIy", "hunter22"),
+            ("Authorization: Bearer hunter22", "Bearer hunter22", "hunter22"),
+            ("Authorization: Custom a b", "Custom a b", "Custom a b"),
+            ("apikey: hunter22", "hunter22", "hunter22"),
+            ("X-Auth-Token: hunter22", "hunter22", "hunter22"),
+            ("Proxy-Authorization: Bearer hunter22", "Bearer hunter22", "hunter22"),
+            ("Cookie: hunter22", "hunter22", "hunter22"),
         ] {
-            assert_eq!(authorization(written), sent);
+            let source = format!("GET /a\n{header}\n\n?? header echo == x\n");
+            let (seen, asked) = ran(&source, vec![reply(200, &[("echo", secret)], "")]).await;
+            assert_eq!(asked[0].headers[0].1, sent, "{header}");
+            let why = seen.tests[0].why().unwrap();
+            assert_eq!(why, "echo is '[redacted]'; asked: header echo == x", "{header}");
         }
     }
 }

@@ -1,7 +1,12 @@
 //! Texts with places: `{{name}}` stands for a variable, `{{$uuid}}` and its like for a value that
 //! is made anew for each request. Every place knows where it was written.
 
+use std::collections::BTreeMap;
+
 use crate::base::clock::{Clock, Entropy};
+
+/// What stands for a place whose value is not known yet.
+const PLACE_BYTES: u64 = 40;
 
 /// Where something stands in a file, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -151,6 +156,18 @@ impl Template {
             Piece::Variable { name, place } => Some((name.as_str(), *place)),
             Piece::Text(_) | Piece::Fresh(_) => None,
         })
+    }
+
+    /// How long it becomes with variables of these lengths; others are taken for short.
+    pub(crate) fn bytes(&self, known: &BTreeMap<&str, u64>) -> u64 {
+        let of = |piece: &Piece| match piece {
+            Piece::Text(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
+            Piece::Variable { name, .. } => {
+                known.get(name.as_str()).copied().unwrap_or(PLACE_BYTES)
+            }
+            Piece::Fresh(_) => PLACE_BYTES,
+        };
+        self.0.iter().map(of).fold(0, u64::saturating_add)
     }
 
     /// With every variable that `value` knows put in; the others stay places.

@@ -323,14 +323,20 @@ fn no_secret_comes_out() {
     assert!(got[0].headers.contains("Basic YWRhOm4wdC10by1iZS1zZWVu"), "{:?}", got[0]);
 }
 
-/// A service that does not answer in time fails the test, and not the run.
+/// Silence is no answer: where nobody else answered, nothing is known of the target.
 #[test]
 fn a_test_ends_at_its_timeout() {
     let world = World::new();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     world.write("a.http", "# @timeout 50ms\nGET /health\n");
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let run = world.orca(&["smoke", "a.http", "--target", &url]).expect_code(1);
+    let run = world.orca(&["smoke", "a.http", "--target", &url]).expect_code(4);
+    assert!(run.stderr.contains("ORCA-2053"), "{}", run.stderr);
+    assert!(run.stderr.contains("did not answer within 50 ms"), "{}", run.stderr);
+    let service = Service::start(|_, _| (200, JSON, "{}".to_owned()));
+    let both = format!("# @timeout 50ms\nGET {url}/health\n### there\nGET /\n");
+    world.write("a.http", &both);
+    let run = world.orca(&["smoke", "a.http", "--target", &service.url]).expect_code(1);
     assert!(run.stdout.contains("did not answer within 50 ms"), "{}", run.stdout);
 }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::smoke_files::{self, Wanted};
 use crate::base::atomic_file;
+use crate::base::redact::Secret;
+use crate::base::secret_shapes::is_secret_name;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -64,12 +66,15 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         context.redactor.learn_url(target);
         Target::parse(target)?;
     }
+    for (_, value) in args.vars.iter().filter(|(name, _)| is_secret_name(name)) {
+        context.redactor.learn(&Secret::new(value.as_str()));
+    }
     let files = args.ready(context)?;
     let tell = wire_smoke::tell(context);
     let seen = wire_smoke::run(&files, context, (None, &context.cancel), &tell).await?;
     if let Some(file) = &args.junit {
         let path = context.folder.join(file);
-        let text = context.redactor.text(&smoke::junit(&seen)).into_owned();
+        let text = context.redactor.text(&smoke::junit(&seen, args.strict)).into_owned();
         atomic_file::write(&path, text.as_bytes()).map_err(|error| {
             let text = format!("{} could not be written: {error}", path.display());
             Failure::new(Code::File, Exit::Usage, text).hint("give --junit in a folder that exists")

@@ -131,12 +131,14 @@ fn annotation(test: &TestSeen) -> Option<Annotation> {
     })
 }
 
-/// One test case a test; attempts that failed before stand beside one that passed.
-pub(crate) fn junit(seen: &SmokeSeen) -> String {
+/// One test case a test; attempts that failed before stand beside one that passed, and fail it
+/// where that is `strict`.
+pub(crate) fn junit(seen: &SmokeSeen, strict: bool) -> String {
+    let tally = seen.tally();
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"orca smoke\" tests=\"{}\" failures=\"{}\" errors=\"0\" time=\"{}\">\n",
         seen.tests.len(),
-        seen.tally().failed,
+        tally.failed + if strict { tally.flaky } else { 0 },
         secs(seen.took_us),
     );
     for test in &seen.tests {
@@ -149,8 +151,8 @@ pub(crate) fn junit(seen: &SmokeSeen) -> String {
         let (why, line) = (escape(&test.why().unwrap_or_default()), escape(&line(test)));
         match test.outcome() {
             Outcome::Passed => {}
-            Outcome::Flaky => text.push_str(&format!("<system-out>{line}</system-out>")),
-            Outcome::Failed => {
+            Outcome::Flaky if !strict => text.push_str(&format!("<system-out>{line}</system-out>")),
+            Outcome::Flaky | Outcome::Failed => {
                 text.push_str(&format!("<failure message=\"{why}\">{line}</failure>"));
             }
         }
@@ -213,7 +215,13 @@ mod tests {
              failed: late (synthetics/a.http:7)\n  not sent\n\n\
              flaky: shaky (synthetics/a.http:7)\n  status is 503; asked: 2xx\n"
         );
-        let junit = junit(&seen);
+        let strict = junit(&seen, true);
+        assert!(strict.contains("tests=\"4\" failures=\"3\""), "{strict}");
+        assert!(
+            strict.contains("<failure message=\"status is 503; asked: 2xx\">flaky"),
+            "{strict}"
+        );
+        let junit = junit(&seen, false);
         assert!(
             junit.contains("tests=\"4\" failures=\"2\" errors=\"0\" time=\"1.230000\""),
             "{junit}"
