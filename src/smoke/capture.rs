@@ -169,7 +169,7 @@ mod tests {
         ] {
             let body = serde_json::json!({ "token": "x".repeat(length) }).to_string().into_bytes();
             let headers = [("token".to_owned(), "x".repeat(length))].into();
-            let reply = Reply { body, headers, ..reply() };
+            let reply = Reply { headers, body, ..reply() };
             for from in ["jsonpath $.token", "header token", "regex n\":\"(.*)\""] {
                 let capture = Capture::parse(&format!("t = {from}"), Place::default()).unwrap();
                 let seen = capture.of(&reply);

@@ -38,7 +38,7 @@ pub(crate) struct TestSeen {
 pub(crate) struct Attempt {
     /// Absent when no answer came.
     pub(crate) status: Option<u16>,
-    /// Whether at least a connection came about.
+    /// Whether the target was there; not where the connection failed, or nothing came in time.
     pub(crate) connected: bool,
     pub(crate) took_us: u64,
     /// What is not as it should be; nothing when the attempt passed.
