@@ -3,10 +3,10 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::time::Sleep;
 
 use super::expect::Seen;
@@ -61,112 +61,142 @@ impl<'j> Connection<'j> {
         sent: Instant,
     ) -> Result<u16, Failure> {
         let deadline = sent + self.timeout;
-        let answer = {
-            let Self { way, stream, buffer, guard, scratch, seen, marks, .. } = self;
-            *marks = Marks::default();
-            let reading = Reading {
-                buffer,
-                seen: request.looks_inside.then_some(seen),
-                first_byte: self.marks_first_byte.then_some((sent, &mut marks.first_byte_us)),
-            };
-            let bytes = request.bytes(ticket, scratch);
-            let work = async {
-                if !stream.as_mut().is_some_and(Stream::is_idle) {
-                    *stream = None;
-                    let mut opened = Marks::default();
-                    let connected = way.connect(&mut opened).await;
-                    (marks.connect_us, marks.tls_us) = (opened.connect_us, opened.tls_us);
-                    marks.is_resumed = opened.is_resumed;
-                    *stream = Some(connected?);
-                }
-                match stream {
-                    Some(open) => converse(open, bytes, request.is_head, reading).await,
-                    None => Err(Failure::Connect),
-                }
-            };
-            let mut work = std::pin::pin!(work);
-            poll_fn(|context| {
-                if let Poll::Ready(answer) = work.as_mut().poll(context) {
-                    return Poll::Ready(answer);
-                }
-                while guard.as_mut().poll(context).is_ready() {
-                    if clock::monotonic() >= deadline {
-                        return Poll::Ready(Err(Failure::Timeout));
-                    }
-                    guard.as_mut().reset(deadline.into());
-                }
-                Poll::Pending
-            })
-            .await
+        self.marks = Marks::default();
+        let kept = self.stream.take().and_then(|mut stream| stream.is_idle().then_some(stream));
+        let mut stream = match kept {
+            Some(stream) => stream,
+            None => self.connect(deadline).await?,
         };
-        if !answer.is_ok_and(|response| response.keep_alive() && self.keep_alive) {
-            self.stream = None;
+        let mut exchange = Exchange {
+            stream: &mut stream,
+            unsent: request.bytes(ticket, &mut self.scratch),
+            is_flushed: false,
+            is_refused: false,
+            response: Response::new(request.is_head),
+            buffer: &mut self.buffer,
+            filled: 0,
+            seen: request.looks_inside.then_some(&mut self.seen),
+            first_byte: self.marks_first_byte.then_some((sent, &mut self.marks.first_byte_us)),
+        };
+        if let Some(seen) = &mut exchange.seen {
+            seen.clear();
         }
-        let status = answer?.status();
+        let answer = within(&mut self.guard, deadline, |context| exchange.poll(context)).await?;
+        if answer.keep_alive() && self.keep_alive {
+            self.stream = Some(stream);
+        }
+        let status = answer.status();
         request.expect.failure(status, &self.seen).map_or(Ok(status), Err)
+    }
+
+    async fn connect(&mut self, deadline: Instant) -> Result<Stream, Failure> {
+        let mut opened = Marks::default();
+        // Boxed, so that the future of an open connection stays small: it is moved at each request.
+        let mut connecting = Box::pin(self.way.connect(&mut opened));
+        let connected =
+            within(&mut self.guard, deadline, |context| connecting.as_mut().poll(context)).await;
+        drop(connecting);
+        (self.marks.connect_us, self.marks.tls_us) = (opened.connect_us, opened.tls_us);
+        self.marks.is_resumed = opened.is_resumed;
+        connected
     }
 }
 
-/// Where an answer is read to, and what is kept of it.
-struct Reading<'a> {
+/// Polls until there is a result, or the deadline has passed.
+async fn within<T>(
+    guard: &mut Pin<Box<Sleep>>,
+    deadline: Instant,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Failure>>,
+) -> Result<T, Failure> {
+    poll_fn(|context| {
+        if let Poll::Ready(result) = poll(context) {
+            return Poll::Ready(result);
+        }
+        while guard.as_mut().poll(context).is_ready() {
+            if clock::monotonic() >= deadline {
+                return Poll::Ready(Err(Failure::Timeout));
+            }
+            guard.as_mut().reset(deadline.into());
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// One request and its answer on an open connection. Polled by hand: futures inside futures would
+/// be copied several times at each request.
+struct Exchange<'a> {
+    stream: &'a mut Stream,
+    unsent: &'a [u8],
+    is_flushed: bool,
+    /// The target takes no more of the request.
+    is_refused: bool,
+    response: Response,
+    /// What was read and is not used up yet, in its first `filled` bytes.
     buffer: &'a mut [u8],
+    filled: usize,
+    /// What is kept of the answer.
     seen: Option<&'a mut Seen>,
-    /// Counted from the sending.
+    /// When the request was sent, and where to write when the first byte came.
     first_byte: Option<(Instant, &'a mut Option<u64>)>,
 }
 
-/// One request and its answer.
-async fn converse(
-    stream: &mut Stream,
-    request: &[u8],
-    is_head: bool,
-    reading: Reading<'_>,
-) -> Result<Response, Failure> {
-    // A target may answer before it has read a large body: look for an answer when writing fails.
-    let mut written = stream.write_all(request).await;
-    if let (Stream::Tls(_), Ok(())) = (&stream, &written) {
-        written = stream.flush().await;
-    }
-    let response = receive(stream, reading, Response::new(is_head)).await?;
-    Ok(if written.is_err() { response.without_keep_alive() } else { response })
-}
-
-async fn receive(
-    stream: &mut Stream,
-    reading: Reading<'_>,
-    mut response: Response,
-) -> Result<Response, Failure> {
-    let Reading { buffer, mut seen, first_byte } = reading;
-    if let Some(seen) = &mut seen {
-        seen.clear();
-    }
-    let mut first_byte = first_byte;
-    let mut filled = 0;
-    loop {
-        let count = read(stream, &mut buffer[filled..]).await.map_err(|_| Failure::Reset)?;
-        if count == 0 {
-            return response.closed().map(|()| response).map_err(failure_of);
+impl Exchange<'_> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response, Failure>> {
+        ready!(self.poll_send(context));
+        loop {
+            let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
+            let read = ready!(Pin::new(&mut *self.stream).poll_read(context, &mut room));
+            let count = room.filled().len();
+            let received = read.map_err(|_| Failure::Reset).and_then(|()| self.received(count));
+            match received {
+                Ok(false) => {}
+                Ok(true) => return Poll::Ready(Ok(self.response)),
+                Err(failure) => return Poll::Ready(Err(failure)),
+            }
         }
-        if let Some((sent, mark)) = first_byte.take() {
+    }
+
+    /// A target may answer before it has read a large body: where it takes no more, its answer is
+    /// read all the same.
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut stream = Pin::new(&mut *self.stream);
+        while !self.unsent.is_empty() {
+            match ready!(stream.as_mut().poll_write(context, self.unsent)) {
+                Ok(count @ 1..) => self.unsent = &self.unsent[count..],
+                Ok(0) | Err(_) => (self.is_refused, self.unsent) = (true, &[]),
+            }
+        }
+        if !self.is_flushed {
+            self.is_refused |= ready!(stream.poll_flush(context)).is_err();
+            self.is_flushed = true;
+        }
+        Poll::Ready(())
+    }
+
+    /// Takes `count` more bytes, none at the end of the stream; says whether the answer is whole.
+    fn received(&mut self, count: usize) -> Result<bool, Failure> {
+        if count == 0 {
+            self.response.closed().map_err(failure_of)?;
+            return Ok(true);
+        }
+        if let Some((sent, mark)) = self.first_byte.take() {
             *mark = Some(clock::elapsed_us(sent));
         }
-        filled += count;
-        let used = response.feed_into(&buffer[..filled], &mut seen).map_err(failure_of)?;
-        if response.is_done() {
-            // Bytes that nobody asked for: the next answer could not be told from them.
-            let is_clean = used == filled;
-            return Ok(if is_clean { response } else { response.without_keep_alive() });
+        self.filled += count;
+        let bytes = &self.buffer[..self.filled];
+        let used = self.response.feed_into(bytes, &mut self.seen).map_err(failure_of)?;
+        if !self.response.is_done() {
+            self.buffer.copy_within(used..self.filled, 0);
+            self.filled -= used;
+            return Ok(false);
         }
-        buffer.copy_within(used..filled, 0);
-        filled -= used;
+        // Bytes that nobody asked for: the next answer could not be told from them.
+        if used < self.filled || self.is_refused {
+            self.response = self.response.without_keep_alive();
+        }
+        Ok(true)
     }
-}
-
-/// What has come, at least one byte; nothing at the end.
-async fn read(stream: &mut Stream, room: &mut [u8]) -> std::io::Result<usize> {
-    let mut room = ReadBuf::new(room);
-    poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut room)).await?;
-    Ok(room.filled().len())
 }
 
 fn failure_of(error: ResponseError) -> Failure {

@@ -8,7 +8,6 @@ use super::http1::Connection;
 use super::http2::Http2;
 use super::machine;
 use super::recorder::{Counts, Failure, Outcome, Recorder};
-use super::request::Prepared;
 use super::schedule::Tickets;
 use super::timer::Timer;
 use super::transport::Marks;
@@ -75,7 +74,14 @@ impl Lane {
         shot: Shot,
     ) -> (Option<Failure>, Instant) {
         self.state.borrow_mut().recorder.sent(shot.endpoint);
-        let answer = client.exchange(&job.prepared[shot.endpoint], shot).await;
+        let request = &job.prepared[shot.endpoint];
+        let answer = match client {
+            Client::Http1(client) => client.exchange(request, shot.ticket, shot.sent).await,
+            // Boxed, so that the future of the other one stays small.
+            Client::Http2(client) => {
+                Box::pin(client.exchange(request, shot.ticket, shot.sent)).await
+            }
+        };
         let now = clock::monotonic();
         let since = |from: Instant| {
             u64::try_from(now.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
@@ -155,14 +161,6 @@ impl<'j> Client<'j> {
             Self::Http2(Box::new(Http2::new(&job.way, &job.plan)))
         } else {
             Self::Http1(Connection::new(&job.way, &job.plan))
-        }
-    }
-
-    async fn exchange(&mut self, request: &Prepared, shot: Shot) -> Result<u16, Failure> {
-        match self {
-            Self::Http1(client) => client.exchange(request, shot.ticket, shot.sent).await,
-            // Boxed, so that the future of the other one stays small.
-            Self::Http2(client) => Box::pin(client.exchange(request, shot.ticket, shot.sent)).await,
         }
     }
 

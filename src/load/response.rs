@@ -2,7 +2,9 @@
 //! how much of it is used up. It keeps no body, allocates nothing, and gives the same answer
 //! however the bytes are split.
 
-use httparse::{EMPTY_HEADER, Status};
+use std::mem::MaybeUninit;
+
+use httparse::{ParserConfig, Status};
 
 use super::expect::Seen;
 
@@ -166,9 +168,12 @@ impl Response {
     }
 
     fn head(&mut self, bytes: &[u8]) -> Result<usize, ResponseError> {
-        let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-        let mut parsed = httparse::Response::new(&mut headers);
-        let length = match parsed.parse(bytes) {
+        // Left uninitialised: two kilobytes of empty headers cost more than parsing the real ones.
+        let mut headers = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+        let mut parsed = httparse::Response::new(&mut []);
+        let parser = ParserConfig::default();
+        let read = parser.parse_response_with_uninit_headers(&mut parsed, bytes, &mut headers);
+        let length = match read {
             Ok(Status::Complete(length)) if length <= HEAD_BYTES_MAX => length,
             Ok(Status::Partial) if bytes.len() < HEAD_BYTES_MAX => return Ok(0),
             Ok(_) | Err(httparse::Error::TooManyHeaders) => {
@@ -250,22 +255,29 @@ impl Framing {
     fn of(headers: &[httparse::Header<'_>], is_1_1: bool) -> Result<Self, ResponseError> {
         let (mut length, mut coding, mut keep_alive) = (None, None, is_1_1);
         for header in headers {
-            if header.name.eq_ignore_ascii_case("content-length") {
-                let value = content_length(header.value)?;
-                if length.is_some_and(|before| before != value) {
-                    return Err(ResponseError::Malformed);
+            // Most headers are told apart by their length alone.
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            match header.name.len() {
+                14 if is("content-length") => {
+                    let value = content_length(header.value)?;
+                    if length.is_some_and(|before| before != value) {
+                        return Err(ResponseError::Malformed);
+                    }
+                    length = Some(value);
                 }
-                length = Some(value);
-            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                coding = header.value.rsplit(|b| *b == b',').next();
-            } else if header.name.eq_ignore_ascii_case("connection") {
-                for option in header.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                    if option.eq_ignore_ascii_case(b"close") {
-                        keep_alive = false;
-                    } else if option.eq_ignore_ascii_case(b"keep-alive") && !is_1_1 {
-                        keep_alive = true;
+                17 if is("transfer-encoding") => {
+                    coding = header.value.rsplit(|b| *b == b',').next();
+                }
+                10 if is("connection") => {
+                    for option in header.value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+                        if option.eq_ignore_ascii_case(b"close") {
+                            keep_alive = false;
+                        } else if option.eq_ignore_ascii_case(b"keep-alive") && !is_1_1 {
+                            keep_alive = true;
+                        }
                     }
                 }
+                _ => {}
             }
         }
         let body = match (coding, length) {
