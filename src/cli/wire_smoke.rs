@@ -80,7 +80,11 @@ pub(crate) fn gate_of(context: &Context, config: &Config, target: &str) -> Optio
         allow_production: false,
     };
     let suite = Arc::new(FolderSuite { wanted, context: context.clone() });
-    let policy = Policy { strict: smoke.strict, critical: smoke.critical };
+    let policy = Policy {
+        strict: smoke.strict,
+        critical: smoke.critical,
+        tests: smoke_files::digest(&context.folder, &smoke_files::usual(context)),
+    };
     let checks: Vec<Arc<dyn ErasedCheck>> = vec![Arc::new(SmokeCheck { suite, policy })];
     Some(gate(Phase::Load, ("smoke", smoke.gate.mode), smoke.gate.max_age, checks))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::{Outcome, SmokeSeen, TestSeen};
+use crate::base::digest::Digest;
 use crate::base::ids::CheckId;
 use crate::gate::check::{Check, Look, RuleId, Unseen};
 use crate::gate::verdict::{Cause, Finding, Judgement, Measure, Unit, Verdict};
@@ -23,6 +24,9 @@ pub(crate) struct Policy {
     pub(crate) strict: bool,
     /// Whether only critical tests were run.
     pub(crate) critical: bool,
+    /// What the tests say, where a ruling must not count for others of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tests: Option<Digest>,
 }
 
 /// Runs the tests; its cancel ends them.
@@ -126,7 +130,7 @@ mod tests {
     use super::*;
 
     fn judged(strict: bool, run: &SmokeSeen) -> Judgement {
-        let judged = judge(&Policy { strict, critical: true }, run);
+        let judged = judge(&Policy { strict, critical: true, tests: None }, run);
         assert_eq!(judged.measures[0].verdict, judged.verdict);
         judged
     }

@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if seen.is_unreachable() {
         return Err(args.unreachable(&seen));
     }
-    let policy = Policy { strict: args.strict, critical: args.critical };
+    let policy = Policy { strict: args.strict, critical: args.critical, tests: None };
     let judgement = judge(&policy, &seen);
     Ok(smoke::report(&seen, &judgement, args.target.as_deref()))
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::base::digest::Digest;
 use crate::base::yaml::{self, InputError};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -39,6 +40,18 @@ pub(crate) fn usual(context: &Context) -> Vec<PathBuf> {
     let names: BTreeSet<_> = entries.flatten().map(|entry| entry.file_name()).collect();
     let path = |name| Path::new(FOLDER).join(name);
     names.into_iter().map(path).filter(|path| is_tests(path)).collect()
+}
+
+/// Of the names and the text of files; nothing where there is none, or one cannot be read.
+pub(crate) fn digest(folder: &Path, files: &[PathBuf]) -> Option<Digest> {
+    let mut all = Digest::of_pieces();
+    for path in files {
+        let text = std::fs::read(folder.join(path)).ok()?;
+        // Of fixed length, so that no name can pass for a text.
+        all.add(Digest::of(path.as_os_str().as_encoded_bytes()).hex().as_bytes());
+        all.add(Digest::of(&text).hex().as_bytes());
+    }
+    (!files.is_empty()).then(|| all.end())
 }
 
 fn is_tests(path: &Path) -> bool {
@@ -139,4 +152,34 @@ fn refuse_production(files: &[Ready], context: &Context) -> Result<(), Failure> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_that_say_or_are_called_something_else_have_another_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |files: &[(&str, &str)]| {
+            for (name, text) in files {
+                std::fs::write(folder.path().join(name), text).unwrap();
+            }
+            let named: Vec<PathBuf> = files.iter().map(|(name, _)| name.into()).collect();
+            digest(folder.path(), &named)
+        };
+        let first = of(&[("a.http", "GET /a"), ("b.http", "GET /b")]);
+        assert!(first.is_some());
+        assert_eq!(of(&[("a.http", "GET /a"), ("b.http", "GET /b")]), first);
+        for others in [
+            &[("a.http", "GET /a"), ("b.http", "GET /c")][..],
+            &[("a.http", "GET /a"), ("c.http", "GET /b")],
+            &[("a.http", "GET /a")],
+            &[("a.http", "GET /aGET /b")],
+        ] {
+            assert_ne!(of(others), first, "{others:?}");
+        }
+        assert_eq!(of(&[]), None);
+        assert_eq!(digest(folder.path(), &["none.http".into()]), None);
+    }
 }
