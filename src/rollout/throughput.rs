@@ -44,8 +44,8 @@ pub(super) fn breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Option
     let pct = policy.throughput?.back_pct?;
     let arrived = look(policy, seen).ok().filter(|arrived| is_below(arrived, pct))?;
     let text = format!(
-        "{who} make {} of the requests on the new version that a weight of {} says, at most {}; the \
-         trigger is {pct} %: they do not come back, or do not arrive",
+        "the new version gets {} of the requests by {who} that its weight of {} says, at most {}; \
+         the trigger is {pct} %: they do not come back, or do not arrive",
         show(arrived.seen_bp),
         policy.weight,
         show(arrived.upper_bp)
@@ -79,7 +79,7 @@ pub(super) fn told(
     let low = arrived.ok().filter(|arrived| is_below(arrived, limits.warn_pct));
     if let Some(low) = low.filter(|_| judgement.verdict != Verdict::Fail) {
         judgement.headline.push_str(&format!(
-            "; warning: {who} make only {} of the requests that its weight says",
+            "; warning: the new version gets only {} of the requests by {who} that its weight says",
             show(low.seen_bp)
         ));
     }
@@ -95,7 +95,7 @@ fn measure(
 ) -> Measure {
     let kind = if warns { " (a warning)" } else { "" };
     let asked =
-        format!("requests by {who} >= {pct} % of what a weight of {} says{kind}", policy.weight);
+        format!("requests by {who} >= {pct} % of what its weight of {} says{kind}", policy.weight);
     let limit = Some(i64::from(pct) * 100);
     let value = |basis_points: u64| i64::try_from(basis_points).ok();
     let unit = Unit::BasisPoints;
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!([said[1], said[0]], rows, "{what}: {:?}", judged.measures);
             let live = live_breach(&watched, &seen, "users");
             assert_eq!(live.is_some(), expected == Fail, "{what}");
-            let warned = judged.headline.contains("warning: users make only");
+            let warned = judged.headline.contains("warning: the new version gets only");
             assert_eq!(warned, rows[1] == Fail && expected == Pass, "{what}: {}", judged.headline);
             let sentence = sentence(&watched, &seen).unwrap();
             let open = sentence.starts_with("not judged: ");
@@ -246,8 +246,8 @@ mod tests {
         let judged = judge(&policy(500, true, Some(USUAL)), &few, "users");
         assert_eq!(
             judged.headline,
-            "users make 40 % of the requests on the new version that a weight of 5 % says, at most \
-             45.37 %; the trigger is 50 %: they do not come back, or do not arrive"
+            "the new version gets 40 % of the requests by users that its weight of 5 % says, at \
+             most 45.37 %; the trigger is 50 %: they do not come back, or do not arrive"
         );
         let finding = &judged.findings[0];
         assert_eq!(

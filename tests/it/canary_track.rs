@@ -57,12 +57,18 @@ fn a_track_is_printed_and_its_triggers_bring_users_back() {
     let candidate = fleet.candidate();
     let running = fleet.spawn(&[&Fleet::canary(&candidate)[..], &["--allow-undecidable"]].concat());
     wait_until("the first stage", DEADLINE, || fleet.weight() == 2500);
+    let arrived = || {
+        let status = fleet.orca(&["canary", "status", "--json"]).expect_code(0).json();
+        status["stage"]["throughput"].as_str().map(str::to_owned)
+    };
+    wait_until("its beginning", DEADLINE, || arrived().is_some());
+    assert!(arrived().is_some_and(|said| said.starts_with("not judged: 0 requests")));
     for user in 0..300 {
         let stays = !fleet.meets(&candidate.commit, user);
         (0..if stays { 4 } else { 0 }).for_each(|_| _ = fleet.meets(&candidate.commit, user));
     }
     let ended = running.end().expect_code(6);
-    let said = "of the requests on the new version that a weight of 25 % says";
+    let said = "of the requests by users that its weight of 25 % says";
     assert!(ended.stdout.contains(said), "{}", ended.stdout);
     assert_eq!(fleet.weight(), 0);
     let ruling = entry(&fleet, "ruled")["ruling"].clone();

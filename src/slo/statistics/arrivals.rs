@@ -4,8 +4,8 @@
 //! `x` requests of each sticky key of the base, capped, and a canary of weight `w`:
 //!
 //! - expected on the canary: `E = sum(x) * w / (1 - w)`; the ratio seen: `r = sum(canary's x) / E`;
-//! - how many alike visitors these are worth: `n = sum(x)^2 / sum(x^2)` of the base (L. Kish, Survey
-//!   Sampling, 1965), and `n * w / (1 - w)` of the canary. It is the base that tells how unlike
+//! - how many alike visitors these are worth: `n = sum(x)^2 / sum(x^2)` of the base (L. Kish,
+//!   Survey Sampling, 1965), and `n * w / (1 - w)` of the canary. It is the base that tells how unlike
 //!   visitors are: a canary whose visitors leave at once has only light ones. For a random number
 //!   of visitors `1 / n` is the relative variance of their sum, so nothing is assumed of how
 //!   requests are spread over them;
@@ -17,8 +17,9 @@
 //! `exp(-t^2 / (2 sum E x^2))`), and its logarithm falls much more easily.
 //!
 //! Every key is capped at the 95th percentile of the base's keys, on both arms alike. Then no
-//! crawler decides, on whichever arm it is: one key is at most a twentieth of the base's keys' worth.
-//! A cap never makes a sound canary look worse, and brings the ratio of a bad one nearer to 1.
+//! crawler decides, on whichever arm it is: of the requests of `k` keys of the base, one key has at
+//! most `20 / k`. A sound canary looks no worse for it, and the ratio of a bad one comes nearer to 1:
+//! what only the heaviest visitors stop doing is not seen.
 
 use super::binomial::float;
 use crate::base::units::Weight;
@@ -184,7 +185,6 @@ mod tests {
     fn requests(kind: Kind, dice: &Entropy) -> u64 {
         let few = |dice: &Entropy| 1 + dice.below(10);
         match kind {
-            Kind::Even => few(dice),
             Kind::Pareto => whole(libm::pow(unit(dice), -1.0 / 1.2)).min(100_000),
             Kind::LogNormal => {
                 let angle = libm::cos(std::f64::consts::TAU * unit(dice));
@@ -192,9 +192,8 @@ mod tests {
                 1 + whole(2.0 * libm::exp(2.0 * normal)).min(100_000)
             }
             Kind::Crawlers if dice.below(150) == 0 => 1_000,
-            Kind::Crawlers => few(dice),
             Kind::Bounces if dice.below(2) == 0 => 1,
-            Kind::Bounces => few(dice),
+            Kind::Even | Kind::Crawlers | Kind::Bounces => few(dice),
         }
     }
 
