@@ -18,4 +18,5 @@ pub(crate) mod retry;
 pub(crate) mod secret_shapes;
 pub(crate) mod tls;
 pub(crate) mod units;
+pub(crate) mod visits;
 pub(crate) mod yaml;

@@ -160,6 +160,7 @@ async fn count(mut inbox: UnboundedReceiver<Progress>, tally: &Tally, arm: Arm) 
             errors_by_kind: kinds.filter(|(_, count)| *count > 0).collect(),
             latency: latency.and_then(|own| Histogram::try_from(own).ok()).unwrap_or_default(),
             sticky_keys: 0,
+            visits: None,
         };
         tally.add(arm, &more, (progress.second.t + 1).saturating_mul(1_000_000));
         before = progress.errors_by_kind;

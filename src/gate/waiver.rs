@@ -81,7 +81,7 @@ const NEVER: [&str; 5] = [
 ];
 
 /// Findings that nobody can waive, by the beginning of their fingerprint: live limits.
-const NEVER_FINDINGS: [&str; 2] = ["canary.hard_limit", "canary.unreachable"];
+const NEVER_FINDINGS: [&str; 3] = ["canary.hard_limit", "canary.unreachable", "canary.throughput"];
 
 /// Why a waiver was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -288,9 +288,10 @@ mod tests {
     #[test]
     fn some_things_cannot_be_waived() {
         let now = Timestamp::from_us(0);
-        let live =
-            Waiver { finding: "canary.hard_limit:users".into(), ..waiver("canary.users", 1) };
-        assert!(matches!(live.validate(now), Err(WaiverError::NeverFinding(_))));
+        for live in ["canary.hard_limit:users", "canary.throughput:users"] {
+            let live = Waiver { finding: live.into(), ..waiver("canary.users", 1) };
+            assert!(matches!(live.validate(now), Err(WaiverError::NeverFinding(_))));
+        }
         assert!(waiver("release.identity", 1).validate(now).is_err());
         assert!(Waiver { role: Role::Ci, ..waiver("load.slo", 1) }.validate(now).is_err());
         assert!(Waiver { reason: " ".into(), ..waiver("load.slo", 1) }.validate(now).is_err());

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::samples::StageSeen;
+use super::throughput::{self, Throughput};
 use crate::base::histogram::Histogram;
 use crate::base::units::Weight;
 use crate::gate::check::Series;
@@ -33,6 +34,9 @@ pub(crate) struct ArmsPolicy {
     /// A p95 of the last minute beyond this many percent of the base's acts at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) p95_trigger_pct: Option<u32>,
+    /// Far fewer requests than the weight says act at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) throughput: Option<Throughput>,
 }
 
 /// Fewer keys on the base never say that the canary cannot be reached.
@@ -40,6 +44,10 @@ const UNREACHABLE_KEYS_MIN: u64 = 20;
 const RULE: &str = "arms v1: live limit, reachability, objectives, comparison with the base";
 
 pub(crate) fn judge(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Judgement {
+    throughput::told(policy, seen, who, judge_answers(policy, seen, who))
+}
+
+fn judge_answers(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> Judgement {
     if let Some(shared) = both_arms_breach(policy, seen) {
         let text = format!("both versions breach for {who}: {shared}; what they share is failing");
         return Judgement::inconclusive(Cause::BothBreach, text, RULE)
@@ -110,7 +118,7 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
         let finding = finding(("canary.unreachable", who), &text, keys, Unit::Count);
         return Some(Judgement::fail(text, "chance explains it with less than 0.1 %", finding));
     }
-    None
+    throughput::breach(policy, seen, who)
 }
 
 /// What the automatic triggers see in the traffic of the last minute.
@@ -244,6 +252,7 @@ mod tests {
             decides,
             error_trigger_ppm: None,
             p95_trigger_pct: None,
+            throughput: None,
         }
     }
 

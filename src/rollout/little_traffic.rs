@@ -53,6 +53,7 @@ impl Run {
             decides: true,
             error_trigger_ppm: None,
             p95_trigger_pct: None,
+            throughput: None,
         };
         let counted = Counted::default();
         Self {

@@ -24,6 +24,7 @@ pub(crate) mod samples;
 pub(crate) mod snapshot;
 pub(crate) mod step;
 pub(crate) mod tally;
+pub(crate) mod throughput;
 pub(crate) mod triggers;
 pub(crate) mod users;
 pub(crate) mod watched;

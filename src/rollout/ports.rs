@@ -21,6 +21,7 @@ use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::base::units::Weight;
+use crate::base::visits::Visits;
 use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, Warrant};
 
 /// Something that splits traffic between a base and a canary.
@@ -300,6 +301,9 @@ pub(crate) struct SourceSamples {
     pub(crate) latency: Histogram,
     /// Different sticky keys seen since the weight last changed.
     pub(crate) sticky_keys: u64,
+    /// How many requests each key made since then, of those alone that the weight sent to this arm;
+    /// absent where the platform does not tell.
+    pub(crate) visits: Option<Visits>,
 }
 
 /// What runs, as it says itself.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ports::{Samples, SourceSamples};
 use crate::base::histogram::{EncodedHistogram, Histogram};
 use crate::base::units::Micros;
+use crate::base::visits::Visits;
 use crate::slo::sample::{Counts, Sample};
 
 /// Who made the requests. The two are never pooled.
@@ -42,6 +43,9 @@ pub(crate) struct ArmSeen {
     pub(crate) latency: EncodedHistogram,
     /// Different sticky keys seen.
     pub(crate) sticky_keys: u64,
+    /// How many requests each of them made since the weight last changed, where the platform tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) visits: Option<Visits>,
 }
 
 impl StageSeen {
@@ -68,8 +72,27 @@ impl StageSeen {
         now: &Samples,
         source: Source,
     ) -> Self {
-        let recent = since.map(|since| Box::new(Self::between(since, now, source)));
+        let recent = since.map(|since| {
+            let mut recent = Self::between(since, now, source);
+            // Known of the whole stage alone.
+            (recent.base.visits, recent.canary.visits) = (None, None);
+            Box::new(recent)
+        });
         Self { recent, ..self }
+    }
+
+    /// With those who came as an earlier look at this stage saw them, where they are counted anew
+    /// since: users went back, and what they did before is what brought them back.
+    pub(crate) fn or_who_came(mut self, earlier: Option<&Self>) -> Self {
+        let requests = |arm: &ArmSeen| arm.visits.as_ref().map_or(0, Visits::requests);
+        let Some(earlier) = earlier else { return self };
+        let both = |seen: &Self| requests(&seen.base).saturating_add(requests(&seen.canary));
+        let gone = requests(&self.canary) == 0 && requests(&earlier.canary) > 0;
+        if gone || both(&self) < both(earlier) {
+            self.base.visits.clone_from(&earlier.base.visits);
+            self.canary.visits.clone_from(&earlier.canary.visits);
+        }
+        self
     }
 
     /// Nothing, because nobody counts it.
@@ -101,6 +124,7 @@ impl ArmSeen {
             errors_by_kind,
             latency: EncodedHistogram::from(&later.latency.since(&earlier.latency)),
             sticky_keys: later.sticky_keys,
+            visits: later.visits.clone(),
         }
     }
 
@@ -131,6 +155,34 @@ pub(super) mod tests {
             errors_by_kind: BTreeMap::new(),
             latency: EncodedHistogram::from(&latency),
             sticky_keys: requests,
+            visits: None,
+        }
+    }
+
+    /// Who came is of one look on both arms, and of the last one in which traffic was as it was.
+    #[test]
+    fn who_came_outlasts_the_end_of_a_stage() {
+        let seen = |base: u64, canary: u64| {
+            let came = |requests: u64| {
+                let rows = if requests == 0 { vec![] } else { vec![(1, requests)] };
+                ArmSeen { visits: Some(Visits::try_from(rows).unwrap()), ..arm(0, 0, 1) }
+            };
+            StageSeen { base: came(base), canary: came(canary), ..StageSeen::uncounted() }
+        };
+        for (what, earlier, now, expected) in [
+            ("the first look", None, (90, 10), (90, 10)),
+            ("more came", Some((90, 10)), (180, 20), (180, 20)),
+            ("nothing happened", Some((90, 10)), (90, 10), (90, 10)),
+            ("users went back", Some((90, 10)), (5, 0), (90, 10)),
+            ("long ago", Some((90, 10)), (500, 0), (90, 10)),
+            ("the router began anew", Some((90, 10)), (30, 3), (90, 10)),
+            ("and has more by now", Some((90, 10)), (95, 9), (95, 9)),
+            ("nobody ever came", Some((90, 0)), (500, 0), (500, 0)),
+        ] {
+            let earlier = earlier.map(|(base, canary)| seen(base, canary));
+            let now = seen(now.0, now.1).or_who_came(earlier.as_ref());
+            let of = |arm: &ArmSeen| arm.visits.as_ref().unwrap().requests();
+            assert_eq!((of(&now.base), of(&now.canary)), expected, "{what}");
         }
     }
 
@@ -140,7 +192,7 @@ pub(super) mod tests {
             let mut latency = Histogram::default();
             latency.record_many(1_000, requests);
             let errors_by_kind = BTreeMap::from([("status_5xx".to_owned(), failed)]);
-            SourceSamples { requests, errors_by_kind, latency, sticky_keys: 7 }
+            SourceSamples { requests, errors_by_kind, latency, sticky_keys: 7, visits: None }
         };
         for (before, after, requests, errors) in
             [((10, 1), (30, 4), 20, 3), ((30, 4), (5, 2), 5, 2), ((0, 0), (0, 0), 0, 0)]

@@ -85,7 +85,8 @@ impl Source {
     fn samples(self) -> Result<SourceSamples, String> {
         let latency = Histogram::try_from(&self.latency).map_err(|error| error.to_string())?;
         let Self { requests, errors_by_kind, sticky_keys, .. } = self;
-        Ok(SourceSamples { requests, errors_by_kind, latency, sticky_keys })
+        // Who came is never a difference: what a stage began with says nothing of it.
+        Ok(SourceSamples { requests, errors_by_kind, latency, sticky_keys, visits: None })
     }
 }
 
@@ -102,6 +103,7 @@ mod tests {
             errors_by_kind: BTreeMap::from([("status_5xx".to_owned(), 3)]),
             latency,
             sticky_keys: 17,
+            visits: None,
         };
         let samples = Samples {
             at: Timestamp::from_us(5),

@@ -63,7 +63,7 @@ mod tests {
             let mut latency = Histogram::default();
             latency.record_many(1_000, requests - failed);
             let errors_by_kind = BTreeMap::from([("status_5xx".to_owned(), failed)]);
-            SourceSamples { requests, errors_by_kind, latency, sticky_keys: 0 }
+            SourceSamples { requests, errors_by_kind, latency, sticky_keys: 0, visits: None }
         };
         tally.add(Arm::Base, &second(10, 0), 1_000_000);
         tally.add(Arm::Canary, &second(10, 4), 1_000_000);

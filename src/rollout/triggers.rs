@@ -3,10 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::throughput::Throughput;
 use crate::base::units::{BasisPoints, Micros};
 
 /// How far back "now" reaches: a spike shows in its own minute, however long the stage was quiet.
 pub(crate) const RECENT: Micros = Micros::from_secs(60);
+/// Below this many percent of the requests that a weight says is a warning, where the trigger is on
+/// and nothing else is said.
+const THROUGHPUT_WARN_PCT: u32 = 80;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -17,6 +21,13 @@ pub(crate) struct Triggers {
     /// A p95 of the last minute beyond this many percent of the baseline's, beyond doubt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) p95_ratio_pct: Option<u32>,
+    /// In a stage: fewer requests than this many percent of what the canary's weight says, beyond
+    /// doubt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) throughput_pct: Option<u32>,
+    /// The same as a warning, which brings nobody back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) throughput_warn_pct: Option<u32>,
     /// No answer, or one of the server's own failures, for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unhealthy_for: Option<Micros>,
@@ -47,6 +58,19 @@ impl Triggers {
         self.unhealthy_for.is_some() || !self.critical.is_empty()
     }
 
+    /// The limits on the canary's requests, where one is set.
+    pub(crate) fn throughput(&self) -> Option<Throughput> {
+        let back_pct = self.throughput_pct;
+        let usual = back_pct.map(|back| THROUGHPUT_WARN_PCT.max(back));
+        let warn_pct = self.throughput_warn_pct.or(usual)?;
+        Some(Throughput { back_pct, warn_pct })
+    }
+
+    /// Those that see something once everybody is on one version.
+    pub(crate) fn after_promotion(self) -> Self {
+        Self { throughput_pct: None, throughput_warn_pct: None, ..self }
+    }
+
     pub(crate) fn health_path(&self) -> &str {
         self.health.as_deref().unwrap_or("/")
     }
@@ -56,6 +80,8 @@ impl Triggers {
         Self {
             error_rate: self.error_rate.or(other.error_rate),
             p95_ratio_pct: self.p95_ratio_pct.or(other.p95_ratio_pct),
+            throughput_pct: self.throughput_pct.or(other.throughput_pct),
+            throughput_warn_pct: self.throughput_warn_pct.or(other.throughput_warn_pct),
             unhealthy_for: self.unhealthy_for.or(other.unhealthy_for),
             traffic_pct: self.traffic_pct.or(other.traffic_pct),
             health: self.health.or_else(|| other.health.clone()),
@@ -68,6 +94,7 @@ impl Triggers {
         let errors =
             self.error_rate.map(|limit| format!("more than {limit} of a minute's requests fail"));
         let slow = self.p95_ratio_pct.map(|pct| format!("p95 is beyond {pct} % of the base's"));
+        let few = self.throughput().map(few_requests);
         let sick = self.unhealthy_for.map(|span| {
             format!("the new version does not answer {} for {span}", self.health_path())
         });
@@ -76,7 +103,19 @@ impl Triggers {
         let quiet = self.traffic_pct.map(|pct| {
             format!("after promote, fewer than {pct} % of the usual requests come in a minute")
         });
-        [errors, slow, sick, critical, quiet].into_iter().flatten().collect()
+        [errors, slow, few, sick, critical, quiet].into_iter().flatten().collect()
+    }
+}
+
+fn few_requests(limits: Throughput) -> String {
+    let what = "of the requests that its weight says";
+    let warn = limits.warn_pct;
+    match limits.back_pct {
+        Some(back) => format!(
+            "in a stage, the new version gets fewer than {back} % {what} (fewer than {warn} % is a \
+             warning)"
+        ),
+        None => format!("(a warning alone: it gets fewer than {warn} % {what})"),
     }
 }
 
@@ -97,6 +136,25 @@ mod tests {
         assert_eq!(both.error_rate, Some(BasisPoints(500)));
         let errors = format!("more than {} of a minute's requests fail", BasisPoints(500));
         assert_eq!(both.sentences(), [errors.as_str(), "p95 is beyond 300 % of the base's"]);
+    }
+
+    #[test]
+    fn few_requests_are_a_warning_before_they_are_a_breach() {
+        for (back, warn, limits, said) in [
+            (None, None, None, None),
+            (Some(50), None, Some((Some(50), 80)), Some("fewer than 50 %")),
+            (Some(50), Some(70), Some((Some(50), 70)), Some("fewer than 70 % is a warning")),
+            (Some(90), None, Some((Some(90), 90)), Some("fewer than 90 %")),
+            (None, Some(70), Some((None, 70)), Some("a warning alone: it gets fewer than 70 %")),
+        ] {
+            let triggers =
+                Triggers { throughput_pct: back, throughput_warn_pct: warn, ..Triggers::default() };
+            let got = triggers.throughput().map(|t| (t.back_pct, t.warn_pct));
+            assert_eq!(got, limits, "{back:?} {warn:?}");
+            let sentences = triggers.sentences();
+            assert_eq!(sentences.len(), usize::from(said.is_some()));
+            assert!(said.is_none_or(|said| sentences[0].contains(said)), "{sentences:?}");
+        }
     }
 
     /// A plan without triggers has the bytes that it had before there were any.

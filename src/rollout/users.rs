@@ -16,6 +16,8 @@ pub(crate) struct UsersCheck {
     pub(crate) began: Option<Samples>,
     /// The snapshot of a minute ago, where triggers look at that.
     pub(crate) recent: Option<Samples>,
+    /// The stage as it was looked at last.
+    pub(crate) looked: Option<StageSeen>,
     pub(crate) policy: ArmsPolicy,
 }
 
@@ -45,7 +47,8 @@ impl Check for UsersCheck {
             Unseen::new(Cause::Unobserved, error.to_string(), next)
         })?;
         let seen = StageSeen::between(began, &now, Source::Users);
-        Ok(seen.with_recent(self.recent.as_ref(), &now, Source::Users))
+        let seen = seen.with_recent(self.recent.as_ref(), &now, Source::Users);
+        Ok(seen.or_who_came(self.looked.as_ref()))
     }
 
     fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {

@@ -213,6 +213,7 @@ mod tests {
             decides: true,
             error_trigger_ppm: Some(50_000),
             p95_trigger_pct: p95_pct,
+            throughput: None,
         };
         // 100 requests a second, answered in 10 ms.
         let beside = StageSeen {

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::bucket::BUCKETS;
 use crate::base::clock::Timestamp;
 use crate::base::histogram::{EncodedHistogram, Histogram};
+use crate::base::visits::Visits;
 
 use super::split::{Arm, Source};
+use super::visits::Arrived;
 
 /// The schema id of a snapshot.
 pub(crate) const SCHEMA: &str = "orca.router-metrics/v1";
@@ -61,6 +63,8 @@ pub(crate) struct Sample {
     pub(crate) arm: Arm,
     pub(crate) source: Source,
     pub(crate) bucket: Option<u16>,
+    /// The weight alone sent it to this arm: no list, no tester, no second attempt.
+    pub(crate) by_weight: bool,
     pub(crate) latency_us: u64,
     pub(crate) outcome: Outcome,
 }
@@ -146,6 +150,7 @@ struct Windows {
     generation: u64,
     earlier: Counts,
     window: Counts,
+    arrived: Arrived,
 }
 
 /// The counts of one worker. Only that worker and a reader ever lock it.
@@ -162,10 +167,12 @@ impl Shard {
         if sample.generation > windows.generation {
             let closed = std::mem::take(&mut windows.window);
             windows.earlier.merge(&closed);
+            windows.arrived = Arrived::default();
             windows.generation = sample.generation;
         }
         if sample.generation == windows.generation {
             windows.window.record(sample);
+            windows.arrived.record(sample);
         } else {
             windows.earlier.record(sample);
         }
@@ -189,6 +196,10 @@ pub(crate) struct ArmMetrics {
     /// How many of the 10,000 sticky buckets were seen.
     pub(crate) distinct_buckets: u64,
     pub(crate) latency: EncodedHistogram,
+    /// Of users, in the window: how many sticky buckets made how many requests, those alone that
+    /// the weight sent to this arm. Rows of (requests, buckets).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) visits: Option<Visits>,
 }
 
 /// A snapshot. `window` holds what was decided since `generation` began, `total` everything.
@@ -216,19 +227,25 @@ pub(crate) fn snapshot<'a>(
     at: Timestamp,
 ) -> RouterMetrics {
     let (mut window, mut total) = (Counts::default(), Counts::default());
+    let mut arrived = Arrived::default();
     for shard in shards {
         let windows = shard.lock();
         total.merge(&windows.earlier);
         total.merge(&windows.window);
         if windows.generation == generation {
             window.merge(&windows.window);
+            arrived.merge(&windows.arrived);
         }
+    }
+    let mut rows_of_window = rows(&window);
+    for row in rows_of_window.iter_mut().filter(|row| row.source == Source::Users) {
+        row.visits = Some(arrived.visits(row.arm));
     }
     RouterMetrics {
         schema: SCHEMA.into(),
         at,
         generation,
-        window: rows(&window),
+        window: rows_of_window,
         total: rows(&total),
     }
 }
@@ -260,6 +277,7 @@ fn row(arm: Arm, source: Source, tally: &Tally) -> ArmMetrics {
             .as_ref()
             .map_or(0, |bits| bits.iter().map(|word| u64::from(word.count_ones())).sum()),
         latency: EncodedHistogram::from(tally.latency.as_deref().unwrap_or(&empty())),
+        visits: None,
     }
 }
 
@@ -268,7 +286,15 @@ mod tests {
     use super::*;
 
     fn sample(generation: u64, arm: Arm, outcome: Outcome) -> Sample {
-        Sample { generation, arm, source: Source::Users, bucket: Some(7), latency_us: 500, outcome }
+        Sample {
+            generation,
+            arm,
+            source: Source::Users,
+            bucket: Some(7),
+            by_weight: true,
+            latency_us: 500,
+            outcome,
+        }
     }
 
     #[test]
@@ -283,6 +309,11 @@ mod tests {
         assert_eq!((window.requests, window.failed, window.distinct_buckets), (1, 0, 1));
         assert_eq!(seen.in_window(Arm::Base, Source::Users).unwrap().requests, 0);
         assert_eq!(seen.in_window(Arm::Canary, Source::Probes).unwrap().requests, 0);
+        // Who came is known of the window alone.
+        let visits = |row: &ArmMetrics| row.visits.as_ref().map(|v| v.rows().collect::<Vec<_>>());
+        assert_eq!(visits(window), Some(vec![(1, 1)]));
+        assert_eq!(visits(seen.in_window(Arm::Canary, Source::Probes).unwrap()), None);
+        assert!(seen.total.iter().all(|row| row.visits.is_none()));
         let total = &seen.total[2];
         assert_eq!((total.arm, total.source), (Arm::Canary, Source::Users));
         assert_eq!((total.requests, total.failed), (3, 2));

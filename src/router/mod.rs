@@ -19,3 +19,4 @@ pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod state;
 pub(crate) mod upgrade;
+pub(crate) mod visits;

@@ -97,6 +97,7 @@ mod tests {
                 arm: Arm::Canary,
                 source: Source::Users,
                 bucket: None,
+                by_weight: false,
                 latency_us,
                 outcome: Outcome::Status(200),
             });

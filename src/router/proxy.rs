@@ -87,6 +87,7 @@ impl<'a> Open<'a> {
             arm,
             source: decision.source,
             bucket: decision.bucket,
+            by_weight: decision.by_weight && arm == decision.arm,
             latency_us: 0,
             outcome: Outcome::Fault(Fault::Abandoned),
         };

@@ -118,6 +118,8 @@ pub(crate) struct Decision {
     pub(crate) source: Source,
     /// The sticky bucket, when the request has one.
     pub(crate) bucket: Option<u16>,
+    /// Whether the weight alone decided, and no list and no tester.
+    pub(crate) by_weight: bool,
     /// A new bucket to give the client as a cookie.
     pub(crate) cookie: Option<u16>,
 }
@@ -133,7 +135,7 @@ pub(crate) fn decide(
     let tagged = forced.is_some() || headers.contains_key(PROBE_HEADER);
     let source = if tagged { Source::Probes } else { Source::Users };
     if !split.staged {
-        return Decision { arm: Arm::Base, source, bucket: None, cookie: None };
+        return Decision { arm: Arm::Base, source, bucket: None, by_weight: false, cookie: None };
     }
     let user = text(headers, settings.user_header.as_ref());
     let tenant = text(headers, settings.tenant_header.as_ref());
@@ -150,11 +152,12 @@ pub(crate) fn decide(
     } else {
         forced.filter(|_| split.audience.header_override)
     };
-    let by_weight = if is_inside(bucket, split.weight) { Arm::Canary } else { Arm::Base };
+    let drawn = if is_inside(bucket, split.weight) { Arm::Canary } else { Arm::Base };
     Decision {
-        arm: by_name.unwrap_or(by_weight),
+        arm: by_name.unwrap_or(drawn),
         source,
         bucket: Some(bucket),
+        by_weight: by_name.is_none(),
         cookie: (is_new && !tagged).then_some(bucket),
     }
 }
@@ -252,6 +255,22 @@ mod tests {
 
     fn arm(split: &Split, pairs: &[(&str, &str)]) -> Arm {
         decide(split, &SplitSettings::default(), &headers(pairs), || 9_999).arm
+    }
+
+    /// Whoever is on a list, or chose, says nothing of the split.
+    #[test]
+    fn what_the_weight_decided_is_told_apart() {
+        let half = split(5_000);
+        for (pairs, expected) in [
+            (&[("x-user-id", "u")][..], true),
+            (&[], true),
+            (&[("x-user-id", "bank")], false),
+            (&[("x-user-id", "u"), ("x-tenant-id", "friend")], false),
+            (&[("x-orca-arm", "base")], false),
+        ] {
+            let decision = decide(&half, &SplitSettings::default(), &headers(pairs), || 7);
+            assert_eq!(decision.by_weight, expected, "{pairs:?}");
+        }
     }
 
     #[test]

@@ -37,10 +37,15 @@ fn without_a_canary_it_says_so_and_what_to_type() {
 #[test]
 fn a_canary_under_way_is_on_one_screen_from_anywhere() {
     let _quiet = traffic();
-    let (mut fleet, candidate, canary) = in_the_middle("p95_ratio_max_pct: 5000\n  grant: 60s");
+    let (mut fleet, candidate, canary) =
+        in_the_middle("p95_ratio_max_pct: 5000\n  grant: 60s\n  triggers: {throughput_pct: 50}");
     let status = |fleet: &Fleet| fleet.orca(&["canary", "status", "--json"]).json();
     wait_until("users enough to decide", DEADLINE, || {
         status(&fleet)["stage"]["verdict"]["would"] == "go_on"
+    });
+    wait_until("users enough to know whether they come", DEADLINE, || {
+        let come = status(&fleet)["stage"]["throughput"].as_str().map(str::to_owned);
+        come.is_some_and(|come| come.contains("% of the requests that its weight says"))
     });
     let seen = status(&fleet);
     assert_eq!(seen["rollout"]["release"], candidate.release.as_str());
@@ -57,9 +62,14 @@ fn a_canary_under_way_is_on_one_screen_from_anywhere() {
     assert!(seen["platform"]["grant_left_us"].as_u64().unwrap() <= 60_000_000, "{seen}");
     let human = fleet.orca(&["canary", "status"]).expect_code(0).stdout;
     is_one_screen(&human);
-    for part in
-        ["stage 1 of 2 at 25 %", "left of 10 m", "it would go on", "driver:   ada", "grant:"]
-    {
+    for part in [
+        "stage 1 of 2 at 25 %",
+        "left of 10 m",
+        "arrived:",
+        "it would go on",
+        "driver:   ada",
+        "grant:",
+    ] {
         assert!(human.contains(part), "{part}: {human}");
     }
 

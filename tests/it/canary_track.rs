@@ -1,5 +1,5 @@
 //! `orca canary start --track`: a ramp by name, printed before it runs, kept in the ledger with what
-//! sends users back by itself; and one such trigger, through the binary.
+//! sends users back by itself; and two such triggers, through the binary.
 
 use serde_json::{Value, json};
 
@@ -16,9 +16,10 @@ fn entry(fleet: &Fleet, kind: &str) -> Value {
 }
 
 #[test]
-fn a_track_is_printed_and_a_critical_path_that_fails_brings_users_back() {
+fn a_track_is_printed_and_its_triggers_bring_users_back() {
     let _quiet = traffic();
-    let canary = "p95_ratio_max_pct: 5000\n  triggers: {critical: [/api/trust]}";
+    let canary =
+        "p95_ratio_max_pct: 5000\n  triggers: {critical: [/api/trust], throughput_pct: 40}";
     let mut fleet = Fleet::start_with(canary, &[LONG, ALL]);
     let candidate = fleet.candidate();
     let start = |more: &[&'static str]| [&Fleet::canary(&candidate)[..], more].concat();
@@ -29,7 +30,9 @@ fn a_track_is_printed_and_a_critical_path_that_fails_brings_users_back() {
     assert_eq!(weights, [&json!(500), &json!(2500), &json!(10_000)], "{planned}");
     assert_eq!((&planned["track"], &planned["dry_run"]), (&json!("hotfix"), &json!(true)));
     let triggers = planned["triggers"].to_string();
-    for part in ["p95 is beyond 200 %", "for 5 m", "/api/trust fails three times"] {
+    for part in
+        ["p95 is beyond 200 %", "fewer than 40 %", "for 5 m", "/api/trust fails three times"]
+    {
         assert!(triggers.contains(part), "{part}: {triggers}");
     }
     let unknown = fleet.orca(&start(&["--track", "weekend"])).expect_code(2);
@@ -49,4 +52,25 @@ fn a_track_is_printed_and_a_critical_path_that_fails_brings_users_back() {
     let ruling = entry(&fleet, "ruled")["ruling"].clone();
     assert_eq!(ruling["verdict"], "fail", "{ruling}");
     assert!(ruling["headline"].as_str().is_some_and(|h| h.contains("/api/trust")), "{ruling}");
+
+    // The next one answers well, and whoever meets it once does not come back.
+    let candidate = fleet.candidate();
+    let running = fleet.spawn(&[&Fleet::canary(&candidate)[..], &["--allow-undecidable"]].concat());
+    wait_until("the first stage", DEADLINE, || fleet.weight() == 2500);
+    let arrived = || {
+        let status = fleet.orca(&["canary", "status", "--json"]).expect_code(0).json();
+        status["stage"]["throughput"].as_str().map(str::to_owned)
+    };
+    wait_until("its beginning", DEADLINE, || arrived().is_some());
+    assert!(arrived().is_some_and(|said| said.starts_with("not judged: 0 requests")));
+    for user in 0..300 {
+        let stays = !fleet.meets(&candidate.commit, user);
+        (0..if stays { 4 } else { 0 }).for_each(|_| _ = fleet.meets(&candidate.commit, user));
+    }
+    let ended = running.end().expect_code(6);
+    let said = "of the requests by users that its weight of 25 % says";
+    assert!(ended.stdout.contains(said), "{}", ended.stdout);
+    assert_eq!(fleet.weight(), 0);
+    let ruling = entry(&fleet, "ruled")["ruling"].clone();
+    assert!(ruling["headline"].as_str().is_some_and(|h| h.contains(said)), "{ruling}");
 }

@@ -313,11 +313,13 @@ impl Fleet {
 
     /// How many of `count` users of the front door are answered by `commit`.
     pub(crate) fn served_by(&self, commit: &str, count: usize) -> usize {
-        let ask = |number: usize| {
-            let key = format!("x-user-id: user-{number}");
-            http(&self.front, "GET", "/version", &key, "")
-        };
-        (0..count).filter(|number| ask(*number).contains(commit)).count()
+        (0..count).filter(|number| self.meets(commit, *number)).count()
+    }
+
+    /// Whether one request of this user at the front door is answered by `commit`.
+    pub(crate) fn meets(&self, commit: &str, user: usize) -> bool {
+        let key = format!("x-user-id: user-{user}");
+        http(&self.front, "GET", "/version", &key, "").contains(commit)
     }
 }
 

@@ -81,6 +81,9 @@ pub(super) struct StageDocument {
     pub(super) decided: Option<String>,
     pub(super) users: Option<ArmsDocument>,
     pub(super) probes: Option<ArmsDocument>,
+    /// Whether users come as the weight says, where `throughput_pct` is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) throughput: Option<String>,
     pub(super) verdict: Option<VerdictDocument>,
     /// Why samples or verdict are missing.
     pub(super) unknown: Option<String>,
@@ -251,6 +254,7 @@ fn of_stage(stage: &StageNow, now: Timestamp) -> StageDocument {
             .map(|(verdict, headline)| format!("{}: {headline}", verdict.label())),
         users: measured.map(|measured| arms(&measured.users)),
         probes: measured.map(|measured| arms(&measured.probes)),
+        throughput: measured.and_then(|measured| measured.throughput.clone()),
         verdict: judged.map(|(judgement, decision)| VerdictDocument {
             users: judgement.users.as_str().to_owned(),
             probes: judgement.probes.map(|verdict| verdict.as_str().to_owned()),

@@ -78,6 +78,9 @@ fn of_stage(screen: &mut Screen, stage: &StageDocument) {
             screen.row("", &format!("canary  {}", of(&arms.canary)));
         }
     }
+    if let Some(throughput) = &stage.throughput {
+        screen.row("arrived", throughput);
+    }
     if let Some(verdict) = &stage.verdict {
         let would = match verdict.would {
             "go_on" => "it would go on",

@@ -94,7 +94,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
             .hint("--for 1h"));
     }
     let planned = plan.map(|plan| plan.triggers).unwrap_or_default();
-    let triggers = config.canary.triggers.clone().or(&planned);
+    let triggers = config.canary.triggers.clone().or(&planned).after_promotion();
     let wanted = Wanted { promoted, span, triggers, report_only: args.report_only };
     if args.dry_run {
         return Ok(would(&wanted));

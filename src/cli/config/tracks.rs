@@ -50,11 +50,13 @@ const BUILT_IN: [(&str, Ramp, u64); 3] = [
     ("hotfix", &[(5, 10), (25, 10), (100, 15)], 60),
 ];
 
-/// A spike of errors, a p95 twice the base's, five minutes without an answer.
+/// A spike of errors, a p95 twice the base's, half of the requests, five minutes without an answer.
 fn usual() -> Triggers {
     Triggers {
         error_rate: Some(BasisPoints(500)),
         p95_ratio_pct: Some(200),
+        throughput_pct: Some(50),
+        throughput_warn_pct: Some(80),
         unhealthy_for: Some(Micros::from_secs(300)),
         ..Triggers::default()
     }
@@ -161,7 +163,7 @@ mod tests {
     fn a_track_is_written_anew_and_its_triggers_are_changed_key_by_key() {
         let own = read(
             "version: 1\n\
-             canary:\n  track: hotfix\n  triggers: {p95_ratio_pct: 150, critical: [/pay]}\n\
+             canary:\n  track: hotfix\n  triggers: {p95_ratio_pct: 150, critical: [/pay], throughput_pct: 30}\n\
              tracks:\n  hotfix:\n    watch: 10m\n    triggers: {p95_ratio_pct: 400, error_rate: 2%}\n    \
              stages:\n      - {weight: 50%, bake: 1m}\n      \
              - {weight: 100%, bake: 1m, on_fail: hold}\n",
@@ -174,6 +176,8 @@ mod tests {
         assert_eq!(triggers.error_rate, Some(BasisPoints(200)));
         assert_eq!(triggers.unhealthy_for, None);
         assert_eq!(triggers.critical, ["/pay"]);
+        let few = triggers.throughput().map(|few| (few.back_pct, few.warn_pct));
+        assert_eq!(few, Some((Some(30), 80)));
         // A flag names another track: the file's own triggers still come first.
         let mut canary = own.canary.clone();
         let (name, track) = named(&own.tracks, "standard").unwrap();
@@ -209,6 +213,13 @@ mod tests {
             ("canary:\n  triggers: {unhealthy_for: 0s}\n", 3, "for no time"),
             ("canary:\n  triggers: {critical: [checkout]}\n", 3, "is not a path"),
             ("canary:\n  triggers: {traffic_pct: 100}\n", 3, "is no limit"),
+            ("canary:\n  triggers: {throughput_pct: 0}\n", 3, "is no limit"),
+            ("canary:\n  triggers: {throughput_warn_pct: 100}\n", 3, "is no limit"),
+            (
+                "canary:\n  triggers: {throughput_pct: 50, throughput_warn_pct: 40}\n",
+                3,
+                "comes after users went back below 50 %",
+            ),
             ("canary:\n  triggers: {crit: [/a]}\n", 3, "unknown field"),
         ] {
             let error = read(&format!("version: 1\n{text}")).unwrap_err();

@@ -96,7 +96,8 @@ fn triggers(dice: &Dice) -> Triggers {
         return Triggers::default();
     }
     let error_rate = Some(BasisPoints(1_500));
-    Triggers { error_rate, p95_ratio_pct: Some(200), ..Triggers::default() }
+    let throughput_pct = Some(50);
+    Triggers { error_rate, p95_ratio_pct: Some(200), throughput_pct, ..Triggers::default() }
 }
 
 /// Some schedules have no bad luck of a kind at all, others have much of it.

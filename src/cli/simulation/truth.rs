@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::clock::Timestamp;
 use crate::base::histogram::Histogram;
 use crate::base::units::Weight;
+use crate::base::visits::Visits;
 use crate::rollout::ports::{ArmSamples, Samples, SourceSamples};
 use crate::router::state::RouterState;
 
@@ -36,8 +37,8 @@ pub(super) struct Users {
     pub(super) canary_fails_from: Timestamp,
     base: Count,
     canary: Count,
-    /// The canary's count when it was raised last.
-    at_raise: Count,
+    /// The counts of base and canary when it was raised last.
+    at_raise: (Count, Count),
 }
 
 impl Users {
@@ -50,18 +51,18 @@ impl Users {
             canary_fails_from: at,
             base: Count::default(),
             canary: Count::default(),
-            at_raise: Count::default(),
+            at_raise: <(Count, Count)>::default(),
         }
     }
 
     /// Requests and failures of the canary since it was raised last.
     pub(super) fn since_raise(&self) -> (u64, u64) {
-        let requests = self.canary.requests() - self.at_raise.requests();
-        (requests, self.canary.errors() - self.at_raise.errors())
+        let before = self.at_raise.1;
+        (self.canary.requests() - before.requests(), self.canary.errors() - before.errors())
     }
 
     pub(super) fn raised(&mut self) {
-        self.at_raise = self.canary;
+        self.at_raise = (self.base, self.canary);
     }
 
     /// Users go on until `now` with the router as it is.
@@ -94,19 +95,22 @@ impl Users {
     pub(super) fn staged(&mut self) {
         self.base = Count::default();
         self.canary = Count::default();
-        self.at_raise = Count::default();
+        self.at_raise = <(Count, Count)>::default();
     }
 
     pub(super) fn samples(&self, weight: Weight) -> Samples {
-        let arm = |count: Count, share: u64| ArmSamples {
-            users: source(count, share),
+        let arm = |count: Count, before: Count, share: u64| ArmSamples {
+            users: SourceSamples {
+                visits: Some(visits(count.requests().saturating_sub(before.requests()), share)),
+                ..source(count, share)
+            },
             probes: source(Count::default(), 0),
         };
         let share = u64::from(weight.basis_points());
         Samples {
             at: self.at,
-            base: arm(self.base, 10_000 - share),
-            canary: arm(self.canary, share),
+            base: arm(self.base, self.at_raise.0, 10_000 - share),
+            canary: arm(self.canary, self.at_raise.1, share),
         }
     }
 }
@@ -121,5 +125,15 @@ fn source(count: Count, share: u64) -> SourceSamples {
         errors_by_kind: BTreeMap::from_iter(kinds),
         latency,
         sticky_keys: count.requests().min(share),
+        visits: None,
     }
+}
+
+/// As evenly over the keys of an arm as whole requests can be.
+fn visits(requests: u64, keys: u64) -> Visits {
+    let (each, more) = (requests.checked_div(keys).unwrap_or(0), requests.checked_rem(keys));
+    let more = more.unwrap_or(0);
+    let rows = [(each, keys - more), (each + 1, more)];
+    let came = rows.into_iter().filter(|(requests, keys)| *requests > 0 && *keys > 0);
+    Visits::try_from(came.collect::<Vec<_>>()).expect("rows ascend")
 }

@@ -77,5 +77,6 @@ pub(super) fn source_samples(counted: &Counted) -> Result<SourceSamples, String>
         errors_by_kind: counted.errors.clone(),
         latency,
         sticky_keys: counted.sticky_keys.unwrap_or(0),
+        visits: counted.visits.clone(),
     })
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::visits::Visits;
+
 /// Version of this contract.
 pub(crate) const VERSION: u32 = 1;
 
@@ -158,6 +160,10 @@ pub(crate) struct Counted {
     /// Different users seen since the weight last changed. Without it nobody notices by itself that
     /// no user reaches the canary.
     pub(crate) sticky_keys: Option<u64>,
+    /// How many requests these users made since then, as rows of (requests, users), ascending:
+    /// `[[1, 520], [2, 310]]`. Without those who are on this version by name and not by its weight.
+    /// Without it nobody notices by itself that users of the canary do not come back.
+    pub(crate) visits: Option<Visits>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -195,7 +195,8 @@ async fn a_change_is_told_what_it_counts_on_and_going_back_counts_on_nothing() {
 async fn users_are_counted_from_cumulative_buckets() {
     let answer = |buckets: &str| {
         let arm = format!(
-            r#"{{"requests":10,"errors":{{"status_5xx":1}},"latency":[{buckets}],"sticky_keys":4}}"#
+            r#"{{"requests":10,"errors":{{"status_5xx":1}},"latency":[{buckets}],"sticky_keys":4,
+                "visits":[[1,2],[4,2]]}}"#
         );
         format!(r#"echo '{{"samples":{{"base":{arm},"canary":{arm}}}}}'"#)
     };
@@ -204,6 +205,7 @@ async fn users_are_counted_from_cumulative_buckets() {
     assert_eq!(counting.capabilities().measures, Measures::Users);
     let users = counting.samples().await.unwrap().canary.users;
     assert_eq!((users.requests, users.sticky_keys, users.latency.count()), (10, 4, 9));
+    assert_eq!(users.visits.map(|visits| visits.keys()), Some(4));
     assert!(users.latency.quantile_us(10_000) >= 5_000);
     let bad = answer(r#"{"le_us":1000,"count":4},{"le_us":5000,"count":3}"#);
     let (falling, _) = platform(&[(Operation::Samples, &bad)]);

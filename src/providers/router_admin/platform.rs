@@ -302,6 +302,7 @@ fn source_samples(
         latency: Histogram::try_from(&row.latency)?,
         // Since the weight last changed: different keys cannot be counted by subtraction.
         sticky_keys: metrics.in_window(arm, source).map_or(0, |window| window.distinct_buckets),
+        visits: metrics.in_window(arm, source).and_then(|window| window.visits.clone()),
     })
 }
 

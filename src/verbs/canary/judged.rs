@@ -4,6 +4,7 @@ use crate::gate::ruling::RulingRecord;
 use crate::gate::verdict::{Cause, Verdict};
 use crate::rollout::decision::StageJudgement;
 use crate::rollout::machine::StageNext;
+use crate::rollout::throughput;
 
 /// What the checks of a stage come to. A version that is not well hurts users, whoever counts them:
 /// its own answers weigh on both sources, and nothing goes on before they are known.
@@ -16,11 +17,17 @@ pub(super) fn stage_judgement(record: &RulingRecord) -> StageJudgement {
     // A Fail of either wins, and is what people must read.
     let failed = record.checks.iter().find(|c| c.counted == Verdict::Fail);
     let both = record.checks.iter().find(|c| c.judgement.cause == Some(Cause::BothBreach));
+    // What is only a warning is told whoever speaks for the stage.
+    let headline = match (failed, of("canary.users")) {
+        (Some(failed), _) => failed.judgement.headline.clone(),
+        (None, Some(users)) => throughput::warned(&record.headline, &users.judgement),
+        (None, None) => record.headline.clone(),
+    };
     StageJudgement {
         users: weighed(users),
         probes: probes.map(weighed),
         cause: record.cause,
-        headline: failed.map_or(&record.headline, |c| &c.judgement.headline).clone(),
+        headline,
         both_arms_breach: both.map(|c| c.judgement.headline.clone()),
     }
 }
@@ -75,6 +82,51 @@ mod tests {
         }
     }
 
+    /// A stage that goes on says what it was warned of, though another check speaks for it.
+    #[test]
+    fn a_warning_is_told_whoever_speaks_for_the_stage() {
+        let said = |users: Verdict, row: Verdict| {
+            let mut warning = check("canary.users", users, None);
+            warning.judgement.verdict = users;
+            warning.judgement.headline = "well; warning: few users".to_owned();
+            warning.judgement.measures.push(crate::gate::verdict::Measure {
+                asked: "requests >= 80 %".to_owned(),
+                seen: Some(7_000),
+                lower: None,
+                upper: None,
+                limit: Some(8_000),
+                unit: crate::gate::verdict::Unit::BasisPoints,
+                samples: 1,
+                verdict: row,
+            });
+            let record = record(vec![warning, check("canary.health", Verdict::Pass, None)]);
+            stage_judgement(&record).headline
+        };
+        let both = "seen; users: well; warning: few users";
+        assert_eq!(said(Verdict::Pass, Verdict::Fail), both);
+        assert_eq!(said(Verdict::Inconclusive, Verdict::Fail), both);
+        assert_eq!(said(Verdict::Pass, Verdict::Pass), "seen");
+        assert_eq!(said(Verdict::Pass, Verdict::NotApplicable), "seen");
+        assert_eq!(said(Verdict::Fail, Verdict::Fail), "well; warning: few users", "it failed");
+    }
+
+    fn record(checks: Vec<CheckRecord>) -> RulingRecord {
+        let subject = Subject {
+            commit: CommitId::new("4".repeat(40)).unwrap(),
+            digest: None,
+            environment: Environment::new("production").unwrap(),
+        };
+        RulingRecord {
+            gate: "stage-1".to_owned(),
+            subject,
+            mode: Mode::Enforce,
+            checks,
+            verdict: Verdict::Inconclusive,
+            cause: None,
+            headline: "seen".to_owned(),
+        }
+    }
+
     /// Whoever decides the stage, it goes on only where the version itself was well.
     #[test]
     fn the_versions_own_health_weighs_on_whoever_decides() {
@@ -94,20 +146,7 @@ mod tests {
             let mut checks =
                 vec![check("canary.users", users, None), check("canary.probes", probes, None)];
             checks.extend(health.map(|(counted, cause)| check("canary.health", counted, cause)));
-            let subject = Subject {
-                commit: CommitId::new("4".repeat(40)).unwrap(),
-                digest: None,
-                environment: Environment::new("production").unwrap(),
-            };
-            let record = RulingRecord {
-                gate: "stage-1".to_owned(),
-                subject,
-                mode: Mode::Enforce,
-                checks,
-                verdict: Inconclusive,
-                cause: None,
-                headline: "seen".to_owned(),
-            };
+            let record = record(checks);
             assert_eq!(decide(by, &stage_judgement(&record)), expected, "{what}");
         }
     }

@@ -45,6 +45,8 @@ impl Judging {
             (DecideBy::Users, Source::Users) | (DecideBy::Paired, Source::Probes) => true,
             (DecideBy::Users, Source::Probes) | (DecideBy::Paired, Source::Users) => false,
         };
+        // Load is sent by schedule: only users may stay away.
+        let may_stay_away = source == Source::Users && at.weight != Weight::FULL;
         ArmsPolicy {
             objectives: self.objectives.clone(),
             comparison: self.comparison.clone(),
@@ -52,6 +54,7 @@ impl Judging {
             decides,
             error_trigger_ppm: plan.triggers.error_rate.map(|limit| limit.0.saturating_mul(100)),
             p95_trigger_pct: plan.triggers.p95_ratio_pct,
+            throughput: plan.triggers.throughput().filter(|_| may_stay_away),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::rollout::ports::{Measures, Platform, PlatformState, Samples};
 use crate::rollout::probes::ProbesCheck;
 use crate::rollout::samples::{Source, StageSeen};
 use crate::rollout::snapshot;
+use crate::rollout::throughput;
 use crate::rollout::users::UsersCheck;
 use crate::verbs::book::{Book, BookError};
 
@@ -78,6 +79,8 @@ pub(crate) struct StageNow {
 pub(crate) struct Measured {
     pub(crate) users: StageSeen,
     pub(crate) probes: StageSeen,
+    /// Whether users come as the weight says, where the plan asks for that.
+    pub(crate) throughput: Option<String>,
     /// How it would be judged now, or why that is not known here.
     pub(crate) judged: Result<(StageJudgement, Decision), String>,
 }
@@ -173,6 +176,8 @@ async fn measured(
     let now = platform.samples().await.map_err(|error| error.to_string())?;
     let users = StageSeen::between(earlier, &now, Source::Users);
     let probes = StageSeen::between(earlier, &now, Source::Probes);
+    let of_users = asked.judging.as_ref().ok().map(|j| j.policy(plan, index, Source::Users));
+    let throughput = of_users.and_then(|policy| throughput::sentence(&policy, &users));
     let judged = asked.judging.as_ref().map_err(Clone::clone).map(|judging| {
         let judging = judging.at_look(looks + 1);
         let by_users = UsersCheck::judge(&judging.policy(plan, index, Source::Users), &users);
@@ -190,11 +195,14 @@ async fn measured(
             users: by_users.verdict,
             probes: Some(by_probes.verdict).filter(|v| *v != Verdict::NotApplicable),
             cause: None,
-            headline: failed.unwrap_or(decides).headline.clone(),
+            headline: match failed {
+                Some(failed) => failed.headline.clone(),
+                None => throughput::warned(&decides.headline, &by_users),
+            },
             both_arms_breach: both,
         };
         let decision = decide(plan.stages[index].decide_by, &judgement);
         (judgement, decision)
     });
-    Ok(Measured { users, probes, judged })
+    Ok(Measured { users, probes, throughput, judged })
 }

@@ -193,6 +193,7 @@ impl Watch {
             platform: Arc::clone(&fleet.platform),
             began: began.clone(),
             recent: self.recent.began().cloned(),
+            looked: self.users.clone().filter(|_| began.is_some()),
             policy: judging.policy(plan, stage, Source::Users),
         });
         let counted = if fleet.platform.capabilities().measures == Measures::UsersAndProbes {
@@ -249,7 +250,8 @@ impl Watch {
                 self.recent.note(&now);
             }
             let seen = StageSeen::between(snapshot, &now, Source::Users);
-            self.users = Some(seen.with_recent(self.recent.began(), &now, Source::Users));
+            let seen = seen.with_recent(self.recent.began(), &now, Source::Users);
+            self.users = Some(seen.or_who_came(self.users.as_ref()));
         }
         self.users.clone()
     }

@@ -212,6 +212,8 @@ impl Watch<'_> {
             decides: true,
             error_trigger_ppm: self.triggers.error_rate.map(|limit| limit.0.saturating_mul(100)),
             p95_trigger_pct: self.triggers.p95_ratio_pct,
+            // Everybody is on one version.
+            throughput: None,
         };
         let baseline = self.baseline().await?;
         Ok(WatchedPolicy::new(arms, baseline, self.triggers.traffic_pct))

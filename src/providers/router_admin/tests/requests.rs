@@ -30,6 +30,9 @@ async fn keys_stick_and_users_stay_in_while_the_weight_grows() {
         assert!((least..=most).contains(&count), "{count} of 400 at {bp}");
         let window = row(&bench, Arm::Canary, Source::Users);
         assert_eq!(window.requests, count as u64, "a raise begins a window");
+        let visits = window.visits.expect("the window tells who came");
+        assert_eq!(visits.requests(), count as u64);
+        assert_eq!(visits.keys(), window.distinct_buckets);
         before = inside;
     }
     bench.stop().await;
