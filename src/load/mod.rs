@@ -4,6 +4,7 @@ pub(crate) mod capacity;
 pub(crate) mod collector;
 pub(crate) mod driver;
 pub(crate) mod expect;
+pub(crate) mod fitness;
 pub(crate) mod from_manifest;
 mod http1;
 mod http2;

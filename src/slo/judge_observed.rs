@@ -50,10 +50,13 @@ impl ObservedPolicy {
         for of in &self.scopes {
             for objective in &of.objectives {
                 let window = self.window(objective);
-                let latency = matches!(objective.metric(), Metric::Latency { .. });
-                match wanted.iter_mut().find(|w| w.scope == of.scope && w.window == window) {
-                    Some(same) => same.latency |= latency,
-                    None => wanted.push(Wanted { scope: of.scope.clone(), window, latency }),
+                let same = |w: &Wanted| w.scope == of.scope && w.window == window;
+                let at = wanted.iter().position(same).unwrap_or_else(|| {
+                    wanted.push(Wanted::counts(&of.scope, window));
+                    wanted.len() - 1
+                });
+                if let Limit::Latency(limit) = objective.limit() {
+                    wanted[at].also_slower_than(limit);
                 }
             }
         }
