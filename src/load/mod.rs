@@ -11,6 +11,7 @@ mod http2;
 mod lane;
 pub(crate) mod machine;
 pub(crate) mod merge;
+pub(crate) mod observed;
 pub(crate) mod once;
 pub(crate) mod outlook;
 pub(crate) mod paired;

@@ -168,7 +168,8 @@ fn measure(
         );
         why = (Cause::TooFewSamples, text);
     }
-    if matches!(objective.metric(), Metric::Uptime { .. }) && !known.is_covered() {
+    let is_whole = matches!(objective.metric(), Metric::Uptime { .. } | Metric::Throughput);
+    if is_whole && !known.is_covered() {
         measure.verdict = Verdict::Inconclusive;
         let text = format!(
             "{} has data for {} of the {window} that {objective} is about",
@@ -309,6 +310,11 @@ mod tests {
             ("p95 < 250ms", counts(1_000, 0), (Inconclusive, Some(Cause::NoData))),
             ("throughput > 1/s", counts(3_600, 0), (Pass, None)),
             ("throughput > 1/s", counts(3_600, 1), (Fail, None)),
+            (
+                "throughput > 1/s",
+                WindowSeen { covered_us: HOUR.0 / 10, ..counts(3_600, 0) },
+                (Inconclusive, Some(Cause::TooFewSamples)),
+            ),
             ("uptime > 99% over 1h", counts(1_000, 0), (Pass, None)),
             ("uptime > 99% over 1h", counts(1_000, 100), (Fail, None)),
             ("uptime > 99% over 2h", counts(1_000, 0), (Inconclusive, Some(Cause::TooFewSamples))),
