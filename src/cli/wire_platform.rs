@@ -153,6 +153,21 @@ fn vercel_project(
     config: &Config,
     url: &str,
 ) -> Result<VercelPlatform, Failure> {
+    let (env, entropy) = (&context.env, context.entropy.clone());
+    let client = vercel_client(context, config)?;
+    let front = with_scheme(url);
+    let settings = VercelSettings {
+        front,
+        back_within: config.platform.back_within.duration(),
+        bypass: env.secret("VERCEL_AUTOMATION_BYPASS_SECRET"),
+        actor: context.redactor.text(&env.actor()).into_owned(),
+        shows: config.platform.checks.then(|| context.redactor.clone()),
+    };
+    VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))
+}
+
+/// The configured project's corner of the API.
+pub(super) fn vercel_client(context: &Context, config: &Config) -> Result<VercelClient, Failure> {
     let env = &context.env;
     let project = needed(
         config.platform.project.value.as_ref(),
@@ -166,16 +181,6 @@ fn vercel_project(
     })?;
     let team = env.get("VERCEL_ORG_ID").or_else(|| env.get("VERCEL_TEAM_ID")).map(str::to_owned);
     let api = env.get("VERCEL_API_URL").unwrap_or(vercel::API);
-    let entropy = context.entropy.clone();
-    let client = VercelClient::new((api, token), (team, project), entropy.clone())
-        .map_err(|error| no_client(&error))?;
-    let front = with_scheme(url);
-    let settings = VercelSettings {
-        front,
-        back_within: config.platform.back_within.duration(),
-        bypass: env.secret("VERCEL_AUTOMATION_BYPASS_SECRET"),
-        actor: context.redactor.text(&env.actor()).into_owned(),
-        shows: config.platform.checks.then(|| context.redactor.clone()),
-    };
-    VercelPlatform::new(client, settings, entropy).map_err(|error| no_client(&error))
+    VercelClient::new((api, token), (team, project), context.entropy.clone())
+        .map_err(|error| no_client(&error))
 }

@@ -9,17 +9,19 @@ use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
+use super::{wire, wire_platform};
 use crate::base::{atomic_file, limits};
 use crate::gate::check::Unseen;
 use crate::gate::phase::Phase;
 use crate::providers::prometheus::PrometheusTelemetry;
+use crate::providers::vercel::VercelTelemetry;
 use crate::slo::budget::BudgetPolicy;
 use crate::slo::burn::budget_of;
 use crate::slo::judge_observed::{ObservedPolicy, ScopePolicy};
 use crate::slo::manifest::Manifest;
 use crate::slo::objective::Objective;
 use crate::slo::sample::ALL;
-use crate::slo::source::{Address, Source, SourceKind};
+use crate::slo::source::{Address, Source, SourceKind, WINDOW};
 use crate::slo::telemetry::{self, Observed, Telemetry, Wanted};
 
 /// Which manifest, environment and source a verb was told.
@@ -54,13 +56,9 @@ pub(crate) fn source<'a>(
     manifest: &'a Manifest,
     name: Option<&str>,
 ) -> Result<&'a Source, Failure> {
-    let kind = |source: &Source| match source.kind {
-        SourceKind::Prometheus(_) => "prometheus",
-        SourceKind::File { .. } => "file",
-    };
     let chosen = name.or(manifest.source.as_deref());
     let mut fitting = manifest.sources.values().filter(|source| match chosen {
-        Some(chosen) => kind(source) == chosen,
+        Some(chosen) => source.kind.as_str() == chosen,
         None => true,
     });
     let named = chosen.and_then(|chosen| manifest.sources.get(chosen));
@@ -84,6 +82,35 @@ pub(crate) fn source<'a>(
     }
 }
 
+/// The same with another file, where one is given; `load` and `file` need no entry then.
+pub(crate) fn source_at(
+    manifest: &Manifest,
+    name: Option<&str>,
+    path: Option<&Path>,
+) -> Result<Source, Failure> {
+    let found = source(manifest, name);
+    let Some(path) = path else { return found.cloned() };
+    let path = path.display().to_string();
+    let (named, word) = match (found, name) {
+        (Ok(source), _) => (source.clone(), source.kind.as_str()),
+        (Err(_), Some(word @ ("load" | "file"))) => {
+            let (name, kind) = (word.to_owned(), SourceKind::File { path: path.clone() });
+            (Source { name, window: WINDOW, kind }, word)
+        }
+        (Err(failure), _) => return Err(failure),
+    };
+    let kind = match word {
+        "load" => SourceKind::Load { path },
+        "file" => SourceKind::File { path },
+        other => {
+            let text = format!("source '{}' is of type {other} and has no file", named.name);
+            return Err(Failure::new(Code::SloSource, Exit::Usage, text)
+                .hint("give --path with --source load or --source file"));
+        }
+    };
+    Ok(Source { kind, ..named })
+}
+
 /// Something that answers for a source.
 pub(crate) fn telemetry(context: &Context, source: &Source) -> Result<Arc<dyn Telemetry>, Failure> {
     match &source.kind {
@@ -92,6 +119,21 @@ pub(crate) fn telemetry(context: &Context, source: &Source) -> Result<Arc<dyn Te
                 unseen(&source.name, &problem).hint("write it with orca slo check --out")
             })?;
             Ok(Arc::new(FileTelemetry(Observed { source: source.name.clone(), ..seen })))
+        }
+        SourceKind::Load { path } => {
+            let text = format!(
+                "{path} is one run of load: it tells nothing of an error budget, which burns over \
+                 days of real requests"
+            );
+            Err(Failure::new(Code::SloSource, Exit::Usage, text)
+                .hint("give --source with one that goes on, such as prometheus or vercel")
+                .hint(format!("judge the run itself: orca slo check --source {}", source.name)))
+        }
+        SourceKind::Vercel(query) => {
+            let config = wire::load_config_or_default(context)?;
+            let client = wire_platform::vercel_client(context, &config)?;
+            let (name, clock) = (source.name.clone(), context.clock.clone());
+            Ok(Arc::new(VercelTelemetry::new(name, client, query.clone(), clock)))
         }
         SourceKind::Prometheus(asked) => {
             let url = match &asked.url {
@@ -118,7 +160,7 @@ pub(crate) fn telemetry(context: &Context, source: &Source) -> Result<Arc<dyn Te
     }
 }
 
-fn unseen(source: &str, problem: &str) -> Failure {
+pub(crate) fn unseen(source: &str, problem: &str) -> Failure {
     Failure::new(Code::SloUnseen, Exit::Unavailable, format!("{source}: {problem}"))
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use super::collector::Progress;
 use super::driver::{self, Watch};
+use super::fitness::{Unfit, unfit};
 use super::plan::LoadPlan;
 use super::recorder::Failure;
 use super::result::{EndpointResult, LoadResult};
@@ -112,66 +113,57 @@ const fn of_kind(kind: Failure) -> ErrorKind {
 /// Judges a result. Pure.
 pub(crate) fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {
     let scopes = judge_scopes(policy, seen);
-    let open = |cause, text: String| {
+    let open = |why: Unfit| {
         let measures = measures(&scopes);
         let undecided =
             measures.into_iter().map(|m| Measure { verdict: Verdict::Inconclusive, ..m });
-        Judgement::inconclusive(cause, text, RULE).with_measures(undecided.collect())
+        let judgement = Judgement::inconclusive(why.cause, why.text, RULE);
+        judgement.with_measures(undecided.collect()).with_next(why.next)
     };
-    if seen.partial && seen.stopped_early.is_none() {
-        let text = format!("stopped after {}, before its end", Micros(seen.duration_us));
-        return open(Cause::Cancelled, text).with_next("run it to its end");
+    match unfit(seen) {
+        Some(why) if why.cause == Cause::Cancelled => open(why),
+        _ if policy.is_empty() => {
+            Judgement::not_applicable("there is no objective to judge by", RULE)
+        }
+        Some(why) => open(why),
+        None => conclude(&scopes, seen.requests.saturating_add(seen.dropped)),
     }
-    if policy.is_empty() {
-        return Judgement::not_applicable("there is no objective to judge by", RULE);
-    }
-    let due = seen.requests.saturating_add(seen.dropped);
-    if is_too_slow(seen.late_starts, due) {
-        let text = format!(
-            "{} of {due} requests left this machine over 10 ms late: it could not keep up",
-            seen.late_starts
-        );
-        return open(Cause::GeneratorTooSlow, text)
-            .with_next("lower the rate, or run it from a machine that has nothing else to do");
-    }
-    if seen.redirects > 0 && seen.redirects == seen.requests {
-        let text = format!("all {due} answers were redirects: nothing behind them was measured");
-        return open(Cause::NoData, text).with_next(format!("curl -sI http://{}", seen.target));
-    }
-    conclude(&scopes, due)
-}
-
-/// More than one in a hundred.
-fn is_too_slow(late: u64, due: u64) -> bool {
-    u128::from(late) * 100 > u128::from(due)
 }
 
 /// Each scope that has objectives, the whole first.
 fn judge_scopes(policy: &Policy, seen: &LoadResult) -> Vec<(String, Judgement)> {
-    let mut scopes = Vec::new();
-    if !policy.overall.is_empty() {
-        let sample = Sample {
-            scope: ALL.to_owned(),
-            requests: seen.requests,
-            errors: policy.failed(&seen.errors_by_kind),
-            dropped: seen.dropped,
-            duration: Micros(seen.duration_us),
-            latency: seen.latency_histogram.clone(),
-        };
-        let judgement = judge_objectives(&policy.of_scope(&policy.overall), &sample);
-        scopes.push((ALL.to_owned(), judgement));
-    }
-    for (name, objectives) in policy.endpoints.iter().filter(|(_, o)| !o.is_empty()) {
-        let judgement = match seen.endpoints.iter().find(|endpoint| endpoint.name == *name) {
-            Some(endpoint) => {
-                let sample = endpoint_sample(policy, endpoint, seen.duration_us);
-                judge_objectives(&policy.of_scope(objectives), &sample)
-            }
+    let judged = samples(policy, seen).into_iter().map(|(name, objectives, sample)| {
+        let judgement = match sample {
+            Some(sample) => judge_objectives(&policy.of_scope(objectives), &sample),
             None => Judgement::inconclusive(Cause::NoData, format!("{name} was not asked"), RULE),
         };
-        scopes.push((name.clone(), judgement));
-    }
-    scopes
+        (name.to_owned(), judgement)
+    });
+    judged.collect()
+}
+
+/// The scopes that have objectives, these, and what was measured; the whole first.
+pub(super) fn samples<'a>(
+    policy: &'a Policy,
+    seen: &LoadResult,
+) -> Vec<(&'a str, &'a [Objective], Option<Sample>)> {
+    let whole = Sample {
+        scope: ALL.to_owned(),
+        requests: seen.requests,
+        errors: policy.failed(&seen.errors_by_kind),
+        dropped: seen.dropped,
+        duration: Micros(seen.duration_us),
+        latency: seen.latency_histogram.clone(),
+    };
+    let each = policy.endpoints.iter().map(|(name, objectives)| {
+        let endpoint = seen.endpoints.iter().find(|endpoint| endpoint.name == *name);
+        let sample = endpoint.map(|of| endpoint_sample(policy, of, seen.duration_us));
+        (name.as_str(), objectives.as_slice(), sample)
+    });
+    std::iter::once((ALL, policy.overall.as_slice(), Some(whole)))
+        .chain(each)
+        .filter(|(_, objectives, _)| !objectives.is_empty())
+        .collect()
 }
 
 fn endpoint_sample(policy: &Policy, endpoint: &EndpointResult, duration_us: u64) -> Sample {

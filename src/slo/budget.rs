@@ -38,7 +38,7 @@ impl BudgetPolicy {
             for window in
                 budget_of(objective).map(|(_, period)| windows(period)).unwrap_or_default()
             {
-                let question = Wanted { scope: scope.clone(), window, latency: false };
+                let question = Wanted::counts(scope, window);
                 if !wanted.contains(&question) {
                     wanted.push(question);
                 }

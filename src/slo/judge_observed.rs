@@ -50,10 +50,13 @@ impl ObservedPolicy {
         for of in &self.scopes {
             for objective in &of.objectives {
                 let window = self.window(objective);
-                let latency = matches!(objective.metric(), Metric::Latency { .. });
-                match wanted.iter_mut().find(|w| w.scope == of.scope && w.window == window) {
-                    Some(same) => same.latency |= latency,
-                    None => wanted.push(Wanted { scope: of.scope.clone(), window, latency }),
+                let same = |w: &Wanted| w.scope == of.scope && w.window == window;
+                let at = wanted.iter().position(same).unwrap_or_else(|| {
+                    wanted.push(Wanted::counts(&of.scope, window));
+                    wanted.len() - 1
+                });
+                if let Limit::Latency(limit) = objective.limit() {
+                    wanted[at].also_slower_than(limit);
                 }
             }
         }
@@ -165,7 +168,8 @@ fn measure(
         );
         why = (Cause::TooFewSamples, text);
     }
-    if matches!(objective.metric(), Metric::Uptime { .. }) && !known.is_covered() {
+    let is_whole = matches!(objective.metric(), Metric::Uptime { .. } | Metric::Throughput);
+    if is_whole && !known.is_covered() {
         measure.verdict = Verdict::Inconclusive;
         let text = format!(
             "{} has data for {} of the {window} that {objective} is about",
@@ -306,6 +310,11 @@ mod tests {
             ("p95 < 250ms", counts(1_000, 0), (Inconclusive, Some(Cause::NoData))),
             ("throughput > 1/s", counts(3_600, 0), (Pass, None)),
             ("throughput > 1/s", counts(3_600, 1), (Fail, None)),
+            (
+                "throughput > 1/s",
+                WindowSeen { covered_us: HOUR.0 / 10, ..counts(3_600, 0) },
+                (Inconclusive, Some(Cause::TooFewSamples)),
+            ),
             ("uptime > 99% over 1h", counts(1_000, 0), (Pass, None)),
             ("uptime > 99% over 1h", counts(1_000, 100), (Fail, None)),
             ("uptime > 99% over 2h", counts(1_000, 0), (Inconclusive, Some(Cause::TooFewSamples))),

@@ -22,3 +22,4 @@ pub(crate) mod samples_needed;
 pub(crate) mod source;
 pub(crate) mod statistics;
 pub(crate) mod telemetry;
+pub(crate) mod vercel_query;

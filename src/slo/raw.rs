@@ -49,7 +49,7 @@ pub(crate) struct RawSource {
     pub(crate) url_env: Option<String>,
     /// The environment variable that holds a bearer token.
     pub(crate) token_env: Option<String>,
-    /// Of a file that `orca slo check --out` wrote.
+    /// Of a file that `orca slo check --out` wrote (file), or `orca load --out` (load).
     pub(crate) path: Option<String>,
     /// Of objectives that name none; `1h` when absent.
     #[schemars(with = "Option<String>")]
@@ -63,7 +63,22 @@ pub(crate) struct RawSource {
     /// Buckets: `sum by (le) (increase(METRIC_bucket[{window}]))`.
     #[schemars(with = "Option<String>")]
     pub(crate) latency: Option<Spanned<String>>,
-    /// The same of single endpoints.
+    /// On Vercel: the id of a metric that counts requests.
+    #[schemars(with = "Option<String>")]
+    pub(crate) metric: Option<Spanned<String>>,
+    /// On Vercel: how that metric is counted, `count` or `sum`, as its own page says.
+    #[schemars(with = "Option<String>")]
+    pub(crate) aggregation: Option<Spanned<String>>,
+    /// On Vercel: which requests are counted at all, in KQL: `DIMENSION:VALUE`.
+    #[schemars(with = "Option<String>")]
+    pub(crate) filter: Option<Spanned<String>>,
+    /// On Vercel: which of them were answered well; all others count as failed.
+    #[schemars(with = "Option<String>")]
+    pub(crate) good: Option<Spanned<String>>,
+    /// On Vercel: which of them were fast enough: `DIMENSION <= {limit_ms}`; all others were slower.
+    #[schemars(with = "Option<String>")]
+    pub(crate) fast: Option<Spanned<String>>,
+    /// What differs at single endpoints.
     #[serde(default)]
     pub(crate) endpoints: BTreeMap<String, RawQueries>,
 }
@@ -75,10 +90,14 @@ pub(crate) enum RawSourceKind {
     Prometheus,
     /// A Prometheus that scrapes orca's own router: the queries are known.
     Router,
+    /// Vercel Observability, of the project that `VERCEL_PROJECT_ID` names.
+    Vercel,
+    /// The result of one run of `orca load`: the run is the window.
+    Load,
     File,
 }
 
-/// What a Prometheus is asked of one endpoint.
+/// What a Prometheus or Vercel is asked of one endpoint.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawQueries {
@@ -88,6 +107,15 @@ pub(crate) struct RawQueries {
     pub(crate) errors: Option<Spanned<String>>,
     #[schemars(with = "Option<String>")]
     pub(crate) latency: Option<Spanned<String>>,
+    /// On Vercel: beside the filter of the source, so that only this endpoint is left.
+    #[schemars(with = "Option<String>")]
+    pub(crate) filter: Option<Spanned<String>>,
+    /// On Vercel: in place of that of the source.
+    #[schemars(with = "Option<String>")]
+    pub(crate) good: Option<Spanned<String>>,
+    /// On Vercel: in place of that of the source.
+    #[schemars(with = "Option<String>")]
+    pub(crate) fast: Option<Spanned<String>>,
 }
 
 /// What a spent error budget does to the gate `slo.budget`.

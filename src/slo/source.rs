@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 
 use super::manifest::{Endpoint, Origin};
+use super::objective::span;
 use super::promql;
-use super::raw::{RawSource, RawSourceKind};
+use super::raw::{RawQueries, RawSource, RawSourceKind};
 use super::sample::ALL;
+use super::vercel_query::{self, VercelQuery};
 use crate::base::units::Micros;
 use crate::base::yaml::{InputError, Spanned};
 
 /// The window of objectives that name none, unless the source says otherwise.
-const WINDOW: Micros = Micros::from_secs(3_600);
+pub(crate) const WINDOW: Micros = Micros::from_secs(3_600);
 const PLACEHOLDER: &str = "{window}";
 
 /// Where measurements are kept.
@@ -28,10 +30,65 @@ pub(crate) struct Source {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SourceKind {
     Prometheus(Prometheus),
+    Vercel(VercelQuery),
+    /// A result that `orca load --out` or `orca load merge --out` wrote.
+    Load {
+        path: String,
+    },
     /// A document that `orca slo check --out` wrote.
     File {
         path: String,
     },
+}
+
+impl SourceKind {
+    /// As the manifest writes it.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Prometheus(_) => "prometheus",
+            Self::Vercel(_) => "vercel",
+            Self::Load { .. } => "load",
+            Self::File { .. } => "file",
+        }
+    }
+}
+
+impl Source {
+    /// What it is asked, in lines for people.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        let within =
+            |text: &str| format!("{text}, over {} unless an objective says", span(self.window));
+        match &self.kind {
+            SourceKind::Prometheus(asked) => {
+                let place = match &asked.url {
+                    Address::Url(url) => url.clone(),
+                    Address::Variable(variable) => format!("the address in {variable}"),
+                };
+                let queries = asked.queries.iter().flat_map(|(scope, queries)| {
+                    let of = [
+                        ("total", &queries.total),
+                        ("errors", &queries.errors),
+                        ("latency", &queries.latency),
+                    ];
+                    of.into_iter().filter_map(move |(what, query)| {
+                        Some(format!("{scope}: {what}: {}", query.as_ref()?))
+                    })
+                });
+                std::iter::once(within(&format!("Prometheus at {place}"))).chain(queries).collect()
+            }
+            SourceKind::Vercel(query) => {
+                let counted = format!("Vercel: {} of {}", query.aggregation, query.metric);
+                let scopes = query.scopes.iter().flat_map(|(scope, filters)| {
+                    filters.sentences().into_iter().map(move |line| format!("{scope}: {line}"))
+                });
+                std::iter::once(within(&counted)).chain(scopes).collect()
+            }
+            SourceKind::Load { path } => {
+                vec![format!("the load result {path}: the run is the window of every objective")]
+            }
+            SourceKind::File { path } => vec![within(&format!("what {path} holds"))],
+        }
+    }
 }
 
 /// A Prometheus server and what it is asked.
@@ -125,8 +182,13 @@ fn resolve_one(
     if window.0 == 0 {
         return Err(origin.error(raw, "no time at all").suggest("write a window such as 1h"));
     }
+    only_own_keys(name, raw, origin)?;
     let kind = match raw.value.kind {
-        RawSourceKind::File => file(name, raw, origin)?,
+        RawSourceKind::File => SourceKind::File { path: path(name, raw, origin)? },
+        RawSourceKind::Load => SourceKind::Load { path: path(name, raw, origin)? },
+        RawSourceKind::Vercel => {
+            SourceKind::Vercel(vercel_query::resolve(name, raw, endpoints, origin)?)
+        }
         RawSourceKind::Prometheus | RawSourceKind::Router => {
             SourceKind::Prometheus(prometheus(name, raw, endpoints, origin)?)
         }
@@ -134,23 +196,55 @@ fn resolve_one(
     Ok(Source { name: name.to_owned(), window, kind })
 }
 
-fn file(
+/// Refuses what a source of this type would not heed.
+fn only_own_keys(
     name: &str,
     raw: &Spanned<RawSource>,
     origin: &Origin<'_>,
-) -> Result<SourceKind, InputError> {
+) -> Result<(), InputError> {
+    use RawSourceKind::{File, Load, Prometheus, Router, Vercel};
+    const ASKED: &[RawSourceKind] = &[Prometheus, Router];
+    const KEPT: &[RawSourceKind] = &[File, Load];
     let given = &raw.value;
-    let asks = [&given.total, &given.errors, &given.latency];
-    if given.url.is_some() || given.url_env.is_some() || asks.iter().any(|q| q.is_some()) {
-        let message = format!("source '{name}' is a file and is not asked anything");
-        return Err(origin.error(raw, message).suggest("write {type: file, path: seen.json}"));
-    }
-    let path = given.path.clone().ok_or_else(|| {
-        origin
-            .error(raw, format!("source '{name}' has no path"))
-            .suggest("write {type: file, path: seen.json}")
-    })?;
-    Ok(SourceKind::File { path })
+    let word = match given.kind {
+        Prometheus => "prometheus",
+        Router => "router",
+        Vercel => "vercel",
+        Load => "load",
+        File => "file",
+    };
+    let any = |of: fn(&RawQueries) -> bool| given.endpoints.values().any(of);
+    let keys: [(&str, bool, &[RawSourceKind]); 13] = [
+        ("url", given.url.is_some(), ASKED),
+        ("url_env", given.url_env.is_some(), ASKED),
+        ("token_env", given.token_env.is_some(), ASKED),
+        ("path", given.path.is_some(), KEPT),
+        ("total", given.total.is_some() || any(|of| of.total.is_some()), ASKED),
+        ("errors", given.errors.is_some() || any(|of| of.errors.is_some()), ASKED),
+        ("latency", given.latency.is_some() || any(|of| of.latency.is_some()), ASKED),
+        ("endpoints", !given.endpoints.is_empty(), &[Prometheus, Router, Vercel]),
+        ("metric", given.metric.is_some(), &[Vercel]),
+        ("aggregation", given.aggregation.is_some(), &[Vercel]),
+        ("filter", given.filter.is_some() || any(|of| of.filter.is_some()), &[Vercel]),
+        ("good", given.good.is_some() || any(|of| of.good.is_some()), &[Vercel]),
+        ("fast", given.fast.is_some() || any(|of| of.fast.is_some()), &[Vercel]),
+    ];
+    let foreign =
+        keys.iter().find(|(_, is_given, types)| *is_given && !types.contains(&given.kind));
+    let Some((key, ..)) = foreign else { return Ok(()) };
+    let own = keys.iter().filter(|(.., types)| types.contains(&given.kind)).map(|(key, ..)| *key);
+    let own = own.collect::<Vec<_>>().join(", ");
+    let message = format!("source '{name}' of type {word} has no use for `{key}`");
+    Err(origin.error(raw, message).suggest(format!("remove `{key}`; type {word} knows {own}")))
+}
+
+fn path(name: &str, raw: &Spanned<RawSource>, origin: &Origin<'_>) -> Result<String, InputError> {
+    let right = match raw.value.kind {
+        RawSourceKind::Load => "write {type: load, path: load.json}",
+        _ => "write {type: file, path: seen.json}",
+    };
+    let path = raw.value.path.clone();
+    path.ok_or_else(|| origin.error(raw, format!("source '{name}' has no path")).suggest(right))
 }
 
 fn prometheus(
@@ -176,13 +270,15 @@ fn prometheus(
     };
     let mut queries = BTreeMap::new();
     let own = resolve_queries([&given.total, &given.errors, &given.latency], origin)?;
-    let all = match given.kind {
-        RawSourceKind::Router => Queries {
-            total: own.total.or(Queries::of_router().total),
-            errors: own.errors.or(Queries::of_router().errors),
-            latency: own.latency.or(Queries::of_router().latency),
-        },
-        RawSourceKind::Prometheus | RawSourceKind::File => own,
+    let all = if given.kind == RawSourceKind::Router {
+        let known = Queries::of_router();
+        Queries {
+            total: own.total.or(known.total),
+            errors: own.errors.or(known.errors),
+            latency: own.latency.or(known.latency),
+        }
+    } else {
+        own
     };
     if all != Queries::default() {
         queries.insert(ALL.to_owned(), all);

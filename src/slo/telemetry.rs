@@ -16,8 +16,22 @@ pub(crate) const SCHEMA: &str = "orca.slo-seen/v1";
 pub(crate) struct Wanted {
     pub(crate) scope: String,
     pub(crate) window: Micros,
-    /// Whether latencies are asked for, too.
-    pub(crate) latency: bool,
+    /// The limits that latencies are held to, ascending; empty where latencies are not asked for.
+    pub(crate) limits_us: Vec<u64>,
+}
+
+impl Wanted {
+    /// How many requests there were, and how many failed.
+    pub(crate) fn counts(scope: impl Into<String>, window: Micros) -> Self {
+        Self { scope: scope.into(), window, limits_us: Vec::new() }
+    }
+
+    /// The same, and how many were slower than `limit`.
+    pub(crate) fn also_slower_than(&mut self, limit: Micros) {
+        if let Err(at) = self.limits_us.binary_search(&limit.0) {
+            self.limits_us.insert(at, limit.0);
+        }
+    }
 }
 
 /// A place where measurements are kept.
@@ -47,7 +61,8 @@ pub(crate) struct WindowSeen {
     /// An endpoint, or `all`.
     pub(crate) scope: String,
     pub(crate) window_us: u64,
-    /// How much of the window the source has data for.
+    /// How much of the window the source has data for. One that counts in whole steps may reach a
+    /// little further back.
     pub(crate) covered_us: u64,
     pub(crate) requests: Option<u64>,
     pub(crate) errors: Option<u64>,
@@ -75,6 +90,25 @@ pub(crate) struct Gap {
     pub(crate) detail: String,
 }
 
+/// Why there is no number where one was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoNumber {
+    pub(crate) cause: Cause,
+    pub(crate) detail: String,
+}
+
+impl NoNumber {
+    /// There is nothing to tell.
+    pub(crate) fn none(detail: impl Into<String>) -> Self {
+        Self { cause: Cause::NoData, detail: detail.into() }
+    }
+
+    /// There is something, and it is not what a number looks like.
+    pub(crate) fn odd(detail: impl Into<String>) -> Self {
+        Self { cause: Cause::Unobserved, detail: detail.into() }
+    }
+}
+
 impl Observed {
     pub(crate) fn new(source: impl Into<String>, windows: Vec<WindowSeen>) -> Self {
         Self { schema: SCHEMA.to_owned(), source: source.into(), windows }
@@ -87,6 +121,19 @@ impl Observed {
 }
 
 impl WindowSeen {
+    pub(crate) fn empty(wanted: &Wanted) -> Self {
+        Self { scope: wanted.scope.clone(), window_us: wanted.window.0, ..Self::default() }
+    }
+
+    /// A number that is known; else the gap it leaves.
+    pub(crate) fn keep<T>(&mut self, what: &str, found: Result<T, NoNumber>) -> Option<T> {
+        found
+            .map_err(|NoNumber { cause, detail }| {
+                self.gaps.push(Gap { what: what.to_owned(), cause, detail });
+            })
+            .ok()
+    }
+
     pub(crate) fn gap(&self, what: &str) -> Option<&Gap> {
         self.gaps.iter().find(|gap| gap.what == what)
     }

@@ -69,6 +69,7 @@ pub(crate) mod ship;
 pub(crate) mod slo;
 pub(crate) mod slo_budget;
 pub(crate) mod slo_check;
+mod slo_check_load;
 pub(crate) mod slo_explain;
 pub(crate) mod slo_import;
 pub(crate) mod slo_judge;

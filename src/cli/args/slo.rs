@@ -15,7 +15,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Judge the objectives by what Prometheus or a file knows right now
+    /// Judge the objectives by what Prometheus, Vercel, a run of load or a file knows
     Check(slo_check::Args),
     /// What is left of each error budget, how fast it burns, and when it runs out
     Budget(slo_budget::Args),

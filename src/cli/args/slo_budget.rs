@@ -22,7 +22,7 @@ use crate::slo::objective::span;
 pub(crate) struct Args {
     #[command(flatten)]
     chosen: Chosen,
-    /// A source of the manifest, or its type: prometheus or file
+    /// A source of the manifest, or its type: prometheus, vercel or file
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// Write what was seen to this file, to be judged again

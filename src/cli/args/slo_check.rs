@@ -1,4 +1,5 @@
-//! `orca slo check`: the objectives against what Prometheus or a file knows, right now.
+//! `orca slo check`: the objectives against what a source of measurements knows, right now, or
+//! against one run of load.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::canary_judge::judgement_table;
+use super::slo_check_load;
 use crate::base::atomic_file;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -15,15 +17,19 @@ use crate::cli::report::Report;
 use crate::cli::wire_slo::{self, Chosen};
 use crate::gate::verdict::{Judgement, Verdict};
 use crate::slo::judge_observed::judge_observed;
+use crate::slo::source::SourceKind;
 use crate::slo::telemetry::Observed;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     chosen: Chosen,
-    /// A source of the manifest, or its type: prometheus or file
+    /// A source of the manifest, or its type: prometheus, vercel, load or file
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// The file of a source of type load or file, in place of the manifest's
+    #[arg(long, value_name = "FILE")]
+    path: Option<PathBuf>,
     /// Write what was seen to this file, to be judged again
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -32,18 +38,22 @@ pub(crate) struct Args {
 /// What the objectives are worth right now.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Checked {
-    verdict: Verdict,
-    source: String,
-    environment: Option<String>,
-    judgement: Judgement,
-    /// Scopes with objectives that the source cannot tell of.
-    not_judged: Vec<String>,
-    seen: Observed,
+    pub(super) verdict: Verdict,
+    pub(super) source: String,
+    pub(super) environment: Option<String>,
+    pub(super) judgement: Judgement,
+    /// Scopes with objectives that the source cannot tell of, or those objectives.
+    pub(super) not_judged: Vec<String>,
+    pub(super) seen: Observed,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
     let manifest = args.chosen.manifest(context)?;
-    let source = wire_slo::source(&manifest, args.source.as_deref())?;
+    let source = &wire_slo::source_at(&manifest, args.source.as_deref(), args.path.as_deref())?;
+    if let SourceKind::Load { path } = &source.kind {
+        let run = slo_check_load::Run { source: &source.name, path, out: args.out.as_deref() };
+        return slo_check_load::run(&run, &args.chosen, manifest, context);
+    }
     let telemetry = wire_slo::telemetry(context, source)?;
     let policy = wire_slo::check_policy(&manifest, source, telemetry.as_ref());
     let untold = wire_slo::untold(&manifest, telemetry.as_ref());
@@ -65,11 +75,17 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         not_judged: untold,
         seen,
     };
-    let exit = Exit::from(document.verdict);
-    let mut report = Report::new(exit, "orca.slo-check/v1", &document, human)
-        .output("verdict", document.verdict.as_str());
-    report.next = document.judgement.next;
-    Ok(report)
+    Ok(document.report(human))
+}
+
+impl Checked {
+    pub(super) fn report(self, human: String) -> Report {
+        let exit = Exit::from(self.verdict);
+        let mut report = Report::new(exit, "orca.slo-check/v1", &self, human)
+            .output("verdict", self.verdict.as_str());
+        report.next = self.judgement.next;
+        report
+    }
 }
 
 /// Writes what was seen, for `type: file`.

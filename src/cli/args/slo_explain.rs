@@ -15,6 +15,7 @@ use crate::slo::manifest::Manifest;
 use crate::slo::objective::Objective;
 use crate::slo::sample::ALL;
 use crate::slo::samples_needed::clean_samples_needed;
+use crate::slo::source::Source;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -29,11 +30,24 @@ pub(crate) struct Explained {
     environment: Option<String>,
     /// Sources of measurements, by name.
     sources: Vec<String>,
+    /// What each of them is asked.
+    asked: Vec<Asked>,
     /// Two-sided.
     confidence_bp: u32,
     /// Fewer requests decide nothing.
     min_samples: u64,
     objectives: Vec<Understood>,
+}
+
+/// A source as it was understood.
+#[derive(Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub(crate) struct Asked {
+    source: String,
+    /// `prometheus`, `vercel`, `load` or `file`.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The first one says where; the others what.
+    sentences: Vec<String>,
 }
 
 /// One objective of one scope.
@@ -80,9 +94,18 @@ fn explain(manifest: &Manifest) -> Explained {
     Explained {
         environment: None,
         sources: manifest.sources.keys().cloned().collect(),
+        asked: manifest.sources.values().map(asked).collect(),
         confidence_bp: manifest.confidence.0,
         min_samples: manifest.min_samples,
         objectives,
+    }
+}
+
+fn asked(source: &Source) -> Asked {
+    Asked {
+        source: source.name.clone(),
+        kind: source.kind.as_str().to_owned(),
+        sentences: source.sentences(),
     }
 }
 
@@ -114,10 +137,11 @@ fn human(explained: &Explained, columns: usize) -> String {
         })
         .collect();
     let head = ["scope", "objective", "samples", "phases", "what has to hold"];
-    let sources = match explained.sources.join(", ") {
-        none if none.is_empty() => String::new(),
-        names => format!("sources: {names}\n"),
-    };
+    let sources = explained.asked.iter().map(|asked| {
+        let lines = asked.sentences.join("\n  ");
+        format!("source {}: {lines}\n", asked.source)
+    });
+    let sources = sources.collect::<String>();
     format!(
         "{}\nsamples: how many decide, at {} confidence, when nothing is wrong\n{sources}",
         table(&head, &rows, columns),
@@ -150,5 +174,24 @@ mod tests {
         assert_eq!((seen[1].0, seen[1].2, seen[1].3), ("all", 1, Some(100)));
         assert_eq!((seen[2].0, seen[2].2, seen[2].3), ("home", 5, Some(100)));
         assert_eq!((seen[3].0, seen[3].2, seen[3].3), ("home", 5, None));
+    }
+
+    #[test]
+    fn a_source_is_shown_with_every_filter_as_it_will_be_asked() {
+        let text = "version: 1\nendpoints: [{name: home, path: /}]\nsources:\n  live:\n    \
+            type: vercel\n    metric: vercel.request.count\n    aggregation: sum\n    \
+            filter: environment:production\n    good: status < 500\n    \
+            endpoints: {home: {filter: \"path:/\"}}\n  run: {type: load, path: load.json}\n";
+        let manifest = Manifest::parse(text, Path::new("slo.yaml")).unwrap();
+        let shown = human(&explain(&manifest), 100);
+        for line in [
+            "source live: Vercel: sum of vercel.request.count, over 1h unless an objective says",
+            "  all: requests: environment:production",
+            "  home: good: (environment:production) AND (path:/) AND (status < 500); all others failed",
+            "  home: fast: not asked, so latencies are unknown",
+            "source run: the load result load.json: the run is the window of every objective",
+        ] {
+            assert!(shown.contains(line), "{line}\n{shown}");
+        }
     }
 }

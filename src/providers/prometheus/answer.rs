@@ -4,22 +4,7 @@
 use serde::Deserialize;
 
 use crate::gate::verdict::Cause;
-use crate::slo::telemetry::Bucket;
-
-/// Why an answer holds no number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NoNumber {
-    pub(super) cause: Cause,
-    pub(super) detail: String,
-}
-
-fn none(detail: impl Into<String>) -> NoNumber {
-    NoNumber { cause: Cause::NoData, detail: detail.into() }
-}
-
-fn odd(detail: impl Into<String>) -> NoNumber {
-    NoNumber { cause: Cause::Unobserved, detail: detail.into() }
-}
+use crate::slo::telemetry::{Bucket, NoNumber};
 
 #[derive(Debug, Deserialize)]
 struct Envelope {
@@ -56,15 +41,15 @@ fn series(status: u16, body: &[u8]) -> Result<Vec<Series>, NoNumber> {
         return Err(NoNumber { cause: Cause::Denied, detail });
     }
     let envelope: Envelope = serde_json::from_slice(body)
-        .map_err(|_| odd(format!("status {status} and not an answer of Prometheus")))?;
+        .map_err(|_| NoNumber::odd(format!("status {status} and not an answer of Prometheus")))?;
     if envelope.status != "success" {
         let kind = envelope.error_type.unwrap_or_default();
         let error: String = envelope.error.unwrap_or_default().chars().take(300).collect();
         let cause = if kind == "timeout" { Cause::Timeout } else { Cause::Unobserved };
         return Err(NoNumber { cause, detail: format!("{kind}: {error}") });
     }
-    let answer = envelope.data.ok_or_else(|| odd("a success without data"))?;
-    let wrong = |e: serde_json::Error| odd(format!("an answer that cannot be read: {e}"));
+    let answer = envelope.data.ok_or_else(|| NoNumber::odd("a success without data"))?;
+    let wrong = |e: serde_json::Error| NoNumber::odd(format!("an answer that cannot be read: {e}"));
     match answer.kind.as_str() {
         "vector" | "matrix" => serde_json::from_value(answer.result).map_err(wrong),
         "scalar" => {
@@ -72,7 +57,7 @@ fn series(status: u16, body: &[u8]) -> Result<Vec<Series>, NoNumber> {
             let metric = std::collections::BTreeMap::new();
             Ok(vec![Series { metric, value: Some(value), values: Vec::new() }])
         }
-        other => Err(odd(format!("the query answers a {other}, not numbers"))),
+        other => Err(NoNumber::odd(format!("the query answers a {other}, not numbers"))),
     }
 }
 
@@ -80,17 +65,18 @@ fn series(status: u16, body: &[u8]) -> Result<Vec<Series>, NoNumber> {
 pub(super) fn count(status: u16, body: &[u8]) -> Result<u64, NoNumber> {
     let series = series(status, body)?;
     match series.as_slice() {
-        [] => Err(none(
+        [] => Err(NoNumber::none(
             "the query answers nothing; where nothing means zero, write `... or vector(0)`",
         )),
         [one] => one
             .value
             .as_ref()
-            .ok_or_else(|| odd("a series without a value"))
+            .ok_or_else(|| NoNumber::odd("a series without a value"))
             .and_then(|(_, text)| whole(text)),
-        many => {
-            Err(odd(format!("the query answers {} series; aggregate with sum(...)", many.len())))
-        }
+        many => Err(NoNumber::odd(format!(
+            "the query answers {} series; aggregate with sum(...)",
+            many.len()
+        ))),
     }
 }
 
@@ -98,17 +84,23 @@ pub(super) fn count(status: u16, body: &[u8]) -> Result<u64, NoNumber> {
 pub(super) fn buckets(status: u16, body: &[u8]) -> Result<Vec<Bucket>, NoNumber> {
     let mut buckets = Vec::new();
     for one in series(status, body)? {
-        let le = one.metric.get("le").ok_or_else(|| odd("a series without `le`: sum by (le)"))?;
-        let (_, text) = one.value.as_ref().ok_or_else(|| odd("a series without a value"))?;
+        let le = one
+            .metric
+            .get("le")
+            .ok_or_else(|| NoNumber::odd("a series without `le`: sum by (le)"))?;
+        let (_, text) =
+            one.value.as_ref().ok_or_else(|| NoNumber::odd("a series without a value"))?;
         buckets.push(Bucket { le_us: edge(le)?, count: whole(text)? });
     }
     buckets.sort_by_key(|bucket| bucket.le_us.unwrap_or(u64::MAX));
     if buckets.windows(2).any(|pair| pair[0].le_us == pair[1].le_us) {
-        return Err(odd("the query answers one bucket more than once; sum by (le)"));
+        return Err(NoNumber::odd("the query answers one bucket more than once; sum by (le)"));
     }
-    let Some(last) = buckets.last() else { return Err(none("the query answers no bucket")) };
+    let Some(last) = buckets.last() else {
+        return Err(NoNumber::none("the query answers no bucket"));
+    };
     if last.le_us.is_some() {
-        return Err(none("the bucket le=\"+Inf\" is missing"));
+        return Err(NoNumber::none("the bucket le=\"+Inf\" is missing"));
     }
     // Extrapolation may leave a larger bucket with less: what is within a smaller is within it, too.
     let mut most = 0;
@@ -136,7 +128,7 @@ fn edge(le: &str) -> Result<Option<u64>, NoNumber> {
     match le.parse::<f64>() {
         Ok(seconds) if seconds.is_infinite() && seconds > 0.0 => Ok(None),
         Ok(seconds) if (0.0..9e9).contains(&seconds) => Ok(Some((seconds * 1e6).round() as u64)),
-        _ => Err(odd(format!("le=\"{le}\" is not a number of seconds"))),
+        _ => Err(NoNumber::odd(format!("le=\"{le}\" is not a number of seconds"))),
     }
 }
 
@@ -150,9 +142,9 @@ fn whole(text: &str) -> Result<u64, NoNumber> {
     let shown: String = text.chars().take(40).collect();
     match text.parse::<f64>() {
         Ok(value) if (0.0..9e15).contains(&value) => Ok(value.round() as u64),
-        Ok(value) if value.is_nan() => Err(none("the query answers NaN, such as 0 of 0")),
-        Ok(_) => Err(none(format!("the query answers {shown}"))),
-        Err(_) => Err(odd(format!("'{shown}' is not a number"))),
+        Ok(value) if value.is_nan() => Err(NoNumber::none("the query answers NaN, such as 0 of 0")),
+        Ok(_) => Err(NoNumber::none(format!("the query answers {shown}"))),
+        Err(_) => Err(NoNumber::odd(format!("'{shown}' is not a number"))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::answer::{self, NoNumber};
+use super::answer;
 use crate::base::clock::{Clock, Entropy};
 use crate::base::limits;
 use crate::base::redact::Secret;
@@ -15,7 +15,7 @@ use crate::gate::check::Unseen;
 use crate::gate::verdict::Cause;
 use crate::providers::http::{Call, HttpAnswer, HttpClient, HttpError, Repeat};
 use crate::slo::source::{Prometheus, Queries, over};
-use crate::slo::telemetry::{Gap, Observed, Telemetry, Wanted, WindowSeen};
+use crate::slo::telemetry::{NoNumber, Observed, Telemetry, Wanted, WindowSeen};
 
 /// Parts of a window that are looked at for data.
 const PARTS: u64 = 20;
@@ -53,23 +53,19 @@ impl PrometheusTelemetry {
 
     async fn window(&self, wanted: &Wanted, queries: &Queries) -> WindowSeen {
         let window = wanted.window;
-        let mut seen = WindowSeen {
-            scope: wanted.scope.clone(),
-            window_us: window.0,
-            ..WindowSeen::default()
-        };
+        let mut seen = WindowSeen::empty(wanted);
         let (total, errors, covered) = tokio::join!(
             self.instant(queries.total.as_deref(), window, answer::count),
             self.instant(queries.errors.as_deref(), window, answer::count),
             self.covered(queries, window),
         );
-        seen.requests = keep(total, "requests", &mut seen.gaps);
-        seen.errors = keep(errors, "errors", &mut seen.gaps);
-        if wanted.latency {
+        seen.requests = seen.keep("requests", total);
+        seen.errors = seen.keep("errors", errors);
+        if !wanted.limits_us.is_empty() {
             let found = self.instant(queries.latency.as_deref(), window, answer::buckets).await;
-            seen.buckets = keep(found, "latency", &mut seen.gaps);
+            seen.buckets = seen.keep("latency", found);
         }
-        seen.covered_us = keep(covered, "coverage", &mut seen.gaps).unwrap_or_default();
+        seen.covered_us = seen.keep("coverage", covered).unwrap_or_default();
         seen
     }
 
@@ -121,15 +117,6 @@ impl PrometheusTelemetry {
             NoNumber { cause, detail: error.to_string() }
         })
     }
-}
-
-/// A number that is known; else the gap it leaves.
-fn keep<T>(found: Result<T, NoNumber>, what: &str, gaps: &mut Vec<Gap>) -> Option<T> {
-    found
-        .map_err(|NoNumber { cause, detail }| {
-            gaps.push(Gap { what: what.to_owned(), cause, detail });
-        })
-        .ok()
 }
 
 /// Seconds with every digit.
@@ -214,7 +201,7 @@ mod tests {
         let (clock, entropy) = (Clock::default(), Entropy::seeded(1));
         let of =
             PrometheusTelemetry::new("prom".into(), prometheus, (url, token), (clock, entropy));
-        let wanted = Wanted { scope: "all".into(), window: Micros(9_000_000), latency: false };
+        let wanted = Wanted::counts("all", Micros(9_000_000));
         of.unwrap().observe(&[wanted]).await
     }
 

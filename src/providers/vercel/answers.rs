@@ -85,6 +85,9 @@ pub(super) struct Pagination {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Project {
     pub(super) id: String,
+    /// The team, or the person, that it belongs to.
+    #[serde(default)]
+    pub(super) account_id: String,
     #[serde(default)]
     pub(super) name: String,
     pub(super) last_alias_request: Option<AliasRequest>,

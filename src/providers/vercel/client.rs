@@ -86,7 +86,7 @@ pub(crate) struct VercelClient {
     /// Without a slash at its end.
     api: String,
     token: Secret,
-    team: Option<String>,
+    pub(super) team: Option<String>,
     /// By id or name.
     pub(super) project: String,
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::project::{Project, Refusal, now_ms};
 use super::{PROJECT, TEAM};
-use super::{builds, checks, documents, variables};
+use super::{builds, checks, documents, metrics, variables};
 use crate::support::contract::decoded;
 
 /// One request, taken apart.
@@ -79,6 +79,8 @@ pub(super) fn answer(project: &mut Project, request: &Request<'_>) -> Answer {
         ("PATCH", ["v2", "deployments", _, "check-runs", run]) => {
             checks::change(project, run, request.body)
         }
+        ("GET", ["v2", "observability", "schema"]) => metrics::catalogue(),
+        ("POST", ["metrics", "v1"]) => metrics::query(project, request.body),
         // By the id alone: a name is no project here.
         ("POST", ["v1", "projects", PROJECT, verb @ ("pause" | "unpause")]) => {
             project.pause(*verb == "pause");

@@ -11,6 +11,7 @@ mod builds;
 mod checks;
 mod documents;
 mod faults;
+mod metrics;
 mod project;
 mod releases;
 mod server;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(crate) use faults::{Fault, Kind};
+pub(crate) use metrics::Told;
 pub(crate) use project::{Behaviour, Plan, Project};
 pub(crate) use releases::Phase;
 pub(crate) use shop::Shop;

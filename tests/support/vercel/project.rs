@@ -1,6 +1,7 @@
 //! The project: its deployments, who serves the domain, what the plan allows, what was asked last.
 
 use super::checks::Checks;
+use super::metrics::Metrics;
 use super::releases::Rolling;
 
 /// What the plan says about rolling releases, and about going back.
@@ -94,6 +95,7 @@ pub(crate) struct Project {
     pub(crate) variables: Vec<serde_json::Value>,
     pub(super) variable_ids: u64,
     pub(crate) checks: Checks,
+    pub(crate) metrics: Metrics,
     /// Ids and addresses of deployments to come.
     pub(super) spare: Vec<(String, String)>,
     numbers: u64,
@@ -132,6 +134,7 @@ impl Project {
             variables: Vec::new(),
             variable_ids: 0,
             checks: Checks::default(),
+            metrics: Metrics::default(),
             spare: Vec::new(),
             numbers: 0,
         }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::api::{self, Request};
 use super::faults::{Fault, Kind};
+use super::metrics::Hit;
 use super::project::{Project, now_ms};
 use super::{Asked, BYPASS, TOKEN, documents};
 use crate::support::contract::{Contract, Exchange};
@@ -230,7 +231,16 @@ impl Shared {
             return reply(503, &json!({"error": "DEPLOYMENT_PAUSED"}));
         }
         let id = self.lock().serves(forced.unwrap_or(bucket));
-        let mut reply = self.page(&id, request.uri().path()).await;
+        let (path, began) = (request.uri().path(), Instant::now());
+        let mut reply = self.page(&id, path).await;
+        let hit = Hit {
+            at_ms: now_ms(),
+            path: path.to_owned(),
+            status: reply.status().as_u16(),
+            took_ms: began.elapsed().as_secs_f64() * 1_000.0,
+            deployment: id,
+        };
+        self.lock().metrics.hits.push(hit);
         if kept.is_none() {
             let cookie = format!("_vcrr_fake={bucket}; Path=/");
             reply.headers_mut().insert("set-cookie", cookie.parse().expect("a header's value"));
