@@ -210,4 +210,4 @@ done
 for pid in "${shards[@]}"; do wait "$pid" || true; done
 TIMEFORMAT="  %R s"
 time "$orca" load merge "$folder"/s*.json --json >"$folder/out" 2>/dev/null || true
-python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(f"  {r[\"requests\"]} requests")' "$folder/out"
+python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(" ", r["requests"], "requests")' "$folder/out"

@@ -72,16 +72,24 @@ pub(crate) struct Only {
 }
 
 /// Checks whose failures can never be waived, by the first part of their id or in full.
-const NEVER: [&str; 5] = [
+const NEVER: [&str; 6] = [
     "release.identity",
     "artifact.digest",
     "ledger.chain",
     "ledger.signature",
     "release.condemned",
+    "canary.health",
 ];
 
-/// Findings that nobody can waive, by the beginning of their fingerprint: live limits.
-const NEVER_FINDINGS: [&str; 3] = ["canary.hard_limit", "canary.unreachable", "canary.throughput"];
+/// Findings that nobody can waive, by the beginning of their fingerprint: live limits, and what the
+/// automatic triggers see.
+const NEVER_FINDINGS: [&str; 5] = [
+    "canary.hard_limit",
+    "canary.unreachable",
+    "canary.error_spike",
+    "canary.p95_spike",
+    "canary.throughput",
+];
 
 /// Why a waiver was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -288,11 +296,13 @@ mod tests {
     #[test]
     fn some_things_cannot_be_waived() {
         let now = Timestamp::from_us(0);
-        for live in ["canary.hard_limit:users", "canary.throughput:users"] {
-            let live = Waiver { finding: live.into(), ..waiver("canary.users", 1) };
+        for live in NEVER_FINDINGS {
+            let live = Waiver { finding: format!("{live}:users"), ..waiver("canary.users", 1) };
             assert!(matches!(live.validate(now), Err(WaiverError::NeverFinding(_))));
         }
-        assert!(waiver("release.identity", 1).validate(now).is_err());
+        for check in ["release.identity", "canary.health"] {
+            assert!(waiver(check, 1).validate(now).is_err(), "{check}");
+        }
         assert!(Waiver { role: Role::Ci, ..waiver("load.slo", 1) }.validate(now).is_err());
         assert!(Waiver { reason: " ".into(), ..waiver("load.slo", 1) }.validate(now).is_err());
         let id = CheckId::new("load.slo").unwrap();
