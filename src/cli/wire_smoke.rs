@@ -89,8 +89,8 @@ pub(crate) fn gate_of(context: &Context, config: &Config, target: &str) -> Optio
     Some(gate(Phase::Load, ("smoke", smoke.gate.mode), smoke.gate.max_age, checks))
 }
 
-/// The tests of the folder. Read when they are run: who only asks for a ruling needs neither files
-/// nor the variables in them.
+/// The tests of the folder, made ready when they are run: who only asks for a ruling needs none of
+/// the variables in them.
 struct FolderSuite {
     wanted: Wanted,
     context: Context,

@@ -59,6 +59,19 @@ fn only(result: &LoadResult, kind: &str) -> bool {
         && result.cut_off == 0
 }
 
+/// The target reads no more and closes nothing: whoever only writes waits for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_before_the_body_is_sent_counts() {
+    let early = target(|mut stream| async move {
+        says(&mut stream, b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
+        std::future::pending::<()>().await;
+    });
+    let body = "x".repeat(16 * 1024 * 1024);
+    let large = Endpoint { method: "POST".into(), body, ..Endpoint::get("/") };
+    let result = load(Draft { endpoints: vec![large], ..draft(early.await) }).await;
+    assert!(only(&result, "status_4xx"), "{:?}", result.errors_by_kind);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hyper_server_answers_every_due_request_by_weight() {
     let port = sample(Faults::default()).await;

@@ -143,7 +143,8 @@ struct Exchange<'a> {
 
 impl Exchange<'_> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Response, Failure>> {
-        ready!(self.poll_send(context));
+        // Read even while the target takes no more: it may answer before it has read a large body.
+        let _ = self.poll_send(context);
         loop {
             let mut room = ReadBuf::new(&mut self.buffer[self.filled..]);
             let read = ready!(Pin::new(&mut *self.stream).poll_read(context, &mut room));
@@ -157,8 +158,6 @@ impl Exchange<'_> {
         }
     }
 
-    /// A target may answer before it has read a large body: where it takes no more, its answer is
-    /// read all the same.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut stream = Pin::new(&mut *self.stream);
         while !self.unsent.is_empty() {
@@ -192,7 +191,8 @@ impl Exchange<'_> {
             return Ok(false);
         }
         // Bytes that nobody asked for: the next answer could not be told from them.
-        if used < self.filled || self.is_refused {
+        let is_sent = self.unsent.is_empty() && self.is_flushed && !self.is_refused;
+        if used < self.filled || !is_sent {
             self.response = self.response.without_keep_alive();
         }
         Ok(true)

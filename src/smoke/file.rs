@@ -86,6 +86,14 @@ impl Test {
 }
 
 impl SmokeFile {
+    /// The files that are sent as bodies, as they are named: seen from the folder of this file.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &Path> {
+        self.tests.iter().flat_map(|test| &test.body).filter_map(|part| match part {
+            BodyPart::File { path, .. } => Some(path.as_path()),
+            BodyPart::Text(_) | BodyPart::Bytes(_) => None,
+        })
+    }
+
     /// What is wrong, with the line as it stands in the file.
     pub(super) fn error(&self, wrong: Wrong) -> InputError {
         error(&self.path, &self.source, wrong)

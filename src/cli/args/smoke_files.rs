@@ -12,6 +12,7 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::{wire, wire_smoke};
 use crate::slo::manifest::Manifest;
+use crate::smoke::file::SmokeFile;
 use crate::smoke::parse::parse;
 use crate::smoke::prepare::{Given, Ready, Selection, prepare};
 use crate::smoke::request;
@@ -42,14 +43,23 @@ pub(crate) fn usual(context: &Context) -> Vec<PathBuf> {
     names.into_iter().map(path).filter(|path| is_tests(path)).collect()
 }
 
-/// Of the names and the text of files; nothing where there is none, or one cannot be read.
+/// Of the names and the text of tests and of the bodies that they send; nothing where there is no
+/// test.
 pub(crate) fn digest(folder: &Path, files: &[PathBuf]) -> Option<Digest> {
     let mut all = Digest::of_pieces();
+    // Each of fixed length, so that no name can pass for a text.
+    let mut add = |bytes: &[u8]| all.add(Digest::of(bytes).hex().as_bytes());
     for path in files {
-        let text = std::fs::read(folder.join(path)).ok()?;
-        // Of fixed length, so that no name can pass for a text.
-        all.add(Digest::of(path.as_os_str().as_encoded_bytes()).hex().as_bytes());
-        all.add(Digest::of(&text).hex().as_bytes());
+        add(path.as_os_str().as_encoded_bytes());
+        let whole = folder.join(path);
+        // What cannot be read is not what was read when it ran.
+        let text = std::fs::read(&whole).unwrap_or_default();
+        add(&text);
+        let tests = parse(&String::from_utf8_lossy(&text), path).ok();
+        for body in tests.iter().flat_map(SmokeFile::bodies) {
+            let beside = whole.parent().unwrap_or(folder).join(body);
+            add(&std::fs::read(beside).unwrap_or_default());
+        }
     }
     (!files.is_empty()).then(|| all.end())
 }
@@ -180,6 +190,10 @@ mod tests {
             assert_ne!(of(others), first, "{others:?}");
         }
         assert_eq!(of(&[]), None);
-        assert_eq!(digest(folder.path(), &["none.http".into()]), None);
+        assert_ne!(digest(folder.path(), &["none.http".into()]), None);
+        let order = &[("o.http", "POST /orders\n\n< ./order.json\n")];
+        let before = of(order);
+        std::fs::write(folder.path().join("order.json"), "{}").unwrap();
+        assert_ne!(of(order), before);
     }
 }
