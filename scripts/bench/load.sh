@@ -150,33 +150,43 @@ if one and two:
     print(f"orca with two workers: {two:.0f} instructions a request, {two / one:.2f}x one worker")
 PY
 
-echo "5000/s for 10 s over 64 connections"
+# wrk2 shows nothing of its first ten seconds.
+echo "5000/s for 12 s over 64 connections, medians of 5 rounds in turns"
 rate=("$orca" load --rate 5000/s --connections 64 --target "$plain" --json)
-taskset -c 0 "${rate[@]}" --duration 10s >"$folder/orca" 2>/dev/null || true
-! has oha || taskset -c 0 oha --no-tui -z 10s -c 64 -q 5000 --latency-correction --output-format json "$plain" >"$folder/oha" 2>/dev/null
-! has vegeta || echo "GET $plain" | taskset -c 0 vegeta attack -rate 5000 -max-workers 64 -duration 10s | vegeta report -type json >"$folder/vegeta"
-! has wrk2 || taskset -c 0 wrk2 -t1 -c64 -d10s -R5000 -L "$plain" >"$folder/wrk2"
+for round in $(seq 5); do
+    taskset -c 0 "${rate[@]}" --duration 12s >"$folder/orca.$round" 2>/dev/null || true
+    ! has oha || taskset -c 0 oha --no-tui -z 12s -c 64 -q 5000 --latency-correction --output-format json "$plain" \
+        >"$folder/oha.$round" 2>/dev/null
+    ! has vegeta || echo "GET $plain" | taskset -c 0 vegeta attack -rate 5000 -max-workers 64 -duration 12s |
+        vegeta report -type json >"$folder/vegeta.$round"
+    ! has wrk2 || taskset -c 0 wrk2 -t1 -c64 -d12s -R5000 -L "$plain" >"$folder/wrk2.$round"
+done
 python3 - "$folder" <<'PY'
-import json, re, os, sys
-folder = sys.argv[1]
-read = lambda name: open(os.path.join(folder, name)).read() if os.path.exists(os.path.join(folder, name)) else ""
-r = json.loads(read("orca"))
-l, s = r["latency_us"], r["service_time_us"]
-print(f"  orca: rate error {100 * (r['rate_milli_per_s'] / r['asked_milli_per_s'] - 1):+.3f} %, {r['dropped']} never sent, {r['late_starts']} late,",
-      f"{r['cpu_us'] / r['requests']:.1f} CPU us/request, timer {r['timer']}")
-rows = [("orca", l["p50"], l["p99"], l["p999"]), ("orca, sent to answered", s["p50"], s["p99"], s["p999"])]
-if text := read("oha"):
+import glob, json, re, statistics, sys
+rows = {}
+def add(name, *values):
+    rows.setdefault(name, []).append(values)
+texts = lambda name: [open(path).read() for path in glob.glob(f"{sys.argv[1]}/{name}.*")]
+for text in texts("orca"):
+    r = json.loads(text)
+    l, s = r["latency_us"], r["service_time_us"]
+    add("orca", l["p50"], l["p99"], l["p999"])
+    add("orca, sent to answered", s["p50"], s["p99"], s["p999"])
+    print(f"  orca: rate error {100 * (r['rate_milli_per_s'] / r['asked_milli_per_s'] - 1):+.3f} %, {r['dropped']} never sent,",
+          f"{r['late_starts']} late, {r['cpu_us'] / r['requests']:.1f} CPU us/request, timer {r['timer']}")
+for text in texts("oha"):
     p = json.loads(text)["latencyPercentiles"]
-    rows.append(("oha, corrected", *(p[q] * 1e6 for q in ("p50", "p99", "p99.9"))))
-if text := read("vegeta"):
+    add("oha, corrected", *(p[q] * 1e6 for q in ("p50", "p99", "p99.9")))
+for text in texts("vegeta"):
     p = json.loads(text)["latencies"]
-    rows.append(("vegeta", p["50th"] / 1e3, p["99th"] / 1e3, None))
-if text := read("wrk2"):
+    add("vegeta", p["50th"] / 1e3, p["99th"] / 1e3)
+for text in texts("wrk2"):
     unit = {"us": 1, "ms": 1e3, "s": 1e6}
     at = {q: float(v) * unit[u] for q, v, u in re.findall(r"^ +(\d+\.\d+)% +([\d.]+)(us|ms|s)$", text, re.M)}
-    rows.append(("wrk2", at["50.000"], at["99.000"], at["99.900"]))
-for name, *values in rows:
-    print(f"  {name:23}", *(f"{p} {v:8.0f} us" for p, v in zip(("p50", "p99", "p99.9"), values) if v is not None))
+    add("wrk2", at["50.000"], at["99.000"], at["99.900"])
+for name, seen in rows.items():
+    medians = [statistics.median(column) for column in zip(*seen)]
+    print(f"  {name:23}", *(f"{p} {v:8.0f} us" for p, v in zip(("p50", "p99", "p99.9"), medians)))
 PY
 
 echo "1000/s for 20 s, nginx stopped for two seconds: what users wait is 2 s - (1 - q) * 20 s"
