@@ -230,6 +230,22 @@ mod tests {
         }
     }
 
+    /// Nobody came, so nothing was hurt, and the stage says that this was not judged.
+    #[test]
+    fn a_stage_that_nobody_reached_says_what_is_not_judged() {
+        use crate::gate::check::Check;
+        let nobody = seen(came(9_500, 10), came(0, 1));
+        let watched = policy(500, false, Some(USUAL));
+        let judged = super::super::users::UsersCheck::judge(&watched, &nobody);
+        assert_eq!(judged.verdict, Verdict::Pass, "{}", judged.headline);
+        let told: Vec<_> = judged.measures.iter().map(|m| (m.verdict, m.asked.as_str())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for (verdict, asked) in told {
+            assert_eq!(verdict, Verdict::NotApplicable, "{asked}");
+            assert!(asked.ends_with("no visitor of the canary is known"), "{asked}");
+        }
+    }
+
     /// Whoever decides the stage, a limit of its own, and nothing where nobody asked.
     #[test]
     fn each_limit_stands_for_itself() {
