@@ -202,7 +202,8 @@ pub(crate) fn both_arms_breach(policy: &ArmsPolicy, seen: &StageSeen) -> Option<
     (base.verdict == Verdict::Fail && canary.verdict == Verdict::Fail).then_some(base.headline)
 }
 
-fn error_limit_ppm(policy: &ArmsPolicy) -> Option<u32> {
+/// The manifest's limit on failures.
+pub(super) fn error_limit_ppm(policy: &ArmsPolicy) -> Option<u32> {
     policy.objectives.objectives.iter().find_map(|objective| match objective.limit() {
         Limit::Ratio(limit) if objective.name() == "errors" => Some(limit.0.saturating_mul(100)),
         _ => None,

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ports::{Samples, SourceSamples};
 use crate::base::histogram::{EncodedHistogram, Histogram};
-use crate::base::units::Micros;
+use crate::base::units::{Micros, Weight};
 use crate::base::visits::Visits;
 use crate::slo::sample::{Counts, Sample};
+use crate::slo::statistics::arrivals::arrivals;
 
 /// Who made the requests. The two are never pooled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,13 +83,18 @@ impl StageSeen {
     }
 
     /// With those who came as an earlier look at this stage saw them, where they are counted anew
-    /// since: users went back, and what they did before is what brought them back.
-    pub(crate) fn or_who_came(mut self, earlier: Option<&Self>) -> Self {
+    /// since: users went back, and what they did before is what brought them back. Or the router began
+    /// anew; then those who came since are believed as soon as they are enough at this `weight`.
+    pub(crate) fn or_who_came(mut self, earlier: Option<&Self>, weight: Weight) -> Self {
         let requests = |arm: &ArmSeen| arm.visits.as_ref().map_or(0, Visits::requests);
         let Some(earlier) = earlier else { return self };
         let both = |seen: &Self| requests(&seen.base).saturating_add(requests(&seen.canary));
         let gone = requests(&self.canary) == 0 && requests(&earlier.canary) > 0;
-        if gone || both(&self) < both(earlier) {
+        let few = || match (&self.base.visits, &self.canary.visits) {
+            (Some(base), Some(canary)) => arrivals(base, canary, weight).is_err(),
+            _ => true,
+        };
+        if gone || (both(&self) < both(earlier) && few()) {
             self.base.visits.clone_from(&earlier.base.visits);
             self.canary.visits.clone_from(&earlier.canary.visits);
         }
@@ -177,10 +183,13 @@ pub(super) mod tests {
             ("long ago", Some((90, 10)), (500, 0), (90, 10)),
             ("the router began anew", Some((90, 10)), (30, 3), (90, 10)),
             ("and has more by now", Some((90, 10)), (95, 9), (95, 9)),
+            ("and has enough by now", Some((9_000, 1_000)), (4_500, 400), (4_500, 400)),
+            ("users went back late", Some((9_000, 1_000)), (4_500, 0), (9_000, 1_000)),
             ("nobody ever came", Some((90, 0)), (500, 0), (500, 0)),
         ] {
             let earlier = earlier.map(|(base, canary)| seen(base, canary));
-            let now = seen(now.0, now.1).or_who_came(earlier.as_ref());
+            let tenth = Weight::from_basis_points(1_000).unwrap();
+            let now = seen(now.0, now.1).or_who_came(earlier.as_ref(), tenth);
             let of = |arm: &ArmSeen| arm.visits.as_ref().unwrap().requests();
             assert_eq!((of(&now.base), of(&now.canary)), expected, "{what}");
         }

@@ -7,9 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::arms::ArmsPolicy;
+use super::arms::{ArmsPolicy, error_limit_ppm};
 use super::samples::StageSeen;
 use crate::gate::verdict::{Finding, Judgement, Measure, Unit, Verdict};
+use crate::slo::hard_limit::is_breached;
 use crate::slo::statistics::arrivals::{Arrivals, arrivals};
 
 /// Limits in percent of the requests that the weight says.
@@ -28,6 +29,14 @@ fn look(policy: &ArmsPolicy, seen: &StageSeen) -> Result<Arrivals, String> {
     let (Some(base), Some(canary)) = (&seen.base.visits, &seen.canary.visits) else {
         return Err("the platform does not tell how many requests each user makes".to_owned());
     };
+    // Clients that are not answered ask again: a base that fails makes a sound version look left.
+    let limit_ppm = error_limit_ppm(policy).or(policy.error_trigger_ppm);
+    if limit_ppm.is_some_and(|limit| is_breached(seen.base.errors, seen.base.requests, limit)) {
+        let (errors, requests) = (seen.base.errors, seen.base.requests);
+        return Err(format!(
+            "{errors} of {requests} requests failed on the base, and clients ask again"
+        ));
+    }
     arrivals(base, canary, policy.weight).map_err(|unknown| unknown.to_string())
 }
 
@@ -189,17 +198,20 @@ mod tests {
         use Verdict::{Fail, NotApplicable, Pass};
         let base = || came(9_500, 10);
         let silent = |arm: ArmSeen| ArmSeen { visits: None, ..arm };
+        let failing = |errors: u64| ArmSeen { errors, ..base() };
         // (what, weight, base, canary, the two measures, the verdict)
         for (what, weight, base, canary, rows, expected) in [
             ("as many", 500, base(), came(500, 10), [Pass, Pass], Pass),
             ("more", 500, base(), came(500, 30), [Pass, Pass], Pass),
             ("not beyond doubt", 500, base(), came(500, 8), [Pass, Pass], Pass),
-            ("fewer", 500, base(), came(500, 7), [Pass, Fail], Pass),
+            ("fewer", 500, base(), came(500, 6), [Pass, Fail], Pass),
             ("half", 500, base(), came(500, 5), [Pass, Fail], Pass),
             ("far fewer", 500, base(), came(500, 4), [Fail, Fail], Fail),
             ("far fewer users", 500, base(), came(200, 10), [Fail, Fail], Fail),
             ("too few users", 25, base(), came(24, 10), [NotApplicable, NotApplicable], Pass),
             ("nobody on the base", 500, came(0, 1), came(500, 4), [NotApplicable; 2], Pass),
+            ("the base fails", 500, failing(90_000), came(500, 1), [NotApplicable; 2], Pass),
+            ("it fails a little", 500, failing(900), came(500, 4), [Fail, Fail], Fail),
             ("not told", 500, silent(base()), silent(came(500, 4)), [NotApplicable; 2], Pass),
         ] {
             let seen = seen(base, canary);
@@ -215,6 +227,22 @@ mod tests {
             let sentence = sentence(&watched, &seen).unwrap();
             let open = sentence.starts_with("not judged: ");
             assert_eq!(open, rows[0] == NotApplicable, "{what}: {sentence}");
+        }
+    }
+
+    /// Nobody came, so nothing was hurt, and the stage says that this was not judged.
+    #[test]
+    fn a_stage_that_nobody_reached_says_what_is_not_judged() {
+        use crate::gate::check::Check;
+        let nobody = seen(came(9_500, 10), came(0, 1));
+        let watched = policy(500, false, Some(USUAL));
+        let judged = super::super::users::UsersCheck::judge(&watched, &nobody);
+        assert_eq!(judged.verdict, Verdict::Pass, "{}", judged.headline);
+        let told: Vec<_> = judged.measures.iter().map(|m| (m.verdict, m.asked.as_str())).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for (verdict, asked) in told {
+            assert_eq!(verdict, Verdict::NotApplicable, "{asked}");
+            assert!(asked.ends_with("no visitor of the canary is known"), "{asked}");
         }
     }
 
@@ -247,7 +275,7 @@ mod tests {
         assert_eq!(
             judged.headline,
             "the new version gets 40 % of the requests by users that its weight of 5 % says, at \
-             most 45.37 %; the trigger is 50 %: they do not come back, or do not arrive"
+             most 48.09 %; the trigger is 50 %: they do not come back, or do not arrive"
         );
         let finding = &judged.findings[0];
         assert_eq!(

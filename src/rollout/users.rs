@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::arms::{self, ArmsPolicy};
 use super::ports::{Measures, Platform, Samples};
 use super::samples::{Source, StageSeen};
+use super::throughput;
 use crate::base::ids::CheckId;
 use crate::gate::check::{Check, Look, RuleId, Series, Unseen};
 use crate::gate::verdict::{Cause, Judgement};
@@ -48,7 +49,7 @@ impl Check for UsersCheck {
         })?;
         let seen = StageSeen::between(began, &now, Source::Users);
         let seen = seen.with_recent(self.recent.as_ref(), &now, Source::Users);
-        Ok(seen.or_who_came(self.looked.as_ref()))
+        Ok(seen.or_who_came(self.looked.as_ref(), self.policy.weight))
     }
 
     fn judge(policy: &ArmsPolicy, seen: &StageSeen) -> Judgement {
@@ -59,7 +60,9 @@ impl Check for UsersCheck {
         let none = seen.canary.requests == 0;
         // Watched for breach alone: nobody came, so nobody was hurt, unless they should have come.
         if none && !policy.decides {
-            return Judgement::pass("no user reached the new version", "watched for breach alone");
+            let text = "no user reached the new version";
+            let passed = Judgement::pass(text, "watched for breach alone");
+            return throughput::told(policy, seen, "users", passed);
         }
         arms::judge(policy, seen, "users")
     }

@@ -2,15 +2,21 @@
 //!
 //! Precedence: deny list, allow list, tester header, sticky bucket. The key of the bucket is the
 //! user, else the tenant, else the session cookie, else the router's own cookie; never the
-//! client's address. The cookie holds the bucket, never the arm, so it stays right when the
-//! weight changes. Once a canary has no weight, no user reaches it, whatever the allow list says.
+//! client's address. The cookie holds a number from which each release draws its own bucket, never
+//! the arm, so it stays right when the weight changes, and the early users of each release are others.
+//! Once a canary has no weight, no user reaches it, whatever the allow list says.
+//!
+//! A client without any key that asks for many things at once gets as many cookies, and keeps the one
+//! that comes last. Were each of the arm that answered, the slower arm would win the users. So only
+//! who loads a page, and waits for it, stays with the arm that answered; whoever else has no key gets
+//! a number drawn apart from it, and stays with that from the next request on.
 
-use http::header::{COOKIE, HeaderName, HeaderValue};
+use http::header::{ACCEPT, COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::bucket::{BUCKETS, bucket_of, is_inside};
+use crate::base::bucket::{bucket_of, is_inside};
 use crate::base::digest::Digest;
 use crate::base::units::Weight;
 
@@ -18,6 +24,10 @@ use super::state::{Audience, RouterState};
 
 /// The router's own cookie.
 pub(crate) const BUCKET_COOKIE: &str = "orca_bucket";
+/// Its numbers are below this: enough for an even split, too few to know a person by.
+const COOKIES: u64 = 1_000_000;
+/// What a browser asks for; a page is a `document`.
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Tags a request as made by a machine; it is counted apart from users.
 pub(crate) const PROBE_HEADER: HeaderName = HeaderName::from_static("x-orca-probe");
 /// Tells a tester which arm answered.
@@ -120,16 +130,16 @@ pub(crate) struct Decision {
     pub(crate) bucket: Option<u16>,
     /// Whether the weight alone decided, and no list and no tester.
     pub(crate) by_weight: bool,
-    /// A new bucket to give the client as a cookie.
-    pub(crate) cookie: Option<u16>,
+    /// A new number to give the client as a cookie.
+    pub(crate) cookie: Option<u32>,
 }
 
-/// Decides one request. `random` gives a number for a client without any key.
+/// Decides one request. `random` gives numbers for a client without any key.
 pub(crate) fn decide(
     split: &Split,
     settings: &SplitSettings,
     headers: &HeaderMap,
-    random: impl FnOnce() -> u64,
+    random: impl Fn() -> u64,
 ) -> Decision {
     let forced = forced_arm(settings, headers);
     let tagged = forced.is_some() || headers.contains_key(PROBE_HEADER);
@@ -142,7 +152,11 @@ pub(crate) fn decide(
     let listed = |list: &std::collections::BTreeSet<String>| {
         !list.is_empty() && [user, tenant].into_iter().flatten().any(|id| list.contains(id))
     };
-    let (bucket, is_new) = bucket(split, settings, headers, user.or(tenant), random);
+    let key = user.or(tenant).or_else(|| session(settings, headers));
+    let (bucket, cookie) = match key {
+        Some(id) => (bucket_of(&split.release, id), None),
+        None => own_bucket(split, headers, random),
+    };
     let by_name = if split.suspended {
         None
     } else if listed(&split.audience.deny) {
@@ -158,36 +172,41 @@ pub(crate) fn decide(
         source,
         bucket: Some(bucket),
         by_weight: by_name.is_none(),
-        cookie: (is_new && !tagged).then_some(bucket),
+        cookie: cookie.filter(|_| !tagged),
     }
 }
 
 /// The cookie for a client without any key.
-pub(crate) fn bucket_cookie(bucket: u16) -> HeaderValue {
-    HeaderValue::from_str(&format!("{BUCKET_COOKIE}={bucket}; Path=/; HttpOnly; SameSite=Lax"))
+pub(crate) fn bucket_cookie(number: u32) -> HeaderValue {
+    HeaderValue::from_str(&format!("{BUCKET_COOKIE}={number}; Path=/; HttpOnly; SameSite=Lax"))
         .expect("digits and constant text are a header value")
 }
 
-fn bucket(
-    split: &Split,
-    settings: &SplitSettings,
-    headers: &HeaderMap,
-    id: Option<&str>,
-    random: impl FnOnce() -> u64,
-) -> (u16, bool) {
-    if let Some(id) = id {
-        return (bucket_of(&split.release, id), false);
-    }
-    let session = settings.session_cookie.as_deref().and_then(|name| cookie(headers, name));
-    if let Some(session) = session {
-        return (bucket_of(&split.release, session), false);
-    }
+fn session<'a>(settings: &SplitSettings, headers: &'a HeaderMap) -> Option<&'a str> {
+    cookie(headers, settings.session_cookie.as_deref()?)
+}
+
+/// The bucket by the router's own cookie, and a new cookie for a client that has none.
+fn own_bucket(split: &Split, headers: &HeaderMap, random: impl Fn() -> u64) -> (u16, Option<u32>) {
+    let of = |number: u32| bucket_of(&split.release, &number.to_string());
+    let drawn = || u32::try_from(random() % COOKIES).expect("a million is a u32");
     let own = cookie(headers, BUCKET_COOKIE)
-        .and_then(|text| text.parse::<u16>().ok())
-        .filter(|bucket| u64::from(*bucket) < BUCKETS);
-    match own {
-        Some(bucket) => (bucket, false),
-        None => (u16::try_from(random() % BUCKETS).expect("a bucket is below 10,000"), true),
+        .and_then(|text| text.parse::<u32>().ok())
+        .filter(|number| u64::from(*number) < COOKIES);
+    if let Some(number) = own {
+        return (of(number), None);
+    }
+    let number = drawn();
+    let kept = if loads_page(headers) { number } else { drawn() };
+    (of(number), Some(kept))
+}
+
+/// Whether the client asks for a page, and for what belongs to it only once the answer is there.
+fn loads_page(headers: &HeaderMap) -> bool {
+    match headers.get(FETCH_DEST) {
+        Some(dest) => dest == "document",
+        // Older browsers, and all of them without TLS, do not say it.
+        None => text(headers, Some(&ACCEPT)).is_some_and(|accept| accept.contains("text/html")),
     }
 }
 
@@ -221,13 +240,14 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Adds the bucket cookie to an answer.
-pub(crate) fn add_cookie(headers: &mut HeaderMap, bucket: u16) {
-    headers.append(header::SET_COOKIE, bucket_cookie(bucket));
+pub(crate) fn add_cookie(headers: &mut HeaderMap, number: u32) {
+    headers.append(header::SET_COOKIE, bucket_cookie(number));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Entropy;
     use crate::router::state::Upstream;
 
     fn split(bp: u32) -> Split {
@@ -305,14 +325,78 @@ mod tests {
         assert_eq!(decide(&all[1..]).bucket, of("t"));
         assert_eq!(decide(&all[2..]).bucket, of("s"));
         let own = decide(&[("cookie", "a=b; orca_bucket=7")]);
-        assert_eq!((own.bucket, own.cookie, own.arm), (Some(7), None, Arm::Canary));
-        for bad in ["orca_bucket=10000", "orca_bucket=x", "orca_bucket=", "other=7"] {
+        assert_eq!((own.bucket, own.cookie), (of("7"), None));
+        for bad in ["orca_bucket=1000000", "orca_bucket=x", "orca_bucket=", "other=7"] {
             let keyless = decide(&[("cookie", bad)]);
-            assert_eq!(keyless.cookie, Some(6_789), "{bad}");
-            assert_eq!(keyless.bucket, keyless.cookie);
+            assert_eq!((keyless.bucket, keyless.cookie), (of("456789"), Some(456_789)), "{bad}");
         }
         let cookie = bucket_cookie(6_789);
         assert_eq!(cookie, "orca_bucket=6789; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    /// The number that a client keeps is of the answer only where it waits for that answer.
+    #[test]
+    fn whoever_loads_a_page_stays_with_the_arm_that_answered() {
+        for (pairs, stays) in [
+            (&[("sec-fetch-dest", "document")][..], true),
+            (&[("accept", "text/html,application/xhtml+xml;q=0.9")], true),
+            (&[("sec-fetch-dest", "empty"), ("accept", "text/html")], false),
+            (&[("sec-fetch-dest", "iframe")], false),
+            (&[("accept", "*/*")], false),
+            (&[], false),
+        ] {
+            let (half, dice) = (split(5_000), Entropy::seeded(3));
+            let settings = SplitSettings::default();
+            let moved = (0..200).filter(|_| {
+                let first = decide(&half, &settings, &headers(pairs), || dice.next_u64());
+                let kept = format!("{BUCKET_COOKIE}={}", first.cookie.unwrap());
+                let next = [("cookie", kept.as_str())];
+                decide(&half, &settings, &headers(&next), || 0).bucket != first.bucket
+            });
+            assert_eq!(moved.count() == 0, stays, "{pairs:?}");
+        }
+    }
+
+    /// Six requests at once, and the last answer's cookie stays: neither the faster nor the slower
+    /// arm gets more users than its weight says, nor more of the requests that are counted.
+    #[test]
+    fn whoever_answers_last_wins_no_users() {
+        let (tenth, settings, dice) = (split(1_000), SplitSettings::default(), Entropy::seeded(7));
+        for last in Arm::ALL {
+            let (mut users, mut requests) = (0, 0);
+            for _ in 0..5_000 {
+                let ask = |pairs: &[(&str, &str)]| {
+                    decide(&tenth, &settings, &headers(pairs), || dice.next_u64())
+                };
+                let first: Vec<Decision> = (0..6).map(|_| ask(&[])).collect();
+                requests += first.iter().filter(|one| one.arm == Arm::Canary).count();
+                let slow = first.iter().find(|one| one.arm == last).unwrap_or(&first[0]);
+                let kept = format!("{BUCKET_COOKIE}={}", slow.cookie.unwrap());
+                let then = ask(&[("cookie", kept.as_str())]);
+                assert!(then.by_weight && then.cookie.is_none());
+                users += usize::from(then.arm == Arm::Canary);
+            }
+            assert!((440..=560).contains(&users), "{users} of 5,000, {last:?} answers last");
+            assert!((2_800..=3_200).contains(&requests), "{requests} of 30,000, {last:?} last");
+        }
+    }
+
+    /// Whom one candidate lost is not the group that meets the next one first.
+    #[test]
+    fn each_release_has_other_early_users_by_cookie_too() {
+        let [first, second] = ["v1.4.0-rc.1", "v1.4.0-rc.2"]
+            .map(|release| Split { release: release.to_owned(), ..split(2_500) });
+        let (mut inside, mut both) = (0_u32, 0_u32);
+        for number in (0..1_000_000).step_by(97) {
+            let cookie = format!("{BUCKET_COOKIE}={number}");
+            let headers = headers(&[("cookie", &cookie)]);
+            let settings = SplitSettings::default();
+            let on = |split| decide(split, &settings, &headers, || 0).arm == Arm::Canary;
+            inside += u32::from(on(&second));
+            both += u32::from(on(&second) && on(&first));
+        }
+        assert!((2_400..=2_750).contains(&inside), "{inside} of 10,310");
+        assert!((inside / 5..=inside * 3 / 10).contains(&both), "{both} of {inside} again");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Who came since traffic was last moved: requests of users by sticky bucket, apart for each arm.
 //!
 //! Only requests that the weight alone sent to their arm: whoever is on a list says nothing of the
-//! split. One array per worker and arm, made when its first request comes.
+//! split. And only those that were answered, on both arms alike: clients ask again where an arm fails
+//! or hangs, and what they ask then is no sign that users come. One array per worker and arm, made
+//! when its first request comes.
 
 use crate::base::bucket::BUCKETS;
 use crate::base::visits::Visits;
@@ -14,11 +16,10 @@ use super::split::{Arm, Source};
 pub(super) struct Arrived([Option<Box<[u32]>>; 2]);
 
 impl Arrived {
-    /// Counts a request when it ends; a body that broke after that is no other request.
+    /// Counts a request when it is answered; a body that broke after that is no other request.
     pub(super) fn record(&mut self, sample: &Sample) {
-        let counts = sample.by_weight
-            && sample.source == Source::Users
-            && !matches!(sample.outcome, Outcome::BrokenBody(_));
+        let answered = matches!(sample.outcome, Outcome::Status(status) if status < 500);
+        let counts = answered && sample.by_weight && sample.source == Source::Users;
         let Some(bucket) = sample.bucket.filter(|_| counts) else { return };
         let arm = self.0[sample.arm as usize].get_or_insert_with(none);
         if let Some(count) = arm.get_mut(usize::from(bucket)) {
@@ -50,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_weight_sent_is_counted_and_each_request_once() {
+    fn only_answers_to_those_whom_the_weight_sent_are_counted_and_each_once() {
         let sample = Sample {
             generation: 1,
             arm: Arm::Canary,
@@ -65,7 +66,11 @@ mod tests {
             sample,
             Sample { outcome: Outcome::BrokenBody(200), ..sample },
             Sample { outcome: Outcome::Fault(Fault::Abandoned), ..sample },
-            Sample { bucket: Some(3), ..sample },
+            Sample { outcome: Outcome::Fault(Fault::Timeout), ..sample },
+            Sample { outcome: Outcome::Fault(Fault::Connect), ..sample },
+            Sample { outcome: Outcome::Status(500), ..sample },
+            Sample { outcome: Outcome::Status(503), ..sample },
+            Sample { outcome: Outcome::Status(404), bucket: Some(3), ..sample },
             Sample { by_weight: false, ..sample },
             Sample { source: Source::Probes, ..sample },
             Sample { bucket: None, ..sample },
@@ -76,7 +81,7 @@ mod tests {
         two.record(&Sample { arm: Arm::Base, ..sample });
         one.merge(&two);
         let rows = |arm| one.visits(arm).rows().collect::<Vec<_>>();
-        assert_eq!(rows(Arm::Canary), [(1, 1), (3, 1)]);
+        assert_eq!(rows(Arm::Canary), [(1, 1), (2, 1)]);
         assert_eq!(rows(Arm::Base), [(1, 1)]);
     }
 }

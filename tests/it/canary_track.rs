@@ -65,7 +65,7 @@ fn a_track_is_printed_and_its_triggers_bring_users_back() {
     assert!(arrived().is_some_and(|said| said.starts_with("not judged: 0 requests")));
     for user in 0..300 {
         let stays = !fleet.meets(&candidate.commit, user);
-        (0..if stays { 4 } else { 0 }).for_each(|_| _ = fleet.meets(&candidate.commit, user));
+        (0..if stays { 7 } else { 0 }).for_each(|_| _ = fleet.meets(&candidate.commit, user));
     }
     let ended = running.end().expect_code(6);
     let said = "of the requests by users that its weight of 25 % says";

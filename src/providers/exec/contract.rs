@@ -160,8 +160,8 @@ pub(crate) struct Counted {
     /// Different users seen since the weight last changed. Without it nobody notices by itself that
     /// no user reaches the canary.
     pub(crate) sticky_keys: Option<u64>,
-    /// How many requests these users made since then, as rows of (requests, users), ascending:
-    /// `[[1, 520], [2, 310]]`. Without those who are on this version by name and not by its weight.
+    /// How many answered requests (no 5xx) these users made since then, as rows of (requests, users),
+    /// ascending: `[[1, 520], [2, 310]]`. Without those who are on this version by name and not by its weight.
     /// Without it nobody notices by itself that users of the canary do not come back.
     pub(crate) visits: Option<Visits>,
 }

@@ -9,8 +9,9 @@
 //!   visitors are: a canary whose visitors leave at once has only light ones. For a random number
 //!   of visitors `1 / n` is the relative variance of their sum, so nothing is assumed of how
 //!   requests are spread over them;
-//! - the ratio is beyond doubt below a limit when `r / (1 - z s)` is, with
-//!   `s = sqrt(1/n_base + 1/n_canary)` and `z = 2.576` (99.5 %, one-sided).
+//! - a ratio `q` is beyond doubt not the true one when `|q - r| > z sqrt(q^2/n_base + q max(q, 1)/n_canary)`
+//!   with `z = 2.576` (about 99.5 %, one-sided): with `q` below 1 only so many of the canary's
+//!   visitors may be there at all, and fewer visitors say less. The ends of what is left are the bounds.
 //!
 //! Linear and not in logarithms: a sum of what is never negative falls short of its mean less
 //! easily than a normal one (A. Maurer, JIPAM 4 (2003) 15: by `t` or more with a chance of at most
@@ -78,14 +79,28 @@ pub(crate) fn arrivals(
     if seen <= 0.0 {
         return Err(Unknown::Nobody);
     }
-    let ratio = seen / expected * 10_000.0;
-    // Below 0.67: there are thirty visitors on either arm.
-    let doubt = Z * libm::sqrt(1.0 / visitors + 1.0 / on_canary);
+    let ratio = seen / expected;
+    let (lower, upper) = bounds(ratio, visitors, on_canary);
     Ok(Arrivals {
-        seen_bp: whole(libm::round(ratio)),
-        lower_bp: whole(ratio / (1.0 + doubt)),
-        upper_bp: whole(libm::ceil(ratio / (1.0 - doubt))),
+        seen_bp: whole(libm::round(ratio * 10_000.0)),
+        lower_bp: whole(lower * 10_000.0),
+        upper_bp: whole(libm::ceil(upper * 10_000.0)),
     })
+}
+
+/// Between what the true ratio lies. Above 1 the bounds are linear in the ratio, below 1 the roots of
+/// a quadratic; at 1 both are the same.
+fn bounds(ratio: f64, on_base: f64, on_canary: f64) -> (f64, f64) {
+    // Below 0.67: there are thirty visitors on either arm.
+    let doubt = Z * libm::sqrt(1.0 / on_base + 1.0 / on_canary);
+    let square = 1.0 - Z * Z / on_base;
+    let middle = 2.0 * ratio + Z * Z / on_canary;
+    let root = libm::sqrt((middle * middle - 4.0 * square * ratio * ratio).max(0.0));
+    let (lower, upper) = (ratio / (1.0 + doubt), ratio / (1.0 - doubt));
+    (
+        if lower < 1.0 { (middle - root) / (2.0 * square) } else { lower },
+        if upper < 1.0 { (middle + root) / (2.0 * square) } else { upper },
+    )
 }
 
 /// The sum of the capped requests, and of their squares.
@@ -126,15 +141,15 @@ mod tests {
             arrivals(&of(base), &of(canary), weight(bp))
         };
         let at = |seen_bp, lower_bp, upper_bp| Ok(Arrivals { seen_bp, lower_bp, upper_bp });
-        // s = sqrt(1/3000 + 1/1000), and 2.576 s = 0.09406
-        assert_eq!(seen(&[(4, 3_000)], &[(4, 1_000)], 2_500), at(10_000, 9_140, 11_039));
-        assert_eq!(seen(&[(4, 3_000)], &[(1, 1_000)], 2_500), at(2_500, 2_285, 2_760));
+        // 1 / (1 - 2.576 sqrt(1/3000 + 1/1000)) above; below 1 a share of a thousand visitors.
+        assert_eq!(seen(&[(4, 3_000)], &[(4, 1_000)], 2_500), at(10_000, 9_112, 11_039));
+        assert_eq!(seen(&[(4, 3_000)], &[(1, 1_000)], 2_500), at(2_500, 2_112, 2_965));
         // Half of the visitors with as much each is the same as all of them with half as much.
-        assert_eq!(seen(&[(4, 3_000)], &[(4, 500)], 2_500), at(5_000, 4_570, 5_520));
-        assert_eq!(seen(&[(4, 3_000)], &[(2, 1_000)], 2_500), at(5_000, 4_570, 5_520));
+        assert_eq!(seen(&[(4, 3_000)], &[(4, 500)], 2_500), at(5_000, 4_419, 5_669));
+        assert_eq!(seen(&[(4, 3_000)], &[(2, 1_000)], 2_500), at(5_000, 4_419, 5_669));
         // One crawler on either arm counts as much as anybody.
         let crawled = seen(&[(4, 2_999), (1_000_000, 1)], &[(4, 1_000)], 2_500);
-        assert_eq!(crawled, at(10_000, 9_140, 11_039));
+        assert_eq!(crawled, at(10_000, 9_112, 11_039));
         let hidden = seen(&[(4, 3_000)], &[(1, 998), (1_000_000, 2)], 2_500);
         assert_eq!(hidden.map(|a| a.seen_bp), Ok(2_515));
     }
@@ -158,6 +173,26 @@ mod tests {
         let enough = arrivals(&of(&[(10, 30)]), &of(&[(10, 30)]), weight(5_000)).unwrap();
         assert_eq!(enough.seen_bp, 10_000);
         assert!(enough.upper_bp < 40_000, "{enough:?}");
+    }
+
+    /// Half of the canary's visitors are missing, and half is the limit: that is found broken about as
+    /// often as is said. Bounds linear in the ratio found it in three of a hundred stages.
+    #[test]
+    fn the_bound_holds_where_visitors_are_missing() {
+        let dice = Entropy::seeded(11);
+        let stage = || {
+            let arm = || match dice.below(40) {
+                0 => Some(1),
+                1 => None,
+                _ => Some(0),
+            };
+            let drawn = (0..1_600).filter_map(|_| arm()).collect::<Vec<u64>>();
+            let canary = drawn.iter().sum::<u64>();
+            let base = u64::try_from(drawn.len()).unwrap() - canary;
+            arrivals(&of(&[(2, base)]), &of(&[(2, canary)]), weight(500)).unwrap()
+        };
+        let broken = (0..2_000).filter(|_| stage().upper_bp < 5_000).count();
+        assert!(broken <= 20, "{broken} of 2,000");
     }
 
     /// How many requests a visitor makes.
@@ -218,7 +253,8 @@ mod tests {
     }
 
     /// A sound canary, looked at five times in each stage. A larger run (a thousand seeds, twenty
-    /// looks, heavier tails too) judged 13,687 stages: none was taken back, two were warned of. By
+    /// looks, heavier tails too), with bounds that were tighter below 1 than these are, judged 13,687
+    /// stages: none was taken back, two were warned of. By
     /// the sums of all requests, and a variance taken for granted, 594 would have been taken back.
     #[test]
     fn a_sound_canary_is_not_taken_back_however_unlike_its_visitors_are() {

@@ -244,14 +244,15 @@ impl Watch {
 
     /// Users since the stage began.
     async fn users_now(&mut self, fleet: &Fleet, plan: &RolloutPlan) -> Option<StageSeen> {
-        let snapshot = self.began.as_ref()?.snapshot.as_ref()?;
+        let began = self.began.as_ref()?;
+        let (snapshot, weight) = (began.snapshot.as_ref()?, plan.stages[began.stage].weight);
         if let Ok(now) = fleet.platform.samples().await {
             if plan.triggers.looks_at_recent() {
                 self.recent.note(&now);
             }
             let seen = StageSeen::between(snapshot, &now, Source::Users);
             let seen = seen.with_recent(self.recent.began(), &now, Source::Users);
-            self.users = Some(seen.or_who_came(self.users.as_ref()));
+            self.users = Some(seen.or_who_came(self.users.as_ref(), weight));
         }
         self.users.clone()
     }
