@@ -155,6 +155,15 @@ fn requests_errors_and_latencies_are_counted_and_judged_with_intervals() {
 }
 
 #[test]
+fn an_objective_of_another_phase_is_listed() {
+    let place = Place::start();
+    place.served(|_| 200, |_| 90.0);
+    place.manifest(["[p95 < 500ms, errors", "[throughput > 5/s, p95 < 500ms, errors"]);
+    let run = Run::of(place.command(&["slo", "check", "--json"])).expect_code(0);
+    assert_eq!(run.json()["not_judged"], serde_json::json!(["all: throughput > 5/s"]), "{run:?}");
+}
+
+#[test]
 fn what_was_really_served_is_what_is_counted() {
     let place = Place::start();
     place.manifest(["[p95 < 500ms, errors < 2%, uptime > 99% over 3h]", "[errors < 60%]"]);
