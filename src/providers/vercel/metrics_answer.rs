@@ -336,7 +336,7 @@ mod tests {
         all: Counted,
         good: Option<Counted>,
         fast: Option<[Counted; 2]>,
-        other: Option<Answers>,
+        other: Option<&Answers>,
     ) -> WindowSeen {
         let limits = [100_000, 500_000];
         let mut wanted = Wanted::counts("all", Micros::from_secs(3_600));
@@ -345,7 +345,7 @@ mod tests {
         }
         let fast = fast.map(|counts| limits.into_iter().zip(counts).collect());
         let answers = Answers { all, good, fast, step: Micros::from_secs(60) };
-        let proven = Proven::by(other.iter().chain([&answers]));
+        let proven = Proven::by(other.into_iter().chain([&answers]));
         answers.window(&wanted, proven)
     }
 
@@ -398,21 +398,21 @@ mod tests {
             step: Micros::from_secs(900),
         };
         for none in [nothing(), known(0)] {
-            let outage = |other| {
+            let outage = |other: &Answers| {
                 let fast = Some([none.clone(), none.clone()]);
                 proven_window(known(100), Some(none.clone()), fast, Some(other))
             };
-            let seen = outage(longer(known(8_000), known(7_000)));
+            let seen = outage(&longer(known(8_000), known(7_000)));
             assert_eq!(
                 (seen.errors, seen.slower_than(100_000)),
                 (Some(100), Some((100, 100, 100)))
             );
-            let unproven = outage(longer(nothing(), known(0)));
+            let unproven = outage(&longer(nothing(), known(0)));
             assert_eq!((unproven.errors, unproven.gaps.len()), (None, 2), "{unproven:?}");
         }
         // What is no count is none in spite of it.
         let odd = Counted { count: Err(NoNumber::odd("half a request")), steps: 1 };
-        let other = Some(longer(known(1), known(1)));
-        assert_eq!(proven_window(known(9), Some(odd), None, other).errors, None);
+        let other = longer(known(1), known(1));
+        assert_eq!(proven_window(known(9), Some(odd), None, Some(&other)).errors, None);
     }
 }
