@@ -241,6 +241,30 @@ pub(crate) fn untold(manifest: &Manifest, telemetry: &dyn Telemetry) -> Vec<Stri
     scopes.filter(|scope| !telemetry.tells(scope)).collect()
 }
 
+/// The objectives of any phase that are none of `judged`, with their scope.
+pub(crate) fn left_over(manifest: &Manifest, judged: &[(&str, &[Objective])]) -> Vec<String> {
+    const PHASES: [Phase; 5] =
+        [Phase::Preflight, Phase::Load, Phase::Canary, Phase::Promote, Phase::Watch];
+    let mut left = Vec::new();
+    let mut note = |scope: &str, objectives: Vec<Objective>| {
+        for objective in objectives {
+            let is_in =
+                |(name, of): &(&str, &[Objective])| *name == scope && of.contains(&objective);
+            let text = format!("{scope}: {objective}");
+            if !judged.iter().any(is_in) && !left.contains(&text) {
+                left.push(text);
+            }
+        }
+    };
+    for phase in PHASES {
+        note(ALL, manifest.overall_objectives(phase));
+        for endpoint in &manifest.endpoints {
+            note(&endpoint.name, manifest.objectives(endpoint, phase));
+        }
+    }
+    left
+}
+
 /// Objectives by scope that hold all the time: those of the phase that watches.
 pub(crate) fn scopes(manifest: &Manifest) -> Vec<(String, Vec<Objective>)> {
     let all = (ALL.to_owned(), manifest.overall_objectives(Phase::Watch));

@@ -1,14 +1,15 @@
 //! `slo.budget`: what may fail over a long window has not failed already.
 //!
 //! A spent budget closes the gate, or only warns, as the manifest says; so does a budget that burns
-//! so fast that people are to be paged. Without data it cannot be judged.
+//! so fast that people are to be paged. Without data it cannot be judged, nor by a part of its window:
+//! what is not known may have spent it.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::burn::{Severity, Standing, budget_of, standing, windows};
-use super::objective::Objective;
+use super::objective::{Objective, span};
 use super::raw::OnBreach;
 use super::telemetry::{Observed, Telemetry, Wanted};
 use crate::base::ids::CheckId;
@@ -16,7 +17,7 @@ use crate::base::units::Micros;
 use crate::gate::check::{Check, Look, RuleId, Unseen};
 use crate::gate::verdict::{Cause, Finding, Judgement, Measure, Unit, Verdict};
 
-const RULE: &str = "slo.budget v1";
+const RULE: &str = "slo.budget v2";
 const PPM: i64 = 1_000_000;
 
 /// What a budget is held to.
@@ -74,6 +75,12 @@ pub(crate) fn judge(policy: &BudgetPolicy, seen: &Observed) -> Judgement {
                 OnBreach::Warn => warnings.push(breach.title),
             }
         }
+        if verdict == Verdict::Pass
+            && let Some(why) = why_open(policy, standing, seen)
+        {
+            verdict = Verdict::Inconclusive;
+            unknown.get_or_insert(why);
+        }
         measures.push(measure(policy, (scope, objective), Some(standing), verdict));
     }
     let judgement = if let Some(first) = findings.first() {
@@ -122,7 +129,7 @@ fn breaches(policy: &BudgetPolicy, standing: &Standing) -> Vec<(Finding, OnBreac
         next: format!("find what fails on {scope}: orca slo budget"),
     };
     let mut breaches = Vec::new();
-    if *left_ppm < i64::from(policy.keep_bp) * 100 {
+    if is_spent(policy, standing) {
         let title = format!(
             "the error budget of {scope} is spent: {failed} requests failed where {objective} \
              allows {allowed}"
@@ -144,6 +151,59 @@ fn breaches(policy: &BudgetPolicy, standing: &Standing) -> Vec<(Finding, OnBreac
     breaches
 }
 
+fn is_spent(policy: &BudgetPolicy, standing: &Standing) -> bool {
+    standing.left_ppm < i64::from(policy.keep_bp) * 100
+}
+
+/// Why a budget that closes nothing by what is known cannot be said to be kept.
+fn why_open(
+    policy: &BudgetPolicy,
+    standing: &Standing,
+    seen: &Observed,
+) -> Option<(Cause, String)> {
+    let Standing { scope, objective, .. } = standing;
+    let whole = seen.window(scope, Micros(standing.window_us))?;
+    if !is_spent(policy, standing) && !whole.is_covered() {
+        if let Some(gap) = whole.gap("coverage") {
+            let text = format!("no {} of {scope} from {}: {}", gap.what, seen.source, gap.detail);
+            return Some((gap.cause, text));
+        }
+        let text = format!(
+            "{} has data for {} of the {} that {objective} of {scope} is about",
+            seen.source,
+            span(Micros(whole.covered_us)),
+            span(Micros(whole.window_us))
+        );
+        return Some((Cause::TooFewSamples, text));
+    }
+    if policy.on_fast_burn != OnBreach::Close {
+        return None;
+    }
+    let pages = standing.burns.iter().filter(|burn| burn.severity == Severity::Page);
+    let gaps = pages.flat_map(|burn| {
+        let long = (burn.window_us, burn.rate_milli);
+        let short = (burn.short_window_us, burn.short_rate_milli);
+        // Both have to be above it: where one is known not to be, the other does not matter.
+        let kept = |rate: Option<u64>| rate.is_some_and(|rate| rate <= burn.threshold_milli);
+        let matters = !kept(long.1) && !kept(short.1);
+        [long, short].into_iter().filter(move |(_, rate)| matters && rate.is_none())
+    });
+    let mut gaps = gaps.filter_map(|(window_us, _)| {
+        let known = seen.window(scope, Micros(window_us))?;
+        // Without requests nothing burns; without an answer nobody knows.
+        let gap = match known.requests {
+            Some(0) => None,
+            Some(_) => known.gap("errors"),
+            None => known.gap("requests").filter(|gap| gap.cause != Cause::NoData),
+        }?;
+        let over = span(Micros(window_us));
+        let text =
+            format!("no {} of {scope} over {over} from {}: {}", gap.what, seen.source, gap.detail);
+        Some((gap.cause, text))
+    });
+    gaps.next()
+}
+
 fn why_unknown(scope: &str, objective: Objective, seen: &Observed) -> (Cause, String) {
     let known = budget_of(&objective).and_then(|(_, period)| seen.window(scope, period));
     let gap = known.and_then(|known| known.gap("requests").or_else(|| known.gap("errors")));
@@ -163,7 +223,7 @@ pub(crate) struct BudgetCheck {
 impl Check for BudgetCheck {
     type Policy = BudgetPolicy;
     type Seen = Observed;
-    const RULE: RuleId = RuleId { name: "slo.budget", version: 1 };
+    const RULE: RuleId = RuleId { name: "slo.budget", version: 2 };
 
     fn id(&self) -> CheckId {
         CheckId::new("slo.budget").expect("a constant id")
@@ -211,6 +271,8 @@ mod tests {
         use OnBreach::{Close, Warn};
         use Verdict::{Fail, Inconclusive, Pass};
         let month = |errors| window(720 * HOUR, 100_000, errors);
+        let covered = |of, hours: u64| WindowSeen { covered_us: hours * HOUR, ..of };
+        let three_days = |errors| covered(month(errors), 72);
         let burning = [window(HOUR, 1_000, 145), window(HOUR / 12, 100, 15)];
         for (policy, windows, expected) in [
             (policy(0, Close, Warn), vec![month(0)], Pass),
@@ -223,6 +285,13 @@ mod tests {
             (policy(0, Close, Close), [&burning[..], &[month(200)]].concat(), Fail),
             (policy(0, Close, Warn), vec![month(0), window(HOUR, 0, 0)], Pass),
             (policy(0, Close, Warn), vec![window(720 * HOUR, 0, 0)], Inconclusive),
+            // Three days are not thirty: what is not known may have spent it. What is spent, is.
+            (policy(0, Close, Warn), vec![three_days(0)], Inconclusive),
+            (policy(0, Close, Warn), vec![three_days(1_000)], Inconclusive),
+            (policy(0, Close, Warn), vec![three_days(1_001)], Fail),
+            (policy(0, Warn, Warn), vec![three_days(1_001)], Pass),
+            (policy(0, Close, Warn), vec![covered(month(0), 684)], Pass),
+            (policy(0, Close, Close), [&burning[..], &[three_days(0)]].concat(), Fail),
             (policy(0, Close, Warn), vec![], Inconclusive),
         ] {
             let judgement = judge(&policy, &Observed::new("prom", windows.clone()));
@@ -231,6 +300,40 @@ mod tests {
         let none = BudgetPolicy { budgets: vec![], ..policy(0, Close, Close) };
         let seen = Observed::new("prom", vec![]);
         assert_eq!(judge(&none, &seen).verdict, Verdict::NotApplicable);
+    }
+
+    #[test]
+    fn an_alert_that_nobody_can_judge_closes_where_it_would_close() {
+        use OnBreach::{Close, Warn};
+        let gap =
+            |what: &str, cause| Gap { what: what.to_owned(), cause, detail: "nothing".to_owned() };
+        let without = |what: &str, cause, of: WindowSeen| {
+            let requests = of.requests.filter(|_| what != "requests");
+            WindowSeen { requests, errors: None, gaps: vec![gap(what, cause)], ..of }
+        };
+        let (hour, short) = (|errors| window(HOUR, 1_000, errors), |n| window(HOUR / 12, 100, n));
+        let no_errors = |of| without("errors", Cause::NoData, of);
+        let rows: [(_, [WindowSeen; 2], _); 8] = [
+            (Close, [no_errors(hour(0)), no_errors(short(0))], Verdict::Inconclusive),
+            (Warn, [no_errors(hour(0)), no_errors(short(0))], Verdict::Pass),
+            (Close, [hour(145), no_errors(short(0))], Verdict::Inconclusive),
+            // It cannot fire any more.
+            (Close, [hour(0), no_errors(short(0))], Verdict::Pass),
+            (Close, [no_errors(hour(0)), short(0)], Verdict::Pass),
+            (Close, [hour(145), no_errors(window(HOUR / 12, 0, 0))], Verdict::Pass),
+            (Close, [hour(145), without("requests", Cause::NoData, short(0))], Verdict::Pass),
+            (
+                Close,
+                [hour(145), without("requests", Cause::Timeout, short(0))],
+                Verdict::Inconclusive,
+            ),
+        ];
+        for (on_fast_burn, [long, short], expected) in rows {
+            let windows = vec![window(720 * HOUR, 100_000, 200), long, short];
+            let seen = Observed::new("prom", windows);
+            let judgement = judge(&policy(0, Close, on_fast_burn), &seen);
+            assert_eq!(judgement.verdict, expected, "{seen:?}: {}", judgement.headline);
+        }
     }
 
     #[test]

@@ -243,16 +243,20 @@ fn ratio((hits, all): (u64, u64), (lower, upper): (u32, u32), limit: u32) -> Mea
 
 fn throughput(known: &WindowSeen, limit: Rate) -> Option<Measure> {
     let (requests, errors) = known.counts()?;
-    let seen = Rate::of(requests - errors, Micros(known.covered_us));
+    // Nobody came in the time without data, or nobody knows of it: both have to agree.
+    let good = requests - errors;
+    let (covered, window) = (known.covered_us, known.window_us);
+    let least = Rate::of(good, Micros(covered.max(window)));
+    let most = Rate::of(good, Micros(covered));
     Some(Measure {
-        seen: i64::try_from(seen.milli_per_s).ok(),
+        seen: i64::try_from(least.milli_per_s).ok(),
         limit: i64::try_from(limit.milli_per_s).ok(),
-        lower: None,
-        upper: None,
+        lower: i64::try_from(least.milli_per_s).ok(),
+        upper: i64::try_from(most.milli_per_s).ok(),
         unit: Unit::MilliPerSecond,
         samples: requests,
         asked: String::new(),
-        verdict: decide(seen >= limit, seen < limit),
+        verdict: decide(least >= limit, most < limit),
     })
 }
 
@@ -294,6 +298,8 @@ mod tests {
             ..counts(1_000, 0)
         };
         let undecided = Some(Cause::Undecided);
+        let most_of_an_hour =
+            |requests| WindowSeen { covered_us: HOUR.0 / 20 * 19, ..counts(requests, 0) };
         for (objective, seen, expected) in [
             ("errors < 1%", counts(367, 0), (Inconclusive, undecided)),
             ("errors < 1%", counts(368, 0), (Pass, None)),
@@ -315,6 +321,10 @@ mod tests {
                 WindowSeen { covered_us: HOUR.0 / 10, ..counts(3_600, 0) },
                 (Inconclusive, Some(Cause::TooFewSamples)),
             ),
+            // Three of sixty minutes without a request: 0.95 to 1 a second.
+            ("throughput > 1/s", most_of_an_hour(3_420), (Inconclusive, undecided)),
+            ("throughput > 1/s", most_of_an_hour(3_600), (Pass, None)),
+            ("throughput > 1/s", most_of_an_hour(3_419), (Fail, None)),
             ("uptime > 99% over 1h", counts(1_000, 0), (Pass, None)),
             ("uptime > 99% over 1h", counts(1_000, 100), (Fail, None)),
             ("uptime > 99% over 2h", counts(1_000, 0), (Inconclusive, Some(Cause::TooFewSamples))),

@@ -3,7 +3,8 @@
 //! Every filter says what a request **is**: those answered well, those fast enough. Whatever it does
 //! not find counts against the service. So a name that Vercel does not know finds nothing, which is
 //! no data, and never zero errors; and a service without errors needs no rule of its own. For the same
-//! reason a filter that says what a request is *not* is refused. No metric and no dimension is known here.
+//! reason a filter that says what a request is *not* is refused everywhere: with a misspelled name even
+//! the one of all requests would count what was to be left out. No metric and no dimension is known here.
 
 use std::collections::BTreeMap;
 
@@ -179,7 +180,12 @@ fn checked(
 
 /// The first mistake, and what would be right.
 fn mistake(filter: &str, says: Says) -> Option<(&'static str, &'static str)> {
-    let plain = unquoted(filter);
+    let Some(plain) = unquoted(filter) else {
+        return Some((
+            "a quotation mark or a bracket of the filter has no other half",
+            "close each of them: DIMENSION:\"VALUE\", (A OR B)",
+        ));
+    };
     let words: Vec<&str> = plain.split(|c: char| c.is_whitespace() || "()".contains(c)).collect();
     let is_one_of = |known: &[&str]| {
         words.iter().any(|word| known.iter().any(|other| word.eq_ignore_ascii_case(other)))
@@ -195,15 +201,19 @@ fn mistake(filter: &str, says: Says) -> Option<(&'static str, &'static str)> {
         ));
     }
     let negates = |word: &&str| word.starts_with('-') && word[1..].starts_with(char::is_alphabetic);
-    if says != Says::Which
-        && (is_one_of(&["not"]) || plain.contains('!') || words.iter().any(negates))
-    {
+    if is_one_of(&["not"]) || plain.contains('!') || words.iter().any(negates) {
         return Some((
             "the filter says what a request is not, and a misspelled name would let all of them in",
             "say what it is: DIMENSION < NUMBER, or DIMENSION:VALUE",
         ));
     }
-    match (says, filter.contains(LIMIT)) {
+    let before = |(at, _): (usize, &str)| plain[..at].trim_end().trim_end_matches('=');
+    let is_slow = plain.match_indices(LIMIT).map(before).any(|text| text.trim_end().ends_with('>'));
+    match (says, plain.contains(LIMIT)) {
+        (Says::WithinLimit, true) if is_slow => Some((
+            "the filter finds the slow requests, and `fast` has to find the others",
+            "write DIMENSION <= {limit_ms}",
+        )),
         (Says::WithinLimit, false) => Some((
             "the filter names no {limit_ms}",
             "write DIMENSION <= {limit_ms}: it becomes the limit of each objective",
@@ -215,22 +225,34 @@ fn mistake(filter: &str, says: Says) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// With everything between quotation marks left out.
-fn unquoted(text: &str) -> String {
-    let mut open: Option<char> = None;
+/// With everything between quotation marks left out, and what is escaped made harmless; nothing where
+/// one of them or of the brackets has no other half. An apostrophe is a letter in KQL.
+fn unquoted(text: &str) -> Option<String> {
+    let (mut is_open, mut is_escaped, mut depth) = (false, false, 0_u32);
     let mut plain = String::new();
-    let mut escaped = false;
     for character in text.chars() {
-        match open {
-            Some(_) if escaped => escaped = false,
-            Some(_) if character == '\\' => escaped = true,
-            Some(mark) if character == mark => open = None,
-            Some(_) => {}
-            None if matches!(character, '"' | '\'') => open = Some(character),
-            None => plain.push(character),
+        match character {
+            _ if is_escaped => {
+                is_escaped = false;
+                plain.extend((!is_open).then_some('_'));
+            }
+            '\\' => is_escaped = true,
+            '"' => {
+                is_open = !is_open;
+                plain.push(' ');
+            }
+            _ if is_open => {}
+            other => {
+                match other {
+                    '(' => depth += 1,
+                    ')' => depth = depth.checked_sub(1)?,
+                    _ => {}
+                }
+                plain.push(other);
+            }
         }
     }
-    plain
+    (!is_open && !is_escaped && depth == 0).then_some(plain)
 }
 
 /// How far apart the numbers of a series stand, by the rule of Vercel's own command line client.
@@ -289,7 +311,19 @@ mod tests {
             ("status:200 OR status:204", Is, None),
             ("path:\"not this! in\" AND status < 500", Is, None),
             ("path:/a-b", Is, None),
-            ("NOT path:/health", Which, None),
+            ("path:/a\\(b OR path:\"\\\"NOT\"", Is, None),
+            ("(a:1 OR (b:2)) AND took <= {limit_ms}", WithinLimit, None),
+            ("NOT path:/health", Which, Some("is not")),
+            ("path:it's AND NOT status:500 AND path:it's", Is, Some("is not")),
+            ("path:a\\\" AND NOT status:500 AND path:b\\\"", Is, Some("is not")),
+            ("path:\"a\"NOT status:500", Is, Some("is not")),
+            ("path:\"a AND status < 500", Is, Some("other half")),
+            ("status < 500)", Is, Some("other half")),
+            ("(status < 500", Which, Some("other half")),
+            ("a:1) OR (b:2", Which, Some("other half")),
+            ("status < 500\\", Is, Some("other half")),
+            ("took > {limit_ms}", WithinLimit, Some("slow requests")),
+            ("took >= {limit_ms}", WithinLimit, Some("slow requests")),
             ("took <= {limit_ms}", WithinLimit, None),
             ("", Is, Some("empty")),
             ("NOT status >= 500", Is, Some("is not")),
@@ -299,6 +333,7 @@ mod tests {
             ("NOT took > {limit_ms}", WithinLimit, Some("is not")),
             ("status lt 500", Is, Some("OData")),
             ("startswith(path, '/a')", Which, Some("OData")),
+            ("path:\"{limit_ms}\"", WithinLimit, Some("names no {limit_ms}")),
             ("took <= 500", WithinLimit, Some("names no {limit_ms}")),
             ("took <= {limit_ms}", Is, Some("limit on latencies")),
         ] {

@@ -81,6 +81,62 @@ fn a_run_is_judged_by_the_manifest_at_hand_and_is_its_own_window() {
 }
 
 #[test]
+fn what_no_run_is_judged_by_is_listed_and_alone_decides_nothing() {
+    let world = World::new();
+    world.write("run.json", &result(&world).to_string());
+    let list = "objectives: [p80 < 50s, errors < 20%, uptime > 99% over 30d]";
+    let home = "objectives: [errors < 20%]}";
+    let check = || world.orca(&["slo", "check", "--json"]);
+    for (objectives, of_home, code, not_judged) in [
+        (
+            list,
+            "phases: {load: [errors < 20%], canary: [p99 < 1s]}}",
+            0,
+            json!([
+                "all: uptime > 99% over 30d",
+                "home: p99 < 1s",
+                "home: p80 < 50s",
+                "home: uptime > 99% over 30d",
+            ]),
+        ),
+        (
+            "objectives: [uptime > 99% over 30d]",
+            "phases: {canary: [p99 < 1s]}}",
+            3,
+            json!(["home: p99 < 1s", "all: uptime > 99% over 30d", "home: uptime > 99% over 30d",]),
+        ),
+        (
+            "objectives: [uptime > 99% over 30d]",
+            "objectives: []}",
+            3,
+            json!(["all: uptime > 99% over 30d",]),
+        ),
+    ] {
+        let text = manifest("5xx").replace(list, objectives).replace(home, of_home);
+        world.write("slo/slo_manifest.yaml", &text);
+        let checked = check().expect_code(code).json();
+        let sorted = |list: &Value| {
+            let mut names: Vec<String> = list
+                .as_array()
+                .expect("a list")
+                .iter()
+                .map(|name| name.as_str().expect("a name").to_owned())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(&checked["not_judged"]), sorted(&not_judged), "{checked}");
+        if code == 3 {
+            assert_eq!(checked["judgement"]["cause"], "no_data", "{checked}");
+        }
+    }
+    // There is nothing to judge by.
+    let none = manifest("5xx").replace(list, "objectives: []").replace(home, "objectives: []}");
+    world.write("slo/slo_manifest.yaml", &none);
+    check().expect_code(0);
+}
+
+#[test]
 fn what_a_run_cannot_say_is_refused_with_the_way_on() {
     let world = World::new();
     let result = result(&world);

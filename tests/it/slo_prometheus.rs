@@ -135,7 +135,8 @@ fn a_real_prometheus_tells_what_the_router_served() {
     let long = measure(&checked, "uptime > 99% over 5m");
     assert_eq!(long["verdict"], "inconclusive", "five minutes are not over: {checked}");
     assert_eq!(checked["not_judged"], json!(["trust"]));
-    fleet.orca(&["slo", "budget"]).expect_code(0);
+    let young = fleet.orca(&["slo", "budget"]).expect_code(3);
+    assert!(young.stdout.contains("of the 5m that"), "nor is its budget known: {young:?}");
 
     // What was seen is judged again without Prometheus, to the same judgement.
     let (again, kept) = check(&fleet, &["--source", "kept"]);

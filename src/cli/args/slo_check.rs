@@ -15,8 +15,9 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
 use crate::cli::wire_slo::{self, Chosen};
-use crate::gate::verdict::{Judgement, Verdict};
-use crate::slo::judge_observed::judge_observed;
+use crate::gate::verdict::{Cause, Judgement, Verdict};
+use crate::slo::judge_observed::{ObservedPolicy, judge_observed};
+use crate::slo::manifest::Manifest;
 use crate::slo::source::SourceKind;
 use crate::slo::telemetry::Observed;
 
@@ -42,7 +43,8 @@ pub(crate) struct Checked {
     pub(super) source: String,
     pub(super) environment: Option<String>,
     pub(super) judgement: Judgement,
-    /// Scopes with objectives that the source cannot tell of, or those objectives.
+    /// Scopes with objectives that the source cannot tell of, and single objectives that are not
+    /// judged here.
     pub(super) not_judged: Vec<String>,
     pub(super) seen: Observed,
 }
@@ -61,24 +63,51 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if let Some(file) = &args.out {
         write(&context.folder.join(file), &seen)?;
     }
-    let judgement = judge_observed(&policy, &seen);
+    let mut not_judged = untold.clone();
+    not_judged.extend(of_other_phases(&manifest, &policy, &untold));
+    let judgement = Checked::or_open(judge_observed(&policy, &seen), &source.name, &not_judged);
     let mut human = judgement_table(&judgement, "objective", context.columns);
     if !untold.is_empty() {
         let names = untold.join(", ");
         human.push_str(&format!("not judged: {} tells nothing of {names}\n", source.name));
+    }
+    if let Some(others) = not_judged.get(untold.len()..).filter(|others| !others.is_empty()) {
+        human.push_str(&format!("not judged: another phase asks for {}\n", others.join(", ")));
     }
     let document = Checked {
         verdict: judgement.verdict,
         source: source.name.clone(),
         environment: args.chosen.environment.clone(),
         judgement,
-        not_judged: untold,
+        not_judged,
         seen,
     };
     Ok(document.report(human))
 }
 
+/// Objectives of scopes that are told of, which do not hold all the time.
+fn of_other_phases(manifest: &Manifest, policy: &ObservedPolicy, untold: &[String]) -> Vec<String> {
+    let judged: Vec<_> =
+        policy.scopes.iter().map(|of| (of.scope.as_str(), of.objectives.as_slice())).collect();
+    let mut left = wire_slo::left_over(manifest, &judged);
+    left.retain(|text| {
+        let scope = text.split(": ").next().unwrap_or_default();
+        !untold.iter().any(|name| name == scope)
+    });
+    left
+}
+
 impl Checked {
+    /// Where not one objective could be judged though there are some, nothing is known.
+    pub(super) fn or_open(judged: Judgement, source: &str, not_judged: &[String]) -> Judgement {
+        if judged.verdict != Verdict::NotApplicable || not_judged.is_empty() {
+            return judged;
+        }
+        let text = format!("{source} can judge none of the objectives: {}", not_judged.join(", "));
+        Judgement::inconclusive(Cause::NoData, text, &judged.decided_by)
+            .with_next("give --source with one that tells of them")
+    }
+
     pub(super) fn report(self, human: String) -> Report {
         let exit = Exit::from(self.verdict);
         let mut report = Report::new(exit, "orca.slo-check/v1", &self, human)

@@ -1,5 +1,6 @@
 //! `orca slo check` by a load result: what the manifest asks of load, judged as `orca load` judges
-//! it. The run is the window, so objectives over days are left to sources that know days.
+//! it. The run is the window, so objectives over days are left to sources that know days, and so are
+//! those of other phases; each of them is listed.
 
 use std::path::Path;
 
@@ -19,7 +20,7 @@ use crate::load::observed::observed;
 use crate::load::result::LoadResult;
 use crate::load::slo_check::{Policy, judge};
 use crate::slo::manifest::Manifest;
-use crate::slo::objective::Metric;
+use crate::slo::sample::ALL;
 
 /// The load result of a source.
 #[derive(Debug, Clone, Copy)]
@@ -49,13 +50,13 @@ pub(super) fn run(
         None => manifest.at_url(&result.target),
     };
     let policy = Policy::of(&manifest);
-    let judgement = judge(&policy, &result);
+    let not_judged = left_over(&manifest, &policy);
+    let judgement = Checked::or_open(judge(&policy, &result), run.source, &not_judged);
     let mut human = judgement_table(&judgement, "objective", context.columns);
     human.push_str(&format!("\nthe run: {}\n", told(&result)));
-    let not_judged = over_days(&manifest);
     if !not_judged.is_empty() {
         let names = not_judged.join(", ");
-        human.push_str(&format!("not judged: one run is no window for {names}\n"));
+        human.push_str(&format!("not judged by a run of load: {names}\n"));
     }
     let checked = Checked {
         verdict: judgement.verdict,
@@ -98,12 +99,9 @@ fn told(result: &LoadResult) -> String {
     format!("{due} requests to {} over {over}{begun}", result.target)
 }
 
-/// Objectives that name a window of their own.
-fn over_days(manifest: &Manifest) -> Vec<String> {
-    let all = wire_slo::scopes(manifest).into_iter();
-    let each = all.flat_map(|(scope, objectives)| {
-        let long = objectives.into_iter().filter(|o| matches!(o.metric(), Metric::Uptime { .. }));
-        long.map(move |objective| format!("{scope}: {objective}"))
-    });
-    each.collect()
+/// Objectives that load is not judged by.
+fn left_over(manifest: &Manifest, policy: &Policy) -> Vec<String> {
+    let each = policy.endpoints.iter().map(|(name, of)| (name.as_str(), of.as_slice()));
+    let judged: Vec<_> = std::iter::once((ALL, policy.overall.as_slice())).chain(each).collect();
+    wire_slo::left_over(manifest, &judged)
 }

@@ -1,35 +1,40 @@
 //! Asks Vercel Observability how many requests there were, how many were good and how many fast.
 //!
 //! Each question is one `POST /metrics/v1` with a filter of its own, over times that begin and end
-//! with a whole step, as Vercel's own client asks. The first one asks for what cannot be, to see that
+//! with a whole step, as Vercel's own client asks. The first two ask for what cannot be, to see that
 //! filters are heeded. What makes every further question pointless (the
-//! plan, the token, a limit, a query that is refused) ends the asking at once and is told once.
+//! plan, the token, a limit, a query that is refused) ends the asking at once and is told once; a
+//! limit is told again, and not run against, until its end.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::client::{VercelClient, VercelError};
-use super::metrics_answer::{Answers, COUNT, Counted};
+use super::metrics_answer::{Answers, COUNT, Counted, Proven, Range};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::retry::RetryBudget;
-use crate::base::units::Micros;
 use crate::base::yaml::nearest_name;
 use crate::gate::check::Unseen;
 use crate::gate::verdict::Cause;
 use crate::providers::http::{HttpError, Repeat};
-use crate::slo::telemetry::{Observed, Telemetry, Wanted, WindowSeen};
-use crate::slo::vercel_query::{Filters, VercelQuery, step};
+use crate::slo::telemetry::{Gap, Observed, Telemetry, Wanted};
+use crate::slo::vercel_query::{Filters, VercelQuery};
 
 const QUERY: &str = "/metrics/v1";
 const CATALOGUE: &str = "/v2/observability/schema";
 /// Metrics that the catalogue lists begin like this; those of one's own are not in it.
 const OF_THE_PLATFORM: &str = "vercel.";
-/// A filter that nothing can pass: its name is nobody's.
-const NOBODY: &str = "orca_asks_for_a_name_that_nobody_has:1";
+/// Filters that nothing can pass: their name is nobody's.
+const NOBODY: [&str; 2] =
+    ["orca_asks_for_a_name_that_nobody_has:1", "orca_asks_for_a_name_that_nobody_has < 1000000000"];
+/// Windows that are asked about at the same time.
+const AT_ONCE: usize = 4;
 /// Most metrics that are named as near to an unknown one.
 const NEAR_MAX: usize = 4;
 /// A question changes nothing. A limit is obeyed once, and never run against again.
@@ -49,6 +54,8 @@ pub(crate) struct VercelTelemetry {
     clock: Clock,
     /// That Vercel does not list the metric, and what it lists near it.
     unknown: OnceCell<Option<String>>,
+    /// A limit, and when it ends.
+    limited: Mutex<Option<(Timestamp, VercelError)>>,
 }
 
 /// Where the project is.
@@ -56,32 +63,6 @@ pub(crate) struct VercelTelemetry {
 struct Place {
     owner: String,
     project: String,
-}
-
-/// Whole steps that hold a window which ends now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    start: Timestamp,
-    end: Timestamp,
-    step: Micros,
-    /// Of it until now.
-    past: Micros,
-}
-
-impl Range {
-    fn of(now: Timestamp, window: Micros) -> Self {
-        let step = step(window);
-        let whole = |us: i64| us - us.rem_euclid(step.as_i64());
-        let start = whole(now.as_us().saturating_sub(window.as_i64()));
-        let end = whole(now.as_us().saturating_add(step.as_i64() - 1));
-        let past = u64::try_from(now.as_us().saturating_sub(start)).unwrap_or(0);
-        Self {
-            start: Timestamp::from_us(start),
-            end: Timestamp::from_us(end),
-            step,
-            past: Micros(past),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -102,7 +83,8 @@ impl VercelTelemetry {
         query: VercelQuery,
         clock: Clock,
     ) -> Self {
-        Self { name, client, query, clock, unknown: OnceCell::new() }
+        let (unknown, limited) = (OnceCell::new(), Mutex::new(None));
+        Self { name, client, query, clock, unknown, limited }
     }
 
     async fn place(&self) -> Result<Place, VercelError> {
@@ -120,24 +102,30 @@ impl VercelTelemetry {
         Ok(Place { owner: found.account_id, project: found.id })
     }
 
-    /// Whether a filter on a name that is not known is heeded: it finds nothing, or is refused. Where
-    /// such names are ignored, a misspelled filter would let every request in.
-    async fn heeds_names(&self, place: &Place) -> Result<bool, VercelError> {
-        let range = Range::of(self.clock.now(), Micros::from_secs(3_600));
-        match self.count(place, range, Some(NOBODY.to_owned())).await {
-            Ok(counted) => Ok(counted.count.unwrap_or(0) == 0),
-            Err(VercelError::Refused { .. }) => Ok(true),
-            Err(error) => Err(error),
+    /// Whether filters on a name that is not known are heeded: they find nothing, or are refused.
+    /// Where such names are ignored, a misspelled filter would let every request in.
+    async fn heeds_names(&self, place: &Place, range: Range) -> Result<bool, VercelError> {
+        for nobody in NOBODY {
+            match self.count(place, range, Some(nobody.to_owned())).await {
+                Ok(Counted { count: Ok(0), .. }) | Err(VercelError::Refused { .. }) => {}
+                Ok(Counted { count: Ok(_), .. }) => return Ok(false),
+                Ok(Counted { count: Err(why), .. }) if why.cause == Cause::NoData => {}
+                Ok(Counted { count: Err(why), .. }) => {
+                    let what = format!("the count where {nobody}");
+                    return Err(VercelError::Unreadable { what, cause: why.detail });
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Ok(true)
     }
 
-    async fn window(
+    async fn answers(
         &self,
         place: &Place,
         wanted: &Wanted,
-        filters: &Filters,
-    ) -> Result<WindowSeen, VercelError> {
-        let range = Range::of(self.clock.now(), wanted.window);
+        (filters, range): (&Filters, Range),
+    ) -> Result<Answers, VercelError> {
         let ask = |filter: Option<String>| self.count(place, range, filter);
         let good = async {
             match filters.good() {
@@ -155,17 +143,72 @@ impl VercelTelemetry {
             }
             Ok(Some(counts))
         };
-        // At the same time, so that hardly a request arrives in between.
         let (all, good, fast) = tokio::join!(ask(filters.all()), good, fast);
-        let all = all?;
-        let nothing = all.count.is_err();
-        let answers =
-            Answers { all, good: good?, fast: fast?, step: range.step, asked: range.past };
-        let mut seen = answers.window(wanted);
-        if let Some(unknown) = self.unknown_metric(nothing).await {
-            seen.gaps.iter_mut().for_each(|gap| gap.detail = format!("{}; {unknown}", gap.detail));
+        Ok(Answers { all: all?, good: good?, fast: fast?, step: range.step })
+    }
+
+    /// The answer to each question: the first one alone, because it may end the asking.
+    async fn all_answers<'a>(
+        &self,
+        place: &Place,
+        wanted: &'a [Wanted],
+        now: Timestamp,
+    ) -> Result<Vec<(&'a Wanted, Answers)>, VercelError> {
+        let of = |question: &'a Wanted| {
+            let filters = self.query.scopes.get(&question.scope)?;
+            Some((question, (filters, Range::of(now, question.window))))
+        };
+        let questions: Vec<_> = wanted.iter().filter_map(of).collect();
+        let (first, more) = questions.split_at(questions.len().min(1));
+        let mut all = Vec::with_capacity(questions.len());
+        for some in std::iter::once(first).chain(more.chunks(AT_ONCE)) {
+            let asked = some.iter().map(|(question, how)| self.answers(place, question, *how));
+            for ((question, _), answers) in some.iter().zip(join_all(asked).await) {
+                all.push((*question, answers?));
+            }
         }
-        Ok(seen)
+        Ok(all)
+    }
+
+    async fn ask(&self, wanted: &[Wanted]) -> Result<Observed, Unseen> {
+        let place = match self.place().await {
+            Ok(place) => place,
+            Err(error) => return Err(self.unseen(error).await),
+        };
+        let now = self.clock.now();
+        let longest = wanted.iter().map(|wanted| wanted.window).max().unwrap_or_default();
+        match self.heeds_names(&place, Range::of(now, longest)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let text = "Vercel counts requests by a filter on a name that nobody has: it would \
+                            not notice a misspelled filter, and neither would orca";
+                let next = "give --source with another one";
+                return Err(Unseen::new(Cause::Unobserved, text, next));
+            }
+            Err(error) => return Err(self.unseen(error).await),
+        }
+        let answers = match self.all_answers(&place, wanted, now).await {
+            Ok(answers) => answers,
+            Err(error) => return Err(self.unseen(error).await),
+        };
+        let proofs: Vec<Proven> = answers
+            .iter()
+            .map(|(question, _)| {
+                let same = answers.iter().filter(|(other, _)| other.scope == question.scope);
+                Proven::by(same.map(|(_, answers)| answers))
+            })
+            .collect();
+        let mut windows = Vec::with_capacity(answers.len());
+        for ((question, answers), proven) in answers.into_iter().zip(proofs) {
+            let nothing = answers.all.count.is_err();
+            let mut seen = answers.window(question, proven);
+            if let Some(unknown) = self.unknown_metric(nothing).await {
+                let more = |gap: &mut Gap| gap.detail = format!("{}; {unknown}", gap.detail);
+                seen.gaps.iter_mut().for_each(more);
+            }
+            windows.push(seen);
+        }
+        Ok(Observed::new(&self.name, windows))
     }
 
     async fn count(
@@ -194,7 +237,7 @@ impl VercelTelemetry {
         call.json = Some(body.to_string().into_bytes());
         call.repeat = Repeat::Safe(ONCE_AGAIN);
         let answer = self.client.send(&call, &what).await?;
-        Counted::of(&answer.body)
+        Counted::of(&answer.body, &range)
             .map_err(|error| VercelError::Unreadable { what, cause: error.to_string() })
     }
 
@@ -215,7 +258,17 @@ impl VercelTelemetry {
         asked.await.as_deref()
     }
 
+    /// A limit that was told and is not over yet.
+    fn limit(&self) -> Option<VercelError> {
+        let known = self.limited.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        known.filter(|(until, _)| self.clock.now() < *until).map(|(_, error)| error)
+    }
+
     async fn unseen(&self, error: VercelError) -> Unseen {
+        if let VercelError::Limited { until: Some(until), .. } = &error {
+            let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+            *limited = Some((*until, error.clone()));
+        }
         let refused = matches!(error, VercelError::Refused { .. });
         let (cause, next) = why(&error, &self.name);
         let detail = match self.unknown_metric(refused).await {
@@ -287,56 +340,43 @@ impl Telemetry for VercelTelemetry {
     }
 
     async fn observe(&self, wanted: &[Wanted]) -> Result<Observed, Unseen> {
-        let place = match self.place().await {
-            Ok(place) => place,
-            Err(error) => return Err(self.unseen(error).await),
-        };
-        match self.heeds_names(&place).await {
-            Ok(true) => {}
-            Ok(false) => {
-                let text = "Vercel counts requests by a filter on a name that nobody has: it would \
-                            not notice a misspelled filter, and neither would orca";
-                let next = "give --source with another one";
-                return Err(Unseen::new(Cause::Unobserved, text, next));
-            }
-            Err(error) => return Err(self.unseen(error).await),
+        match self.limit() {
+            Some(limited) => Err(self.unseen(limited).await),
+            None => self.ask(wanted).await,
         }
-        let mut windows = Vec::with_capacity(wanted.len());
-        for question in wanted {
-            let Some(filters) = self.query.scopes.get(&question.scope) else { continue };
-            match self.window(&place, question, filters).await {
-                Ok(seen) => windows.push(seen),
-                Err(error) => return Err(self.unseen(error).await),
-            }
-        }
-        Ok(Observed::new(&self.name, windows))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn a_range_is_whole_steps_around_the_window() {
-        let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
-        let now = at("2026-11-22T04:05:30Z");
-        let hour = Range::of(now, Micros::from_secs(3_600));
-        assert_eq!(
-            (hour.start, hour.end),
-            (at("2026-11-22T03:05:00Z"), at("2026-11-22T04:06:00Z"))
-        );
-        assert_eq!((hour.step, hour.past), (Micros::from_secs(60), Micros::from_secs(3_630)));
-        let month = Range::of(now, Micros::from_secs(30 * 86_400));
-        assert_eq!(
-            (month.start, month.end),
-            (at("2026-10-23T04:00:00Z"), at("2026-11-22T08:00:00Z"))
-        );
-        let even = Range::of(at("2026-11-22T04:05:00Z"), Micros::from_secs(300));
-        assert_eq!(
-            (even.start, even.end),
-            (at("2026-11-22T04:00:00Z"), at("2026-11-22T04:05:00Z"))
-        );
+    use super::*;
+    use crate::base::clock::Entropy;
+    use crate::base::redact::Secret;
+
+    #[tokio::test]
+    async fn a_limit_is_told_again_until_its_end_and_nobody_is_asked() {
+        let now = Timestamp::parse_rfc3339("2026-11-22T04:05:30Z").unwrap();
+        let until = now.plus(Duration::from_mins(1));
+        // Nobody listens there: whoever asks gets no answer, and no limit.
+        let place = ("http://127.0.0.1:1", Secret::new("token"));
+        let client = VercelClient::new(place, (None, "shop".to_owned()), Entropy::seeded(1));
+        let query = VercelQuery {
+            metric: "vercel.request.count".to_owned(),
+            aggregation: "sum",
+            scopes: BTreeMap::new(),
+        };
+        let clock = Clock::Frozen(now);
+        let mut asked = VercelTelemetry::new("live".to_owned(), client.unwrap(), query, clock);
+        assert_eq!(asked.limit(), None);
+        let limited =
+            VercelError::Limited { what: "the count".to_owned(), until: Some(until), wait: None };
+        asked.unseen(limited.clone()).await;
+        let told = asked.observe(&[]).await.unwrap_err();
+        assert!(told.detail.contains("until 2026-11-22T04:06:30Z"), "{told:?}");
+        asked.clock = Clock::Frozen(until);
+        assert_eq!(asked.limit(), None, "it is over");
     }
 
     #[test]

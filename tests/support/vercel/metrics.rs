@@ -31,6 +31,10 @@ pub(crate) enum Told {
     Fraction,
     /// As if a filter on a name that nobody knows were none.
     Carelessly,
+    /// The same where it compares, and only there.
+    CarelesslyCompared,
+    /// With a zero for each step of which nothing is known.
+    ZeroFilled,
 }
 
 /// What is known, and for how long.
@@ -106,13 +110,13 @@ pub(super) fn query(project: &mut Project, body: &Value) -> (u16, Value) {
     let known_since = now_ms().saturating_sub(metrics.kept_ms);
     let of = |hit: &&Hit| (start..end).contains(&hit.at_ms) && hit.at_ms >= known_since;
     let told = metrics.told;
-    let is_picked = |hit: &&Hit| picks(filter, hit, told == Told::Carelessly);
+    let is_picked = |hit: &&Hit| picks(filter, hit, told);
     let found: Vec<&Hit> = metrics.hits.iter().filter(of).filter(is_picked).collect();
     let row = |count: usize, at_ms: Option<i64>| {
         let count = match told {
             Told::Null => Value::Null,
             Told::Fraction => json!(f64::from(u32::try_from(count).unwrap_or_default()) + 0.5),
-            Told::Truly | Told::Empty | Told::Carelessly => {
+            _ => {
                 json!(f64::from(u32::try_from(count).unwrap_or_default()))
             }
         };
@@ -128,7 +132,7 @@ pub(super) fn query(project: &mut Project, body: &Value) -> (u16, Value) {
     let series = steps.filter_map(|at_ms| {
         let within = found.iter().filter(|hit| (at_ms..at_ms + step_ms).contains(&hit.at_ms));
         let count = within.count();
-        (count > 0 && !is_silent).then(|| row(count, Some(at_ms)))
+        ((count > 0 || told == Told::ZeroFilled) && !is_silent).then(|| row(count, Some(at_ms)))
     });
     let statistics =
         json!({"rowsRead": found.len(), "bytesRead": 1, "databaseElapsedMs": 1, "elapsedMs": 1});
@@ -156,7 +160,7 @@ fn epoch_ms(text: &str) -> Option<i64> {
 }
 
 /// A little KQL: terms joined by `AND`, each of them in brackets or not.
-fn picks(filter: &str, hit: &Hit, ignores_unknown: bool) -> bool {
+fn picks(filter: &str, hit: &Hit, told: Told) -> bool {
     filter.split(" AND ").filter(|term| !term.is_empty()).all(|term| {
         let term = term.trim_start_matches('(').trim_end_matches(')');
         let at = term.find([':', '<', '>']).unwrap_or_else(|| panic!("no term: {term}"));
@@ -179,7 +183,11 @@ fn picks(filter: &str, hit: &Hit, ignores_unknown: bool) -> bool {
             "deployment" => hit.deployment == wanted,
             "http_status" => number(f64::from(hit.status)),
             "duration_ms" => number(hit.took_ms),
-            _ => ignores_unknown,
+            _ => match told {
+                Told::Carelessly => true,
+                Told::CarelesslyCompared => sign != ":",
+                _ => false,
+            },
         }
     })
 }
