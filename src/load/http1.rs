@@ -161,9 +161,10 @@ impl Exchange<'_> {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut stream = Pin::new(&mut *self.stream);
         while !self.unsent.is_empty() {
-            match ready!(stream.as_mut().poll_write(context, self.unsent)) {
-                Ok(count @ 1..) => self.unsent = &self.unsent[count..],
-                Ok(0) | Err(_) => (self.is_refused, self.unsent) = (true, &[]),
+            if let Ok(count @ 1..) = ready!(stream.as_mut().poll_write(context, self.unsent)) {
+                self.unsent = &self.unsent[count..];
+            } else {
+                (self.is_refused, self.unsent) = (true, &[]);
             }
         }
         if !self.is_flushed {

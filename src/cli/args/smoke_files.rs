@@ -167,13 +167,14 @@ fn refuse_production(files: &[Ready], context: &Context) -> Result<(), Failure> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::atomic_file;
 
     #[test]
     fn tests_that_say_or_are_called_something_else_have_another_digest() {
         let folder = tempfile::tempdir().unwrap();
         let of = |files: &[(&str, &str)]| {
             for (name, text) in files {
-                std::fs::write(folder.path().join(name), text).unwrap();
+                atomic_file::write(&folder.path().join(name), text.as_bytes()).unwrap();
             }
             let named: Vec<PathBuf> = files.iter().map(|(name, _)| name.into()).collect();
             digest(folder.path(), &named)
@@ -193,7 +194,7 @@ mod tests {
         assert_ne!(digest(folder.path(), &["none.http".into()]), None);
         let order = &[("o.http", "POST /orders\n\n< ./order.json\n")];
         let before = of(order);
-        std::fs::write(folder.path().join("order.json"), "{}").unwrap();
+        atomic_file::write(&folder.path().join("order.json"), b"{}").unwrap();
         assert_ne!(of(order), before);
     }
 }
