@@ -182,8 +182,8 @@ impl Worker {
             Ok(answer) => self.answer(answer, client),
             Err(fault) => fault_answer(fault),
         };
-        if let Some(number) = decision.cookie {
-            split::add_cookie(response.headers_mut(), number);
+        if let Some(cookie) = decision.cookie {
+            split::add_cookie(response.headers_mut(), cookie);
         }
         if decision.source == Source::Probes {
             response.headers_mut().insert(SERVED_BY_HEADER, HeaderValue::from_static(arm.name()));

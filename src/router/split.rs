@@ -2,21 +2,21 @@
 //!
 //! Precedence: deny list, allow list, tester header, sticky bucket. The key of the bucket is the
 //! user, else the tenant, else the session cookie, else the router's own cookie; never the
-//! client's address. The cookie holds a number from which each release draws its own bucket, never
-//! the arm, so it stays right when the weight changes, and the early users of each release are others.
-//! Once a canary has no weight, no user reaches it, whatever the allow list says.
+//! client's address. The cookie holds the bucket, never the arm, so it stays right when the
+//! weight changes. Once a canary has no weight, no user reaches it, whatever the allow list says.
 //!
-//! A client without any key that asks for many things at once gets as many cookies, and keeps the one
-//! that comes last. Were each of the arm that answered, the slower arm would win the users. So only
-//! who loads a page, and waits for it, stays with the arm that answered; whoever else has no key gets
-//! a number drawn apart from it, and stays with that from the next request on.
+//! A client without any key that asks for many things at once gets as many cookies and keeps the one
+//! that comes last, so the slower arm wins such users. And a cookie outlives its release, so those
+//! whom one candidate lost are missing at the next one too. Neither may look as if users left: a
+//! cookie that was given to who loads a page, and waits for it, carries the mark of its release, and
+//! of those with a cookie only its holders tell whether users come as the weight says.
 
 use http::header::{ACCEPT, COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::bucket::{bucket_of, is_inside};
+use crate::base::bucket::{BUCKETS, bucket_of, is_inside};
 use crate::base::digest::Digest;
 use crate::base::units::Weight;
 
@@ -24,8 +24,6 @@ use super::state::{Audience, RouterState};
 
 /// The router's own cookie.
 pub(crate) const BUCKET_COOKIE: &str = "orca_bucket";
-/// Its numbers are below this: enough for an even split, too few to know a person by.
-const COOKIES: u64 = 1_000_000;
 /// What a browser asks for; a page is a `document`.
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Tags a request as made by a machine; it is counted apart from users.
@@ -128,18 +126,47 @@ pub(crate) struct Decision {
     pub(crate) source: Source,
     /// The sticky bucket, when the request has one.
     pub(crate) bucket: Option<u16>,
-    /// Whether the weight alone decided, and no list and no tester.
+    /// Whether the weight alone decided: no list, no tester, no race of answers and no other release.
     pub(crate) by_weight: bool,
-    /// A new number to give the client as a cookie.
-    pub(crate) cookie: Option<u32>,
+    /// A new cookie for the client.
+    pub(crate) cookie: Option<BucketCookie>,
 }
 
-/// Decides one request. `random` gives numbers for a client without any key.
+/// What the router's own cookie says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BucketCookie {
+    bucket: u16,
+    /// Of the release in which the weight alone drew it.
+    mark: Option<u16>,
+}
+
+impl BucketCookie {
+    fn read(text: &str) -> Option<Self> {
+        let (bucket, mark) = text.split_once('.').map_or((text, None), |(b, m)| (b, Some(m)));
+        let bucket = bucket.parse().ok().filter(|bucket| u64::from(*bucket) < BUCKETS)?;
+        Some(Self { bucket, mark: mark.and_then(|mark| mark.parse().ok()) })
+    }
+
+    /// As it is set. The value is `BUCKET` or `BUCKET.MARK`.
+    pub(crate) fn header(self) -> HeaderValue {
+        let mark = self.mark.map(|mark| format!(".{mark}")).unwrap_or_default();
+        let bucket = self.bucket;
+        let text = format!("{BUCKET_COOKIE}={bucket}{mark}; Path=/; HttpOnly; SameSite=Lax");
+        HeaderValue::from_str(&text).expect("digits and constant text are a header value")
+    }
+}
+
+/// Stands for a release in the cookies that it gave. Two releases in ten thousand share one.
+fn mark_of(release: &str) -> u16 {
+    bucket_of(release, BUCKET_COOKIE)
+}
+
+/// Decides one request. `random` gives a number for a client without any key.
 pub(crate) fn decide(
     split: &Split,
     settings: &SplitSettings,
     headers: &HeaderMap,
-    random: impl Fn() -> u64,
+    random: impl FnOnce() -> u64,
 ) -> Decision {
     let forced = forced_arm(settings, headers);
     let tagged = forced.is_some() || headers.contains_key(PROBE_HEADER);
@@ -153,8 +180,8 @@ pub(crate) fn decide(
         !list.is_empty() && [user, tenant].into_iter().flatten().any(|id| list.contains(id))
     };
     let key = user.or(tenant).or_else(|| session(settings, headers));
-    let (bucket, cookie) = match key {
-        Some(id) => (bucket_of(&split.release, id), None),
+    let sticky = match key {
+        Some(id) => Sticky { bucket: bucket_of(&split.release, id), by_weight: true, cookie: None },
         None => own_bucket(split, headers, random),
     };
     let by_name = if split.suspended {
@@ -166,39 +193,37 @@ pub(crate) fn decide(
     } else {
         forced.filter(|_| split.audience.header_override)
     };
-    let drawn = if is_inside(bucket, split.weight) { Arm::Canary } else { Arm::Base };
+    let drawn = if is_inside(sticky.bucket, split.weight) { Arm::Canary } else { Arm::Base };
     Decision {
         arm: by_name.unwrap_or(drawn),
         source,
-        bucket: Some(bucket),
-        by_weight: by_name.is_none(),
-        cookie: cookie.filter(|_| !tagged),
+        bucket: Some(sticky.bucket),
+        by_weight: by_name.is_none() && sticky.by_weight,
+        cookie: sticky.cookie.filter(|_| !tagged),
     }
 }
 
-/// The cookie for a client without any key.
-pub(crate) fn bucket_cookie(number: u32) -> HeaderValue {
-    HeaderValue::from_str(&format!("{BUCKET_COOKIE}={number}; Path=/; HttpOnly; SameSite=Lax"))
-        .expect("digits and constant text are a header value")
+/// Where a client stays.
+struct Sticky {
+    bucket: u16,
+    /// Whether nothing but the weight put it there.
+    by_weight: bool,
+    cookie: Option<BucketCookie>,
 }
 
 fn session<'a>(settings: &SplitSettings, headers: &'a HeaderMap) -> Option<&'a str> {
     cookie(headers, settings.session_cookie.as_deref()?)
 }
 
-/// The bucket by the router's own cookie, and a new cookie for a client that has none.
-fn own_bucket(split: &Split, headers: &HeaderMap, random: impl Fn() -> u64) -> (u16, Option<u32>) {
-    let of = |number: u32| bucket_of(&split.release, &number.to_string());
-    let drawn = || u32::try_from(random() % COOKIES).expect("a million is a u32");
-    let own = cookie(headers, BUCKET_COOKIE)
-        .and_then(|text| text.parse::<u32>().ok())
-        .filter(|number| u64::from(*number) < COOKIES);
-    if let Some(number) = own {
-        return (of(number), None);
+/// By the router's own cookie; a client that has none gets one.
+fn own_bucket(split: &Split, headers: &HeaderMap, random: impl FnOnce() -> u64) -> Sticky {
+    let mark = Some(mark_of(&split.release));
+    if let Some(own) = cookie(headers, BUCKET_COOKIE).and_then(BucketCookie::read) {
+        return Sticky { bucket: own.bucket, by_weight: own.mark == mark, cookie: None };
     }
-    let number = drawn();
-    let kept = if loads_page(headers) { number } else { drawn() };
-    (of(number), Some(kept))
+    let bucket = u16::try_from(random() % BUCKETS).expect("a bucket is below 10,000");
+    let cookie = BucketCookie { bucket, mark: mark.filter(|_| loads_page(headers)) };
+    Sticky { bucket, by_weight: true, cookie: Some(cookie) }
 }
 
 /// Whether the client asks for a page, and for what belongs to it only once the answer is there.
@@ -240,14 +265,13 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// Adds the bucket cookie to an answer.
-pub(crate) fn add_cookie(headers: &mut HeaderMap, number: u32) {
-    headers.append(header::SET_COOKIE, bucket_cookie(number));
+pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: BucketCookie) {
+    headers.append(header::SET_COOKIE, cookie.header());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Entropy;
     use crate::router::state::Upstream;
 
     fn split(bp: u32) -> Split {
@@ -325,19 +349,33 @@ mod tests {
         assert_eq!(decide(&all[1..]).bucket, of("t"));
         assert_eq!(decide(&all[2..]).bucket, of("s"));
         let own = decide(&[("cookie", "a=b; orca_bucket=7")]);
-        assert_eq!((own.bucket, own.cookie), (of("7"), None));
-        for bad in ["orca_bucket=1000000", "orca_bucket=x", "orca_bucket=", "other=7"] {
+        assert_eq!((own.bucket, own.cookie, own.arm), (Some(7), None, Arm::Canary));
+        for bad in ["orca_bucket=10000", "orca_bucket=x", "orca_bucket=", "other=7"] {
             let keyless = decide(&[("cookie", bad)]);
-            assert_eq!((keyless.bucket, keyless.cookie), (of("456789"), Some(456_789)), "{bad}");
+            let plain = BucketCookie { bucket: 6_789, mark: None };
+            assert_eq!((keyless.bucket, keyless.cookie), (Some(6_789), Some(plain)), "{bad}");
         }
-        let cookie = bucket_cookie(6_789);
-        assert_eq!(cookie, "orca_bucket=6789; Path=/; HttpOnly; SameSite=Lax");
     }
 
-    /// The number that a client keeps is of the answer only where it waits for that answer.
+    /// The bucket decides, whatever stands behind it; who tells of the split is another question.
     #[test]
-    fn whoever_loads_a_page_stays_with_the_arm_that_answered() {
-        for (pairs, stays) in [
+    fn of_those_with_a_cookie_only_holders_of_this_releases_mark_tell_of_the_split() {
+        let own = |value: &str| {
+            let cookie = format!("{BUCKET_COOKIE}={value}");
+            decide(&split(100), &SplitSettings::default(), &headers(&[("cookie", &cookie)]), || 1)
+        };
+        let (mine, other) = (mark_of("v1.4.0"), mark_of("v1.3.0"));
+        for (mark, by_weight) in [
+            (String::new(), false),
+            (format!(".{mine}"), true),
+            (format!(".{other}"), false),
+            (".x".to_owned(), false),
+        ] {
+            let seen = own(&format!("42{mark}"));
+            assert_eq!((seen.bucket, seen.arm, seen.cookie), (Some(42), Arm::Canary, None));
+            assert_eq!(seen.by_weight, by_weight, "{mark:?}");
+        }
+        for (pairs, marked) in [
             (&[("sec-fetch-dest", "document")][..], true),
             (&[("accept", "text/html,application/xhtml+xml;q=0.9")], true),
             (&[("sec-fetch-dest", "empty"), ("accept", "text/html")], false),
@@ -345,58 +383,14 @@ mod tests {
             (&[("accept", "*/*")], false),
             (&[], false),
         ] {
-            let (half, dice) = (split(5_000), Entropy::seeded(3));
-            let settings = SplitSettings::default();
-            let moved = (0..200).filter(|_| {
-                let first = decide(&half, &settings, &headers(pairs), || dice.next_u64());
-                let kept = format!("{BUCKET_COOKIE}={}", first.cookie.unwrap());
-                let next = [("cookie", kept.as_str())];
-                decide(&half, &settings, &headers(&next), || 0).bucket != first.bucket
-            });
-            assert_eq!(moved.count() == 0, stays, "{pairs:?}");
+            let first = decide(&split(100), &SplitSettings::default(), &headers(pairs), || 7);
+            let mark = marked.then_some(mine);
+            assert_eq!(first.cookie, Some(BucketCookie { bucket: 7, mark }), "{pairs:?}");
+            assert!(first.by_weight, "{pairs:?}");
         }
-    }
-
-    /// Six requests at once, and the last answer's cookie stays: neither the faster nor the slower
-    /// arm gets more users than its weight says, nor more of the requests that are counted.
-    #[test]
-    fn whoever_answers_last_wins_no_users() {
-        let (tenth, settings, dice) = (split(1_000), SplitSettings::default(), Entropy::seeded(7));
-        for last in Arm::ALL {
-            let (mut users, mut requests) = (0, 0);
-            for _ in 0..5_000 {
-                let ask = |pairs: &[(&str, &str)]| {
-                    decide(&tenth, &settings, &headers(pairs), || dice.next_u64())
-                };
-                let first: Vec<Decision> = (0..6).map(|_| ask(&[])).collect();
-                requests += first.iter().filter(|one| one.arm == Arm::Canary).count();
-                let slow = first.iter().find(|one| one.arm == last).unwrap_or(&first[0]);
-                let kept = format!("{BUCKET_COOKIE}={}", slow.cookie.unwrap());
-                let then = ask(&[("cookie", kept.as_str())]);
-                assert!(then.by_weight && then.cookie.is_none());
-                users += usize::from(then.arm == Arm::Canary);
-            }
-            assert!((440..=560).contains(&users), "{users} of 5,000, {last:?} answers last");
-            assert!((2_800..=3_200).contains(&requests), "{requests} of 30,000, {last:?} last");
-        }
-    }
-
-    /// Whom one candidate lost is not the group that meets the next one first.
-    #[test]
-    fn each_release_has_other_early_users_by_cookie_too() {
-        let [first, second] = ["v1.4.0-rc.1", "v1.4.0-rc.2"]
-            .map(|release| Split { release: release.to_owned(), ..split(2_500) });
-        let (mut inside, mut both) = (0_u32, 0_u32);
-        for number in (0..1_000_000).step_by(97) {
-            let cookie = format!("{BUCKET_COOKIE}={number}");
-            let headers = headers(&[("cookie", &cookie)]);
-            let settings = SplitSettings::default();
-            let on = |split| decide(split, &settings, &headers, || 0).arm == Arm::Canary;
-            inside += u32::from(on(&second));
-            both += u32::from(on(&second) && on(&first));
-        }
-        assert!((2_400..=2_750).contains(&inside), "{inside} of 10,310");
-        assert!((inside / 5..=inside * 3 / 10).contains(&both), "{both} of {inside} again");
+        let header = |mark| BucketCookie { bucket: 6_789, mark }.header();
+        assert_eq!(header(None), "orca_bucket=6789; Path=/; HttpOnly; SameSite=Lax");
+        assert_eq!(header(Some(3)), "orca_bucket=6789.3; Path=/; HttpOnly; SameSite=Lax");
     }
 
     #[test]

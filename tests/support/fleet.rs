@@ -297,7 +297,7 @@ impl Fleet {
     /// The router's own cookie of a user whom it sent to the canary.
     pub(crate) fn canary_cookie(&self, commit: &str) -> String {
         let is_cookie = |line: &&str| line.to_ascii_lowercase().starts_with("set-cookie:");
-        let new_user = || http(&self.front, "GET", "/version", "accept: text/html", "");
+        let new_user = || http(&self.front, "GET", "/version", "x-test: yes", "");
         let answer = (0..500).map(|_| new_user()).find(|answer| answer.contains(commit));
         let answer = answer.expect("one of 500 new users meets the canary");
         let line = answer.lines().find(is_cookie).expect("a new user gets a cookie");
