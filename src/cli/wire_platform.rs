@@ -177,7 +177,7 @@ pub(super) fn vercel_client(context: &Context, config: &Config) -> Result<Vercel
     let token = env.secret("VERCEL_TOKEN").ok_or_else(|| {
         let text = "the variable VERCEL_TOKEN is not set";
         Failure::new(Code::VercelAccess, Exit::Usage, text)
-            .hint("export VERCEL_TOKEN=... with a token from vercel.com/account/tokens")
+            .hint("export VERCEL_TOKEN: a token from vercel.com/account/tokens")
     })?;
     let team = env.get("VERCEL_ORG_ID").or_else(|| env.get("VERCEL_TEAM_ID")).map(str::to_owned);
     let api = env.get("VERCEL_API_URL").unwrap_or(vercel::API);

@@ -237,11 +237,11 @@ pub(crate) fn chart(seen: &StageSeen, title: &str) -> Vec<Series> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::samples::tests::arm;
     use super::*;
 
-    fn policy(weight: u32, decides: bool) -> ArmsPolicy {
+    pub(in crate::rollout) fn policy(weight: u32, decides: bool) -> ArmsPolicy {
         ArmsPolicy {
             objectives: ObjectivesPolicy {
                 objectives: ["p95 < 100ms", "errors < 1%"].map(|o| o.parse().unwrap()).to_vec(),

@@ -153,31 +153,17 @@ pub(crate) fn sentence(policy: &ArmsPolicy, seen: &StageSeen) -> Option<String> 
 
 #[cfg(test)]
 mod tests {
+    use super::super::arms::tests::policy as of_arms;
     use super::super::arms::{judge, live_breach};
     use super::super::samples::ArmSeen;
     use super::super::samples::tests::arm;
     use super::*;
-    use crate::base::units::Weight;
     use crate::base::visits::Visits;
-    use crate::slo::compare::ComparisonPolicy;
-    use crate::slo::judge_objectives::ObjectivesPolicy;
 
     const USUAL: Throughput = Throughput { back_pct: Some(50), warn_pct: 80 };
 
     fn policy(weight: u32, decides: bool, throughput: Option<Throughput>) -> ArmsPolicy {
-        ArmsPolicy {
-            objectives: ObjectivesPolicy {
-                objectives: ["p95 < 100ms", "errors < 1%"].map(|o| o.parse().unwrap()).to_vec(),
-                confidence_bp: 9_500,
-                min_samples: 100,
-            },
-            comparison: ComparisonPolicy { min_samples: 100, ..ComparisonPolicy::default() },
-            weight: Weight::from_basis_points(weight).unwrap(),
-            decides,
-            error_trigger_ppm: None,
-            p95_trigger_pct: None,
-            throughput,
-        }
+        ArmsPolicy { throughput, ..of_arms(weight, decides) }
     }
 
     /// Each of so many visitors made so many requests, and all went well.
