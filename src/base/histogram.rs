@@ -1,7 +1,8 @@
 //! Latency histograms: the only home of `hdrhistogram`.
 //!
-//! One histogram holds 1 us to 60 s at three significant digits. A longer value is counted in the
-//! last bucket and also in [`Histogram::clamped`], so that it is never silently lost.
+//! One histogram holds 1 us to 60 s at three significant digits, and memory up to the longest value
+//! it has met. A longer value is counted in the last bucket and also in [`Histogram::clamped`], so
+//! that it is never silently lost.
 
 use std::cell::RefCell;
 
@@ -31,8 +32,7 @@ pub(crate) struct HistogramError(String);
 
 impl Default for Histogram {
     fn default() -> Self {
-        let inner = hdrhistogram::Histogram::new_with_bounds(1, VALUE_US_MAX, 3)
-            .expect("constant bounds are valid");
+        let inner = hdrhistogram::Histogram::new(3).expect("three digits are valid");
         Self { inner, clamped: 0 }
     }
 }
@@ -54,11 +54,15 @@ impl Histogram {
         if value_us > VALUE_US_MAX {
             self.clamped += count;
         }
-        self.inner.saturating_record_n(value_us.max(1), count);
+        let value_us = value_us.clamp(1, VALUE_US_MAX);
+        if self.inner.record_n(value_us, count).is_err() {
+            // The small one of a simulation, which does not grow.
+            self.inner.saturating_record_n(value_us, count);
+        }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.inner.add(&other.inner).expect("all histograms share the same bounds");
+        self.inner.add(&other.inner).expect("it grows, or both have the same bounds");
         self.clamped += other.clamped;
     }
 
@@ -171,6 +175,9 @@ impl Histogram {
 /// What HdrHistogram V2 with DEFLATE begins with, before the length of what follows.
 const COMPRESSED_COOKIE: u32 = 0x1c84_9314;
 
+/// Where HdrHistogram V2 states the largest value told apart.
+const HIGHEST_AT: std::ops::Range<usize> = 24..32;
+
 thread_local! {
     static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
 }
@@ -194,6 +201,10 @@ impl Encoder {
     fn encode(&mut self, histogram: &hdrhistogram::Histogram<u64>) -> Vec<u8> {
         self.bytes.clear();
         self.plain.serialize(histogram, &mut self.bytes).expect("writing to memory does not fail");
+        if histogram.is_auto_resize() {
+            // However far it has grown: the same counts are the same bytes.
+            self.bytes[HIGHEST_AT].copy_from_slice(&VALUE_US_MAX.to_be_bytes());
+        }
         let mut out = COMPRESSED_COOKIE.to_be_bytes().to_vec();
         out.extend([0; 4]);
         self.deflate.reset();
@@ -253,24 +264,35 @@ mod tests {
         assert_eq!(a.edges_at_rank(1), Some((1, 1)));
         assert_eq!(a.edges_at_rank(1_001), None);
         assert_eq!(a.count_above(900), 100);
-        let back = Histogram::decode(&a.encode()).unwrap();
+        let mut back = Histogram::decode(&a.encode()).unwrap();
         assert!(back.buckets().eq(a.buckets()));
+        let mut slow = Histogram::default();
+        slow.record(7_000_000);
+        for (own, other) in [(&mut a, &slow), (&mut back, &slow), (&mut slow.clone(), &b)] {
+            let before = own.count();
+            own.merge(other);
+            assert_eq!((own.count(), own.max_us() / 1_000), (before + other.count(), 7_000));
+        }
         assert!(Histogram::decode("zzzz").is_err());
     }
 
-    /// One encoder for all histograms of a thread writes the bytes that the library writes.
+    /// One encoder for all histograms of a thread writes the bytes that the library writes of one
+    /// that held the whole range from the start.
     #[test]
     fn an_encoder_used_again_writes_what_the_library_writes() {
         let mut random = 7_u64;
         for size in [0_u32, 1, 30, 5_000, 2, 60_000] {
             let mut histogram = Histogram::default();
+            let mut whole =
+                hdrhistogram::Histogram::<u64>::new_with_bounds(1, VALUE_US_MAX, 3).unwrap();
             for _ in 0..size {
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 histogram.record(random >> 38);
+                whole.saturating_record((random >> 38).clamp(1, VALUE_US_MAX));
             }
             let mut theirs = Vec::new();
             let mut library = V2DeflateSerializer::new();
-            library.serialize(&histogram.inner, &mut theirs).unwrap();
+            library.serialize(&whole, &mut theirs).unwrap();
             assert_eq!(histogram.encode(), BASE64.encode(theirs), "{size} values");
         }
     }

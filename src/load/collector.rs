@@ -161,7 +161,7 @@ impl Collector {
                     requests: self.requests,
                     errors: self.errors,
                     dropped: self.dropped,
-                    errors_by_kind: Counts::of_all(&self.counts).failures.by_kind(),
+                    errors_by_kind: Counts::failures_of_all(&self.counts).by_kind(),
                     standing: self.outlook.as_ref().map(|o| o.standing(&self.counts, after(t))),
                 });
             }
@@ -178,7 +178,7 @@ impl Collector {
 
     /// Ends the run when not one request was answered since it began: there is nothing to measure.
     fn look_for_silence(&mut self) {
-        let by_kind = Counts::of_all(&self.counts).failures.by_kind();
+        let by_kind = Counts::failures_of_all(&self.counts).by_kind();
         if nothing_but(&by_kind, self.requests).is_some() {
             self.stop.cancel();
         }

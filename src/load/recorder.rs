@@ -220,6 +220,15 @@ impl Counts {
         self.service.merge(&other.service);
     }
 
+    /// Failures of all endpoints, without the cost of joining their histograms.
+    pub(crate) fn failures_of_all(endpoints: &[Self]) -> Failures {
+        let mut whole = Failures::default();
+        for counts in endpoints {
+            whole.merge(&counts.failures);
+        }
+        whole
+    }
+
     /// All endpoints together.
     pub(crate) fn of_all(endpoints: &[Self]) -> Self {
         let mut whole = Self::default();
