@@ -2,8 +2,8 @@
 # What a request costs the generator, and how truly it keeps time: orca beside wrk, oha, hey, vegeta, k6
 # and wrk2 (each where it is on PATH), in turns, against the same nginx on this machine; tool and nginx on
 # a core of their own. Counts instructions where perf has counters; where it has none, valgrind counts those
-# of the programs themselves (not the kernel's, and not of tools written in Go). CPU time wavers by a factor
-# of two on shared machines: only the ratio of medians over many rounds means something.
+# of the programs themselves (load-counted.sh counts the kernel's as well). CPU time wavers by a factor of two
+# on shared machines: only the ratio of medians over many rounds means something.
 # Usage: scripts/bench/load.sh [ORCA] [SECONDS] [ROUNDS]
 #   apt-get install -y nginx wrk hey valgrind; cargo install oha; cargo build --profile dist
 set -euo pipefail
@@ -219,5 +219,5 @@ for i in $(seq 100); do
 done
 for pid in "${shards[@]}"; do wait "$pid" || true; done
 TIMEFORMAT="  %R s"
-time "$orca" load merge "$folder"/s*.json --json >"$folder/out" 2>/dev/null || true
+{ time "$orca" load merge "$folder"/s*.json --json >"$folder/out" 2>/dev/null || true; } 2>&1
 python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(" ", r["requests"], "requests")' "$folder/out"
