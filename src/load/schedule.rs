@@ -102,7 +102,9 @@ impl Tickets {
     }
 }
 
-/// Which endpoint each ticket asks: smooth weighted round robin, laid out once as a cycle.
+/// Which endpoint each ticket asks: smooth weighted round robin, laid out once as a cycle. Each round
+/// begins at another place of it: shards and workers take every n-th ticket, and where n and the
+/// cycle have a divisor in common, each of them would ask some endpoints only.
 #[derive(Debug, Clone)]
 pub(crate) struct Mix(Vec<usize>);
 
@@ -131,10 +133,11 @@ impl Mix {
     /// How many of the first `tickets` ask each of so many endpoints.
     pub(crate) fn counts(&self, tickets: u64, endpoints: usize) -> Vec<u64> {
         let length = u64::try_from(self.0.len()).unwrap_or(1).max(1);
-        let (rounds, rest) = (tickets / length, usize::try_from(tickets % length).unwrap_or(0));
+        let rounds = tickets / length;
         let of = |endpoint: usize| {
             let whole = self.0.iter().filter(|other| **other == endpoint).count();
-            let part = self.0[..rest].iter().filter(|other| **other == endpoint).count();
+            let begun = rounds.saturating_mul(length)..tickets;
+            let part = begun.filter(|k| self.endpoint(*k) == endpoint).count();
             let as_u64 = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
             rounds.saturating_mul(as_u64(whole)).saturating_add(as_u64(part))
         };
@@ -144,8 +147,16 @@ impl Mix {
     /// The endpoint of ticket `k`.
     pub(crate) fn endpoint(&self, k: u64) -> usize {
         let length = u64::try_from(self.0.len()).unwrap_or(1).max(1);
-        usize::try_from(k % length).ok().and_then(|i| self.0.get(i)).copied().unwrap_or(0)
+        let place = (k % length + scatter(k / length) % length) % length;
+        usize::try_from(place).ok().and_then(|i| self.0.get(i)).copied().unwrap_or(0)
     }
+}
+
+/// The finaliser of `MurmurHash3` (Appleby): each bit of the number changes half of the result's.
+const fn scatter(round: u64) -> u64 {
+    let mixed = (round ^ (round >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ (mixed >> 33)
 }
 
 #[cfg(test)]
@@ -219,6 +230,32 @@ mod tests {
         let cycle: Vec<usize> = (0..7).map(|k| mix.endpoint(k)).collect();
         assert_eq!(cycle, [0, 0, 1, 0, 2, 0, 0]);
         assert_eq!((0..700).filter(|k| mix.endpoint(*k) == 0).count(), 500);
-        assert_eq!(mix.counts(703, 3), [502, 101, 100]);
+        let counted = |tickets: u64| {
+            [0, 1, 2].map(|e| (0..tickets).filter(|k| mix.endpoint(*k) == e).count() as u64)
+        };
+        for tickets in [0, 3, 7, 699, 700, 703] {
+            assert_eq!(mix.counts(tickets, 3), counted(tickets), "{tickets}");
+        }
+        assert_eq!(mix.counts(700, 3), [500, 100, 100]);
+    }
+
+    /// However many machines and cores share the tickets, each asks every endpoint in proportion.
+    #[test]
+    fn who_takes_every_nth_ticket_asks_every_endpoint() {
+        let of = |weight| Endpoint { weight, ..Endpoint::get("/") };
+        for weights in [vec![1, 1], vec![5, 3, 2], vec![1, 1, 1, 1]] {
+            let mix = Mix::new(&weights.iter().map(|w| of(*w)).collect::<Vec<_>>());
+            let sum: u32 = weights.iter().sum();
+            for step in [1_u64, 2, 4, 6, 8, 10, 16, 20] {
+                for first in 0..step {
+                    let mut asked = vec![0_u32; weights.len()];
+                    (0..10_000).for_each(|n| asked[mix.endpoint(first + n * step)] += 1);
+                    for (asked, weight) in asked.iter().zip(&weights) {
+                        let due = 10_000 * weight / sum;
+                        assert!(asked.abs_diff(due) < 300, "{weights:?} {first}/{step} {asked}");
+                    }
+                }
+            }
+        }
     }
 }
