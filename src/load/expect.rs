@@ -59,14 +59,17 @@ impl Expect {
 
     /// What is wrong with an answer, if anything.
     pub(crate) fn failure(&self, status: u16, seen: &Seen) -> Option<Failure> {
-        if self.status.is_empty() {
-            if let Some(failure) = Failure::of_status(status) {
-                return Some(failure);
-            }
-        } else if !self.status.iter().any(|range| range.contains(&status)) {
-            return Some(Failure::of_status(status).unwrap_or(Failure::Assertion));
+        let is_asked_for = self.status.iter().any(|range| range.contains(&status));
+        let of_status = Failure::of_status(status).filter(|_| !is_asked_for);
+        // An error of the service is one whatever was expected.
+        if of_status == Some(Failure::Status5xx) {
+            return of_status;
         }
-        (self.looks_inside() && !self.holds_inside(seen)).then_some(Failure::Assertion)
+        let is_another = !self.status.is_empty() && !is_asked_for;
+        if is_another || (self.looks_inside() && !self.holds_inside(seen)) {
+            return Some(Failure::Assertion);
+        }
+        of_status
     }
 
     fn holds_inside(&self, seen: &Seen) -> bool {
@@ -128,6 +131,11 @@ mod tests {
             (status("200-299"), 302, Some(Failure::Assertion)),
             (status("200"), 503, Some(Failure::Status5xx)),
             (status("200, 404"), 404, None),
+            (status("200, 500"), 500, None),
+            (status("200"), 404, Some(Failure::Assertion)),
+            (Expect::default(), 404, Some(Failure::Status4xx)),
+            (body("a/b"), 404, Some(Failure::Status4xx)),
+            (body("nothing"), 404, Some(Failure::Assertion)),
             (header("content-type", "json"), 200, None),
             (header("content-type", "xml"), 200, Some(Failure::Assertion)),
             (header("etag", ""), 200, Some(Failure::Assertion)),
