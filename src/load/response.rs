@@ -17,6 +17,9 @@ pub(crate) const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longest chunk-size line, and all trailers together.
 const LINE_BYTES_MAX: usize = 4 * 1024;
 
+/// Interim answers before one answer; a server may send them without end.
+const INTERIM_MAX: u8 = 16;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ResponseError {
     #[error("not an HTTP/1.1 response")]
@@ -49,12 +52,21 @@ pub(crate) struct Response {
     status: u16,
     keep_alive: bool,
     body_bytes: u64,
+    /// Heads before the answer itself: `100 Continue` and its like.
+    interim: u8,
 }
 
 impl Response {
     /// `answers_head`: the request was a HEAD, so there is no body whatever the headers say.
     pub(crate) fn new(answers_head: bool) -> Self {
-        Self { state: State::Head, answers_head, status: 0, keep_alive: false, body_bytes: 0 }
+        Self {
+            state: State::Head,
+            answers_head,
+            status: 0,
+            keep_alive: false,
+            body_bytes: 0,
+            interim: 0,
+        }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -183,7 +195,10 @@ impl Response {
         };
         let status = parsed.code.unwrap_or(0);
         match status {
-            100 | 102..=199 => return Ok(length),
+            100 | 102..=199 if self.interim < INTERIM_MAX => {
+                self.interim += 1;
+                return Ok(length);
+            }
             200..=999 => {}
             _ => return Err(ResponseError::Malformed),
         }
@@ -373,6 +388,15 @@ mod tests {
         ),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nxyz", false, 200, 3, false, 0),
     ];
+
+    #[test]
+    fn interim_answers_without_end_are_no_answer() {
+        let interim = "HTTP/1.1 100 Continue\r\n\r\n";
+        let text =
+            |times: usize| format!("{}HTTP/1.1 204 No Content\r\n\r\n", interim.repeat(times));
+        assert!(read(text(16).as_bytes(), 0, false).is_ok());
+        assert_eq!(read(text(17).as_bytes(), 0, false).unwrap_err(), ResponseError::Malformed);
+    }
 
     #[test]
     fn every_framing_is_read_alike_wherever_it_is_cut() {
