@@ -5,9 +5,11 @@
 //! that it is never silently lost.
 
 use std::cell::RefCell;
+use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use flate2::read::ZlibDecoder;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde::{Deserialize, Serialize};
@@ -161,6 +163,7 @@ impl Histogram {
 
     pub(crate) fn decode(text: &str) -> Result<Self, HistogramError> {
         let bytes = BASE64.decode(text).map_err(|e| HistogramError(e.to_string()))?;
+        let bytes = inflated(&bytes)?;
         let decoded: hdrhistogram::Histogram<u64> = Deserializer::new()
             .deserialize(&mut bytes.as_slice())
             .map_err(|e| HistogramError(e.to_string()))?;
@@ -171,6 +174,32 @@ impl Histogram {
         Ok(Self { inner: decoded, clamped: 0 })
     }
 }
+
+/// What is inside a compressed histogram, once it is known to be as long as it says: the library
+/// reserves what a file asks for.
+fn inflated(bytes: &[u8]) -> Result<Vec<u8>, HistogramError> {
+    let refused = |why: &str| HistogramError(why.to_owned());
+    let (head, packed) = bytes.split_at_checked(8).ok_or_else(|| refused("it is cut off"))?;
+    if !head.starts_with(&COMPRESSED_COOKIE.to_be_bytes()) {
+        return Err(refused("it does not begin like one"));
+    }
+    let mut plain = Vec::new();
+    let mut reader = ZlibDecoder::new(packed).take(PLAIN_BYTES_MAX + 1);
+    reader.read_to_end(&mut plain).map_err(|e| HistogramError(e.to_string()))?;
+    let stated = plain.get(STATED_AT).and_then(|length| length.try_into().ok());
+    let stated = stated.map(|length| u64::from(u32::from_be_bytes(length)));
+    let counts = u64::try_from(plain.len()).unwrap_or(u64::MAX).saturating_sub(HEAD_BYTES);
+    if stated != Some(counts) || counts > PLAIN_BYTES_MAX {
+        return Err(refused("it is not as long as it says"));
+    }
+    Ok(plain)
+}
+
+/// Of HdrHistogram V2 without compression: its head, and where that states the length of the rest.
+const HEAD_BYTES: u64 = 40;
+const STATED_AT: std::ops::Range<usize> = 4..8;
+/// 17,408 counts of at most nine bytes each, and the head.
+const PLAIN_BYTES_MAX: u64 = 160_000;
 
 /// What HdrHistogram V2 with DEFLATE begins with, before the length of what follows.
 const COMPRESSED_COOKIE: u32 = 0x1c84_9314;
@@ -274,6 +303,29 @@ mod tests {
             assert_eq!((own.count(), own.max_us() / 1_000), (before + other.count(), 7_000));
         }
         assert!(Histogram::decode("zzzz").is_err());
+    }
+
+    #[test]
+    fn a_histogram_that_asks_for_more_memory_than_it_has_counts_is_refused() {
+        let mut histogram = Histogram::default();
+        histogram.record(5);
+        let mut plain = Vec::new();
+        V2Serializer::new().serialize(&histogram.inner, &mut plain).unwrap();
+        let packed = |plain: &[u8]| {
+            let mut bytes = COMPRESSED_COOKIE.to_be_bytes().to_vec();
+            bytes.extend([0; 4]);
+            let mut writer = flate2::write::ZlibEncoder::new(bytes, Compression::fast());
+            std::io::Write::write_all(&mut writer, plain).unwrap();
+            BASE64.encode(writer.finish().unwrap())
+        };
+        plain[HIGHEST_AT].copy_from_slice(&VALUE_US_MAX.to_be_bytes());
+        assert_eq!(Histogram::decode(&packed(&plain)).unwrap().count(), 1);
+        for (stated, rest) in [(u32::MAX, 0), (0, 0), (1 << 20, 1 << 20)] {
+            let mut other = plain.clone();
+            other[STATED_AT].copy_from_slice(&stated.to_be_bytes());
+            other.resize(other.len() + rest, 0);
+            assert!(Histogram::decode(&packed(&other)).is_err(), "{stated}");
+        }
     }
 
     /// One encoder for all histograms of a thread writes the bytes that the library writes of one

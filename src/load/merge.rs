@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::result::{EndpointResult, LoadResult, PhaseResult, Second};
-use super::shard::ShardRecord;
+use super::shard::{SHARDS_MAX, ShardRecord};
 use super::slo_check;
 use crate::base::histogram::{EncodedHistogram, Histogram, HistogramError};
 use crate::base::units::{Micros, Rate};
@@ -20,6 +20,8 @@ pub(crate) enum MergeError {
     NoShard(String),
     #[error("{file} is shard {shard} of another plan than {first}")]
     Foreign { file: String, shard: String, first: String },
+    #[error("{file} says it is shard {shard}")]
+    NoSuchShard { file: String, shard: String },
     #[error("{file} and {other} are both shard {shard}")]
     Duplicate { file: String, other: String, shard: String },
     #[error("{missing} of {count} are missing")]
@@ -40,6 +42,7 @@ impl MergeError {
             Self::Foreign { .. } => {
                 "run every shard with the same manifest, profile, target and flags"
             }
+            Self::NoSuchShard { .. } => "run this shard again; shards count from 1 to at most 1000",
             Self::Duplicate { .. } => "leave one of them out, or run with distinct --shard numbers",
             Self::Missing { .. } => "collect the results of all shards, or run them again together",
             Self::Apart { .. } => "give every shard the same --start-at, some seconds ahead",
@@ -85,6 +88,9 @@ fn check(parts: &[Part]) -> Result<Vec<&ShardRecord>, MergeError> {
         if record.plan != records[0].plan || record.count != records[0].count {
             let (file, first) = (part.file.clone(), first.file.clone());
             return Err(MergeError::Foreign { file, shard, first });
+        }
+        if !(1..=record.count.min(SHARDS_MAX)).contains(&record.index) {
+            return Err(MergeError::NoSuchShard { file: part.file.clone(), shard });
         }
         if let Some(other) = files.insert(record.index, &part.file) {
             let (file, other) = (part.file.clone(), other.to_owned());
@@ -160,30 +166,35 @@ struct Sum {
     phases: Option<PhaseSum>,
 }
 
+/// A file may say any number: one that is too large to be true stays the largest.
+fn grow(own: &mut u64, more: u64) {
+    *own = own.saturating_add(more);
+}
+
 fn add_kinds(own: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
     for (kind, count) in more {
-        *own.entry(kind.clone()).or_default() += count;
+        grow(own.entry(kind.clone()).or_default(), *count);
     }
 }
 
 impl Sum {
     fn add(&mut self, part: &LoadResult) -> Result<(), HistogramError> {
-        self.whole.requests += part.requests;
-        self.whole.errors += part.errors;
-        self.whole.dropped += part.dropped;
+        grow(&mut self.whole.requests, part.requests);
+        grow(&mut self.whole.errors, part.errors);
+        grow(&mut self.whole.dropped, part.dropped);
         add_kinds(&mut self.whole.errors_by_kind, &part.errors_by_kind);
-        self.redirects += part.redirects;
-        self.cut_off += part.cut_off;
-        self.cpu_us += part.cpu_us;
-        self.late_starts += part.late_starts;
+        grow(&mut self.redirects, part.redirects);
+        grow(&mut self.cut_off, part.cut_off);
+        grow(&mut self.cpu_us, part.cpu_us);
+        grow(&mut self.late_starts, part.late_starts);
         self.connections = self.connections.saturating_add(part.connections);
         self.duration_us = self.duration_us.max(part.duration_us);
         self.is_partial |= part.partial;
         for endpoint in &part.endpoints {
             let sum = self.endpoints.entry(endpoint.name.clone()).or_default();
-            sum.requests += endpoint.requests;
-            sum.errors += endpoint.errors;
-            sum.dropped += endpoint.dropped;
+            grow(&mut sum.requests, endpoint.requests);
+            grow(&mut sum.errors, endpoint.errors);
+            grow(&mut sum.dropped, endpoint.dropped);
             add_kinds(&mut sum.errors_by_kind, &endpoint.errors_by_kind);
             sum.latency.add(&endpoint.histogram)?;
             if let Some(service) = &endpoint.service_histogram {
@@ -192,15 +203,15 @@ impl Sum {
         }
         for second in &part.seconds {
             let sum = self.seconds.entry(second.t).or_default();
-            sum.requests += second.requests;
-            sum.errors += second.errors;
+            grow(&mut sum.requests, second.requests);
+            grow(&mut sum.errors, second.errors);
             if let Some(latency) = &second.histogram {
                 sum.latency.add(latency)?;
             }
         }
         if let Some(phases) = &part.phases {
             let sum = self.phases.get_or_insert_default();
-            sum.resumed += phases.resumed;
+            grow(&mut sum.resumed, phases.resumed);
             sum.connect.add(&phases.connect_histogram)?;
             sum.tls.add(&phases.tls_histogram)?;
             sum.first_byte.add(&phases.first_byte_histogram)?;
@@ -345,6 +356,8 @@ mod tests {
         assert_eq!(merged.endpoints.iter().map(|e| e.requests).sum::<u64>(), 15_003);
         assert_eq!(merged.seconds[0].histogram, Some(EncodedHistogram::from(&all)));
         assert_eq!((merged.merged_shards, merged.rate_per_s), (Some(3), 1_500));
+        parts[0].result.requests = u64::MAX;
+        assert_eq!(merge(&parts).unwrap().requests, u64::MAX, "said, not computed");
     }
 
     #[test]
@@ -355,6 +368,13 @@ mod tests {
             merge(&parts).unwrap_err().to_string()
         };
         assert_eq!(of(&[1, 3], |_| {}), "shards 2 of 3 are missing");
+        for (index, count) in [(9, 2), (0, 3), (1_001, u32::MAX)] {
+            let mut parts = vec![part(1, &[100])];
+            let record = parts[0].result.shard.as_mut().unwrap();
+            (record.index, record.count) = (index, count);
+            let error = merge(&parts).unwrap_err().to_string();
+            assert_eq!(error, format!("s1.json says it is shard {index}/{count}"));
+        }
         assert_eq!(of(&[1, 2, 2], |_| {}), "s2.json and s2.json are both shard 2/3");
         assert_eq!(of(&[], |_| {}), "there is nothing to merge");
         let foreign = of(&[1, 2, 3], |p| p[2].result.shard.as_mut().unwrap().plan = "x".into());
