@@ -234,6 +234,20 @@ pub(crate) struct Measure {
     pub(crate) verdict: Verdict,
 }
 
+impl Measure {
+    /// The confidence interval as people read it; a latency without one lies among requests that
+    /// nobody answered.
+    pub(crate) fn interval(&self) -> String {
+        let show = |value: Option<i64>| {
+            value.map_or_else(|| "unknown".to_owned(), |value| self.unit.show(value))
+        };
+        match (self.lower, self.upper) {
+            (None, None) if self.unit != Unit::Microseconds => "exact".to_owned(),
+            (lower, upper) => format!("{} to {}", show(lower), show(upper)),
+        }
+    }
+}
+
 /// Something wrong that a waiver could name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Finding {

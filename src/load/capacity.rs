@@ -34,6 +34,12 @@ pub(crate) struct Point {
     pub(crate) headline: String,
     /// The sending machine was out of breath: nothing is known about the target.
     pub(crate) generator_too_slow: bool,
+    /// The rate is too low for so short a time: it must be held longer.
+    #[serde(skip)]
+    pub(crate) too_few: bool,
+    /// Somebody ended the search.
+    #[serde(skip)]
+    pub(crate) is_cancelled: bool,
 }
 
 impl Point {
@@ -49,7 +55,14 @@ impl Point {
             verdict: result.verdict,
             headline: judgement.map(|judgement| judgement.headline.clone()).unwrap_or_default(),
             generator_too_slow: cause == Some(Cause::GeneratorTooSlow),
+            too_few: matches!(cause, Some(Cause::TooFewSamples | Cause::Undecided)),
+            is_cancelled: cause == Some(Cause::Cancelled),
         }
+    }
+
+    /// A target of which nothing more was heard: at this rate it breaks.
+    pub(crate) fn lost(asked: Rate, result: &LoadResult, why: String) -> Self {
+        Self { verdict: Verdict::Fail, headline: why, ..Self::of(asked, result) }
     }
 }
 
@@ -117,6 +130,10 @@ pub(crate) fn conclude(points: &[Point], peak: Option<Rate>) -> Capacity {
     let rate = |milli_per_s| Rate { milli_per_s };
     let undecided = points.iter().find(|point| point.verdict == Verdict::Inconclusive);
     let (verdict, headline) = match (holds, breaks, undecided) {
+        (Some(low), Some(high), Some(point)) if point.is_cancelled => {
+            let text = format!("stopped: {} holds and {} does not", rate(low), rate(high));
+            (Verdict::Inconclusive, text)
+        }
         (Some(low), Some(high), _) => {
             let broken = points.iter().find(|point| point.asked_milli_per_s == high);
             let why = broken.map(|point| point.headline.as_str()).unwrap_or_default();
@@ -183,6 +200,8 @@ mod tests {
             verdict,
             headline: format!("at {rate}"),
             generator_too_slow: false,
+            too_few: false,
+            is_cancelled: false,
         }
     }
 
@@ -222,5 +241,10 @@ mod tests {
         let open = [point(50, Verdict::Inconclusive, 0)];
         assert_eq!(next(&open, Rate::per_second(50), Rate::per_second(200)), None);
         assert_eq!(conclude(&open, None).verdict, Verdict::Inconclusive);
+        let mut stopped = vec![point(50, Verdict::Pass, 1), point(100, Verdict::Fail, 1)];
+        stopped.push(Point { is_cancelled: true, ..point(75, Verdict::Inconclusive, 1) });
+        let found = conclude(&stopped, None);
+        assert_eq!(found.headline, "stopped: 50/s holds and 100/s does not");
+        assert_eq!(found.verdict, Verdict::Inconclusive);
     }
 }

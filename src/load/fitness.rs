@@ -1,19 +1,20 @@
 //! Whether a run can be judged at all: it went to its end, this machine kept up with its schedule,
 //! and what answered was the service. Pure.
 
+use super::recorder::Failure;
 use super::result::LoadResult;
 use crate::base::units::Micros;
 use crate::gate::verdict::Cause;
 
 /// Why a run decides nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unfit {
-    pub(super) cause: Cause,
-    pub(super) text: String,
-    pub(super) next: String,
+pub(crate) struct Unfit {
+    pub(crate) cause: Cause,
+    pub(crate) text: String,
+    pub(crate) next: String,
 }
 
-pub(super) fn unfit(seen: &LoadResult) -> Option<Unfit> {
+pub(crate) fn unfit(seen: &LoadResult) -> Option<Unfit> {
     let due = seen.requests.saturating_add(seen.dropped);
     let (cause, text, next) = if seen.partial && seen.stopped_early.is_none() {
         let text = format!("stopped after {}, before its end", Micros(seen.duration_us));
@@ -25,13 +26,33 @@ pub(super) fn unfit(seen: &LoadResult) -> Option<Unfit> {
         );
         let next = "lower the rate, or run it from a machine that has nothing else to do";
         (Cause::GeneratorTooSlow, text, next.to_owned())
-    } else if seen.redirects > 0 && seen.redirects == seen.requests {
-        let text = format!("all {due} answers were redirects: nothing behind them was measured");
+    } else if is_too_slow(unopened(seen), due) {
+        let text = format!(
+            "{} of {due} requests got no connection: this machine had no port or file left for one",
+            unopened(seen)
+        );
+        let next = "keep connections alive, lower the rate, or share it between machines: --shard";
+        (Cause::GeneratorTooSlow, text, next.to_owned())
+    } else if is_redirected(seen) {
+        let text = format!(
+            "{} of {due} answers were redirects: nothing behind them was measured",
+            seen.redirects
+        );
         (Cause::NoData, text, format!("curl -sI http://{}", seen.target))
     } else {
         return None;
     };
     Some(Unfit { cause, text, next })
+}
+
+fn unopened(seen: &LoadResult) -> u64 {
+    seen.errors_by_kind.get(Failure::Generator.as_str()).copied().unwrap_or_default()
+}
+
+/// Nine in ten of the right answers, or more, point elsewhere.
+fn is_redirected(seen: &LoadResult) -> bool {
+    let right = seen.requests.saturating_sub(seen.errors);
+    seen.redirects > 0 && u128::from(seen.redirects) * 10 >= u128::from(right) * 9
 }
 
 /// More than one in a hundred.

@@ -104,7 +104,9 @@ impl Lane {
             loop {
                 let ticket = state.tickets.take();
                 match job.due(ticket) {
-                    Some(due) if due <= end => state.recorder.dropped(job.mix.endpoint(ticket)),
+                    Some(due) if due <= end => {
+                        state.recorder.dropped(job.mix.endpoint(ticket), due);
+                    }
                     _ => break,
                 }
             }
@@ -185,10 +187,10 @@ pub(super) async fn open(job: &Job, lane: &Lane) {
             lane.timer.until(due).await;
             now = clock::monotonic();
             if now > due + LATE {
-                lane.state.borrow_mut().recorder.woken_late();
+                lane.state.borrow_mut().recorder.woken_late(now);
             }
         } else if now > due + LATE {
-            lane.state.borrow_mut().recorder.overdue();
+            lane.state.borrow_mut().recorder.overdue(due);
         }
         let shot = Shot { ticket, endpoint: job.mix.endpoint(ticket), due, sent: now };
         now = lane.send(&mut client, job, shot).await.1;

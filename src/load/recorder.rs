@@ -5,6 +5,7 @@
 //! resets and error answers are counted, not timed: a fast failure must not flatter a percentile.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::transport::Marks;
 use crate::base::histogram::Histogram;
@@ -40,10 +41,12 @@ pub(crate) enum Failure {
     Tls,
     /// The target does not offer HTTP/2.
     NoHttp2,
+    /// This machine had no port, file or memory left for a connection: not the target's doing.
+    Generator,
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Connect,
         Self::Timeout,
         Self::Reset,
@@ -59,6 +62,7 @@ impl Failure {
         Self::TlsUntrusted,
         Self::Tls,
         Self::NoHttp2,
+        Self::Generator,
     ];
 
     /// Nothing was said that could be measured; if all requests end so, there is nobody to ask.
@@ -90,6 +94,7 @@ impl Failure {
             Self::TlsUntrusted => "tls_untrusted",
             Self::Tls => "tls",
             Self::NoHttp2 => "no_http2",
+            Self::Generator => "generator",
         }
     }
 
@@ -105,6 +110,7 @@ impl Failure {
                 | Self::TlsUntrusted
                 | Self::Tls
                 | Self::NoHttp2
+                | Self::Generator
         )
     }
 
@@ -247,22 +253,39 @@ pub(crate) struct Recorder {
     pub(crate) late_starts: u64,
     /// Requests sent late since the last look, whose connection was busy when they were due.
     overdue: u64,
+    /// Until when this thread itself stood still: it was stopped, or its machine suspended. What
+    /// was due before left late, or never, by its fault.
+    stood_still_until: Option<Instant>,
 }
 
 impl Recorder {
     pub(crate) fn new(endpoints: usize) -> Self {
-        Self { endpoints: vec![Counts::default(); endpoints], late_starts: 0, overdue: 0 }
+        Self {
+            endpoints: vec![Counts::default(); endpoints],
+            late_starts: 0,
+            overdue: 0,
+            stood_still_until: None,
+        }
     }
 
-    /// A request left late although a sender had been waiting for its time.
-    pub(crate) fn woken_late(&mut self) {
+    /// A request left late, only now, although a sender had been waiting for its time.
+    pub(crate) fn woken_late(&mut self, now: Instant) {
         self.late_starts += 1;
+        self.stood_still_until = Some(now);
+    }
+
+    fn stood_still_at(&self, due: Instant) -> bool {
+        self.stood_still_until.is_some_and(|until| due <= until)
     }
 
     /// A request left late because no connection was free: the target's doing, unless this
     /// thread turns out to have had no rest.
-    pub(crate) fn overdue(&mut self) {
-        self.overdue += 1;
+    pub(crate) fn overdue(&mut self, due: Instant) {
+        if self.stood_still_at(due) {
+            self.late_starts += 1;
+        } else {
+            self.overdue += 1;
+        }
     }
 
     /// Settles the requests overdue since the last call, given whether this thread rested.
@@ -298,8 +321,10 @@ impl Recorder {
         self.endpoints[endpoint].phases.get_or_insert_default().add(marks);
     }
 
-    pub(crate) fn dropped(&mut self, endpoint: usize) {
+    /// A request was due and never sent.
+    pub(crate) fn dropped(&mut self, endpoint: usize, due: Instant) {
         self.endpoints[endpoint].dropped += 1;
+        self.late_starts += u64::from(self.stood_still_at(due));
     }
 
     /// Hands over what happened since the last call.
@@ -311,7 +336,10 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::base::clock;
 
     #[test]
     fn a_fast_failure_does_not_flatter_a_percentile() {
@@ -327,7 +355,7 @@ mod tests {
             recorder.ended(0, outcome);
         }
         recorder.sent(0);
-        recorder.dropped(0);
+        recorder.dropped(0, clock::monotonic());
         let counts = &recorder.swap()[0];
         assert_eq!(recorder.swap()[0].requests, 0);
         assert_eq!((counts.requests, counts.ended, counts.failures.total()), (5, 4, 3));
@@ -339,14 +367,32 @@ mod tests {
     #[test]
     fn a_late_start_is_the_targets_doing_unless_this_thread_had_no_rest() {
         let mut recorder = Recorder::new(1);
-        recorder.overdue();
+        let now = clock::monotonic();
+        let after = |secs| now + Duration::from_secs(secs);
+        recorder.overdue(after(2));
         recorder.settle_overdue(true);
         assert_eq!(recorder.late_starts, 0);
-        recorder.overdue();
-        recorder.woken_late();
+        recorder.overdue(after(2));
+        recorder.woken_late(after(1));
         recorder.settle_overdue(false);
         recorder.settle_overdue(false);
         assert_eq!(recorder.late_starts, 2);
+    }
+
+    #[test]
+    fn what_was_due_while_this_thread_stood_still_is_its_own_fault() {
+        let mut recorder = Recorder::new(1);
+        let now = clock::monotonic();
+        let after = |secs| now + Duration::from_secs(secs);
+        recorder.woken_late(after(3));
+        (1..=3).for_each(|secs| recorder.overdue(after(secs)));
+        recorder.dropped(0, after(2));
+        recorder.settle_overdue(true);
+        assert_eq!(recorder.late_starts, 5);
+        recorder.overdue(after(4));
+        recorder.dropped(0, after(4));
+        recorder.settle_overdue(true);
+        assert_eq!(recorder.late_starts, 5, "the target's doing");
     }
 
     #[test]

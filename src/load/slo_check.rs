@@ -28,7 +28,7 @@ use crate::slo::objective::{Limit, Objective};
 use crate::slo::sample::{ALL, Sample};
 
 const NAME: &str = "load.slo";
-const RULE: &str = "load.slo v1";
+const RULE: &str = "load.slo v2";
 /// Resolving, making ready and waiting for the last answers, beside the run itself.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Seconds between two lines of progress.
@@ -54,7 +54,9 @@ impl Policy {
     /// What the manifest asks of load.
     pub(crate) fn of(manifest: &Manifest) -> Self {
         let of = |endpoint| manifest.objectives(endpoint, Phase::Load);
-        let counted = Failure::ALL.iter().filter(|kind| manifest.errors.contains(&of_kind(**kind)));
+        let counted = Failure::ALL
+            .iter()
+            .filter(|kind| of_kind(**kind).is_some_and(|kind| manifest.errors.contains(&kind)));
         Self {
             overall: manifest.overall_objectives(Phase::Load),
             endpoints: manifest.endpoints.iter().map(|e| (e.name.clone(), of(e))).collect(),
@@ -74,7 +76,17 @@ impl Policy {
         .min()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Without the objectives on throughput: they ask for a rate, and whoever looks for the highest
+    /// rate begins below it.
+    #[must_use]
+    pub(crate) fn without_throughput(mut self) -> Self {
+        let keeps = |objective: &Objective| !matches!(objective.limit(), Limit::Rate(_));
+        self.overall.retain(keeps);
+        self.endpoints.values_mut().for_each(|objectives| objectives.retain(keeps));
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
         self.overall.is_empty() && self.endpoints.values().all(Vec::is_empty)
     }
 
@@ -91,9 +103,9 @@ impl Policy {
     }
 }
 
-/// A failure of load in the words of the manifest.
-const fn of_kind(kind: Failure) -> ErrorKind {
-    match kind {
+/// A failure of load in the words of the manifest; nothing for one of this machine.
+const fn of_kind(kind: Failure) -> Option<ErrorKind> {
+    Some(match kind {
         Failure::Connect => ErrorKind::Connect,
         Failure::Timeout => ErrorKind::Timeout,
         Failure::Reset | Failure::ClosedEarly => ErrorKind::Reset,
@@ -107,7 +119,8 @@ const fn of_kind(kind: Failure) -> ErrorKind {
         }
         Failure::Status4xx => ErrorKind::ClientError,
         Failure::Status5xx => ErrorKind::ServerError,
-    }
+        Failure::Generator => return None,
+    })
 }
 
 /// Judges a result. Pure.
@@ -152,6 +165,7 @@ pub(super) fn samples<'a>(
         requests: seen.requests,
         errors: policy.failed(&seen.errors_by_kind),
         dropped: seen.dropped,
+        timeouts: timeouts(&seen.errors_by_kind),
         duration: Micros(seen.duration_us),
         latency: seen.latency_histogram.clone(),
     };
@@ -166,12 +180,17 @@ pub(super) fn samples<'a>(
         .collect()
 }
 
+fn timeouts(by_kind: &BTreeMap<String, u64>) -> u64 {
+    by_kind.get(Failure::Timeout.as_str()).copied().unwrap_or_default()
+}
+
 fn endpoint_sample(policy: &Policy, endpoint: &EndpointResult, duration_us: u64) -> Sample {
     Sample {
         scope: endpoint.name.clone(),
         requests: endpoint.requests,
         errors: policy.failed(&endpoint.errors_by_kind),
         dropped: endpoint.dropped,
+        timeouts: timeouts(&endpoint.errors_by_kind),
         duration: Micros(duration_us),
         latency: endpoint.histogram.clone(),
     }
@@ -225,7 +244,7 @@ fn conclude(scopes: &[(String, Judgement)], due: u64) -> Judgement {
 /// Why not one request could be asked: all of them ended in the same way, before any answer.
 pub(crate) fn unreachable(result: &LoadResult) -> Option<(Failure, String)> {
     let target = &result.target;
-    let kind = nothing_but(&result.errors_by_kind, result.requests - result.cut_off)?;
+    let kind = nothing_but(&result.errors_by_kind, result.requests.saturating_sub(result.cut_off))?;
     let text = match kind {
         Failure::Connect => format!("not one connection to {target} could be made"),
         Failure::Malformed => format!("{target} speaks another protocol than the one asked for"),

@@ -96,6 +96,50 @@ fn pass_fail_boundary_and_no_data() {
 }
 
 #[test]
+fn what_cannot_be_laid_to_the_target_and_what_must() {
+    use Verdict::{Fail, Inconclusive, Pass};
+    type Change = fn(&mut LoadResult);
+    let cases: [(&str, Policy, Change, Verdict, Option<Cause>); 5] = [
+        (
+            "no port was left for over 1 %",
+            policy(&["errors < 1%"], &[]),
+            |r| errors(r, "generator", 11),
+            Inconclusive,
+            Some(Cause::GeneratorTooSlow),
+        ),
+        ("as many gave up", policy(&["p95 < 5ms"], &[]), |r| errors(r, "timeout", 80), Fail, None),
+        (
+            "timeouts that decide nothing",
+            policy(&["p95 < 5ms"], &[]),
+            |r| errors(r, "timeout", 10),
+            Pass,
+            None,
+        ),
+        (
+            "nine in ten are redirects",
+            policy(&["errors < 1%"], &[]),
+            |r| r.redirects = 900,
+            Inconclusive,
+            Some(Cause::NoData),
+        ),
+        ("some are", policy(&["errors < 1%"], &[]), |r| r.redirects = 899, Pass, None),
+    ];
+    for (name, policy, change, verdict, cause) in cases {
+        let judgement = judge(&policy, &seen(change));
+        assert_eq!((judgement.verdict, judgement.cause), (verdict, cause), "{name}");
+    }
+}
+
+#[test]
+fn a_percentile_among_requests_that_were_given_up_has_no_value() {
+    let judgement = judge(&policy(&["p95 < 5ms"], &[]), &seen(|r| errors(r, "timeout", 80)));
+    assert_eq!(judgement.headline, "p95 of all: no answer in time; the limit is 5ms");
+    assert_eq!(judgement.measures[0].seen, None);
+    assert_eq!(judgement.measures[0].interval(), "unknown to unknown");
+    assert_eq!(judgement.findings[0].value, i64::MAX, "nobody can tolerate it by a number");
+}
+
+#[test]
 fn measures_name_their_endpoint_and_findings_come_with_a_next_step() {
     let judgement = judge(&policy(&["errors < 1%"], &["p95 < 500us"]), &seen(|_| {}));
     let asked: Vec<_> = judgement.measures.iter().map(|m| m.asked.as_str()).collect();

@@ -57,7 +57,7 @@ impl Way {
 
     pub(crate) async fn connect(&self, marks: &mut Marks) -> Result<Stream, Failure> {
         let begun = clock::monotonic();
-        let tcp = TcpStream::connect(self.address).await.map_err(|_| Failure::Connect)?;
+        let tcp = TcpStream::connect(self.address).await.map_err(|e| connect_failure(&e))?;
         // Without it a request in two segments waits for an acknowledgement.
         tcp.set_nodelay(true).map_err(|_| Failure::Connect)?;
         marks.connect_us = Some(clock::elapsed_us(begun));
@@ -71,6 +71,17 @@ impl Way {
             return Err(Failure::NoHttp2);
         }
         Ok(Stream::Tls(Box::new(stream)))
+    }
+}
+
+/// Whose fault it is that no connection was made.
+fn connect_failure(error: &io::Error) -> Failure {
+    use rustix::io::Errno;
+    match Errno::from_io_error(error) {
+        Some(Errno::ADDRNOTAVAIL | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            Failure::Generator
+        }
+        _ => Failure::Connect,
     }
 }
 
@@ -171,6 +182,21 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
+
+    #[test]
+    fn what_this_machine_lacks_is_not_the_targets_fault() {
+        use rustix::io::Errno;
+        for (error, failure) in [
+            (Errno::ADDRNOTAVAIL, Failure::Generator),
+            (Errno::MFILE, Failure::Generator),
+            (Errno::NOBUFS, Failure::Generator),
+            (Errno::CONNREFUSED, Failure::Connect),
+            (Errno::HOSTUNREACH, Failure::Connect),
+        ] {
+            assert_eq!(connect_failure(&error.into()), failure, "{error}");
+        }
+        assert_eq!(connect_failure(&io::Error::other("no number")), Failure::Connect);
+    }
 
     fn provider() -> Arc<rustls::crypto::CryptoProvider> {
         Arc::new(rustls::crypto::ring::default_provider())

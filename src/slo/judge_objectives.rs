@@ -1,7 +1,8 @@
 //! Judges one sample by its objectives. Pure.
 //!
 //! Pass when the whole interval keeps the limit, Fail when none of it does, else Inconclusive.
-//! Equal to the limit passes. Dropped requests count as failed and as slower than any limit.
+//! Equal to the limit passes. Dropped requests count as failed and as slower than any limit, and so
+//! does a latency at which somebody gave up.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,13 +109,17 @@ fn conclude(policy: &ObjectivesPolicy, sample: &Sample, measures: Vec<Measure>) 
 }
 
 fn finding(objective: &Objective, measure: &Measure, scope: &str) -> Finding {
-    let value = measure.seen.unwrap_or_default();
     let (name, limit) = (objective.name(), objective.limit());
+    let seen = match measure.seen {
+        Some(value) => measure.unit.show(value),
+        None => "no answer in time".to_owned(),
+    };
     Finding {
         fingerprint: format!("{name}:{scope}"),
-        title: format!("{name} of {scope}: {}; the limit is {limit}", measure.unit.show(value)),
+        title: format!("{name} of {scope}: {seen}; the limit is {limit}"),
         place: Some(scope.to_owned()),
-        value,
+        // Without an answer it is worse than any value that somebody could tolerate.
+        value: measure.seen.unwrap_or(i64::MAX),
         unit: measure.unit,
         next: format!("find what changed {name} of {scope}"),
     }
@@ -171,15 +176,19 @@ fn latency(
     sample: &Sample,
     h: &Histogram,
 ) -> Measure {
-    // Dropped requests stand above every recorded one: a rank among them has no upper edge.
+    // Requests that were given up or never sent stand above every answered one: a rank among them
+    // has no upper edge.
     let n = h.count().saturating_add(sample.dropped);
     let ranks = quantile::ranks(n, quantile_bp, policy.confidence_bp);
-    let recorded = h.count().saturating_sub(h.clamped());
-    let upper = ranks.upper.filter(|r| *r <= recorded).and_then(|r| h.edges_at_rank(r));
-    let lower = ranks.lower.map(|r| h.edges_at_rank(r).map_or(u64::MAX, |(low, _)| low));
+    let answered = h.count().saturating_sub(sample.timeouts);
+    let known = answered.saturating_sub(h.clamped());
+    let upper = ranks.upper.filter(|r| *r <= known).and_then(|r| h.edges_at_rank(r));
+    let at = |rank: u64| h.edges_at_rank(rank).filter(|_| rank <= answered);
+    let lower = ranks.lower.map(|r| at(r).map_or(u64::MAX, |(low, _)| low));
     let verdict =
         decide(upper.is_some_and(|(_, high)| high <= limit), lower.is_some_and(|low| low > limit));
-    let seen = (h.count() > 0).then(|| h.quantile_us(quantile_bp));
+    let rank = (u128::from(n) * u128::from(quantile_bp)).div_ceil(10_000).max(1);
+    let seen = u64::try_from(rank).ok().and_then(at).map(|(_, high)| high);
     let interval = (lower.filter(|l| *l != u64::MAX), upper.map(|(_, high)| high));
     let mut measure = row(o, sample, Unit::Microseconds, limit).of(seen, interval, verdict);
     measure.samples = n;

@@ -21,6 +21,10 @@ pub(crate) struct Sample {
     pub(crate) errors: u64,
     /// Requests that were due and never sent: they count as failed and as slower than any limit.
     pub(crate) dropped: u64,
+    /// How many of the latencies are those of requests that were given up: the answer would have
+    /// taken longer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) timeouts: u64,
     /// How long was measured, in microseconds.
     #[schemars(with = "u64")]
     pub(crate) duration: Micros,
@@ -34,6 +38,7 @@ impl Sample {
             requests: counts.requests,
             errors: counts.errors,
             dropped: counts.dropped,
+            timeouts: 0,
             duration: counts.duration,
             latency: EncodedHistogram::from(latency),
         }
@@ -53,6 +58,11 @@ impl Sample {
     pub(crate) fn throughput(&self) -> Rate {
         Rate::of(self.requests.saturating_sub(self.errors), self.duration)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The counts of a sample.

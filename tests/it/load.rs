@@ -76,7 +76,7 @@ fn the_manifest_decides() {
         let result = keeping_up(|| world.orca(&args)).expect_code(code).json();
         assert_eq!(result["verdict"], verdict);
         assert_eq!(result["requests"], 60);
-        assert_eq!(result["judgement"]["decided_by"], "load.slo v1");
+        assert_eq!(result["judgement"]["decided_by"], "load.slo v2");
     }
     let human = keeping_up(|| world.orca(&["load", "--manifest", "m.yaml", "--target", &url]));
     let human = human.expect_code(1);
@@ -337,9 +337,38 @@ fn capacity_is_the_place_where_an_objective_breaks() {
     );
     assert_eq!(found["curve"].as_array().unwrap().len(), 3);
     assert!(found["advice"][1].as_str().unwrap().contains("needs 10 instances"), "{found}");
-    world.write("m.yaml", &manifest("throughput > 1000/s", "www.example.com"));
+    world.write("m.yaml", &manifest("p95 < 1us", "www.example.com"));
     let none = keeping_up(|| world.orca(&args)).expect_code(1).json();
     assert_eq!(none["holds_milli_per_s"], serde_json::Value::Null);
+    // No rate could keep it that is lower than what it asks for.
+    world.write("m.yaml", &manifest("throughput > 1000/s", "www.example.com"));
+    world.orca(&args).expect_code(2);
+}
+
+/// What stands still is this machine, not the target: nobody is blamed, and nothing is compared.
+#[test]
+fn a_generator_that_was_stopped_does_not_blame_the_target() {
+    let _quiet = quiet();
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    let slow = manifest("p95 < 200ms", "www.example.com").replace("600ms", "2s");
+    world.write("m.yaml", &slow);
+    let args = ["load", "--manifest", "m.yaml", "--target", &url, "--out", "stopped.json"];
+    let load = world.spawn_orca(&args);
+    std::thread::sleep(Duration::from_millis(900));
+    load.signal("STOP");
+    std::thread::sleep(Duration::from_millis(600));
+    load.signal("CONT");
+    let run = load.end();
+    run.expect_code(3);
+    let kept = std::fs::read_to_string(world.folder().join("stopped.json")).unwrap();
+    let result: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(result["judgement"]["cause"], "generator_too_slow", "{kept}");
+    let judged = world.orca(&["canary", "judge", "stopped.json", "stopped.json", "--json"]);
+    assert_eq!(judged.expect_code(3).json()["judgement"]["cause"], "generator_too_slow");
+    // Without a target these would belong to nothing.
+    world.orca(&["load", "--manifest", "m.yaml"]).expect_code(2);
+    world.orca(&["load", "--rc", "v1.0.0-rc.1", "--connections", "3"]).expect_code(2);
 }
 
 /// A file of an older orca has none of the newer fields.

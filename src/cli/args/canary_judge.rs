@@ -20,8 +20,9 @@ use crate::cli::failure::Failure;
 use crate::cli::render::table::table;
 use crate::cli::report::Report;
 use crate::gate::verdict::{Judgement, Measure, Verdict};
+use crate::load::fitness::{Unfit, unfit};
 use crate::load::result::LoadResult;
-use crate::slo::compare::{ComparisonPolicy, compare};
+use crate::slo::compare::{ComparisonPolicy, RULE, compare};
 use crate::slo::sample::{ALL, Counts, Sample};
 use crate::slo::statistics::binomial::tail;
 use crate::slo::statistics::fisher::{self, Share};
@@ -69,6 +70,8 @@ pub(crate) struct Judged {
 struct Arm {
     sample: Sample,
     latencies: Weighted,
+    /// Why nothing can be concluded from it.
+    unfit: Option<Unfit>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -104,7 +107,12 @@ fn of_question(question: &Value) -> Result<(Arm, Arm), Failure> {
 }
 
 fn judge(policy: ComparisonPolicy, base: &Arm, canary: &Arm) -> Judged {
-    let judgement = compare(&policy, &base.sample, &canary.sample);
+    let judgement = match base.unfit.as_ref().or(canary.unfit.as_ref()) {
+        Some(why) => {
+            Judgement::inconclusive(why.cause, why.text.clone(), RULE).with_next(why.next.clone())
+        }
+        None => compare(&policy, &base.sample, &canary.sample),
+    };
     let alpha = tail(policy.confidence_bp);
     let share =
         |arm: &Arm| Share { failures: arm.sample.failures(), attempts: arm.sample.attempts() };
@@ -131,6 +139,9 @@ fn arm(file: &Path) -> Result<Arm, Failure> {
 
 fn of_result(bytes: &[u8]) -> Result<Arm, String> {
     let result = LoadResult::parse(bytes)?;
+    if result.shard.is_some() {
+        return Err("it is one shard of a run: join them by `orca load merge`".to_owned());
+    }
     let latency = Histogram::try_from(&result.latency_histogram).map_err(|e| e.to_string())?;
     let counts = Counts {
         requests: result.requests,
@@ -138,7 +149,11 @@ fn of_result(bytes: &[u8]) -> Result<Arm, String> {
         dropped: result.dropped,
         duration: Micros(result.duration_us),
     };
-    Ok(Arm { sample: Sample::new(ALL, counts, &latency), latencies: Weighted::from(&latency) })
+    Ok(Arm {
+        sample: Sample::new(ALL, counts, &latency),
+        latencies: Weighted::from(&latency),
+        unfit: unfit(&result),
+    })
 }
 
 fn of_array(bytes: &[u8]) -> Result<Arm, String> {
@@ -159,7 +174,7 @@ fn of_numbers(numbers: &[Value]) -> Result<Arm, String> {
     }
     let counts = Counts { requests: latency.count(), ..Counts::default() };
     let latencies = Weighted::from_sorted(&samples);
-    Ok(Arm { sample: Sample::new(ALL, counts, &latency), latencies })
+    Ok(Arm { sample: Sample::new(ALL, counts, &latency), latencies, unfit: None })
 }
 
 /// A number from 0 up, rounded to whole microseconds.

@@ -49,7 +49,7 @@ pub(crate) struct Args {
     rc: Option<ReleaseName>,
 
     /// Objectives, endpoints and profiles; the verdict follows from them
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "target")]
     manifest: Option<PathBuf>,
 
     /// A profile of the manifest
@@ -57,23 +57,36 @@ pub(crate) struct Args {
     profile: String,
 
     /// Requests a second, kept whatever the target does
-    #[arg(long, value_name = "RATE", default_value = "100/s", conflicts_with = "manifest")]
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "100/s",
+        requires = "target",
+        conflicts_with = "manifest"
+    )]
     rate: Rate,
 
     /// How long
-    #[arg(long, value_name = "TIME", default_value = "10s", conflicts_with = "manifest")]
+    #[arg(long, value_name = "TIME", default_value = "10s", requires = "target",
+        conflicts_with_all = ["manifest", "rc"])]
     duration: Micros,
 
     /// Connections to spread it over [default: 64, or the profile's]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", requires = "target", conflicts_with = "rc")]
     connections: Option<u32>,
 
     /// As fast as answers come, instead of at a rate
-    #[arg(long, conflicts_with_all = ["rate", "manifest"])]
+    #[arg(long, requires = "target", conflicts_with_all = ["rate", "manifest"])]
     closed: bool,
 
     /// For one request, from its sending to the last byte
-    #[arg(long, value_name = "TIME", default_value = "10s")]
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10s",
+        requires = "target",
+        conflicts_with = "rc"
+    )]
     timeout: Micros,
 
     #[command(flatten)]
@@ -84,19 +97,20 @@ pub(crate) struct Args {
     allow_production: bool,
 
     /// Go on to the end, although a breach is certain
-    #[arg(long)]
+    #[arg(long, requires = "target", conflicts_with = "rc")]
     keep_going: bool,
 
     /// Send only this part of the run, such as 3/8; needs --out, for `orca load merge`
-    #[arg(long, value_name = "I/N", requires = "out")]
+    #[arg(long, value_name = "I/N", requires_all = ["out", "target"], conflicts_with = "rc")]
     shard: Option<Shard>,
 
     /// When the first request is due, the same for all shards: 2026-11-21T04:05:06Z
-    #[arg(long, value_name = "TIME", value_parser = start_time)]
+    #[arg(long, value_name = "TIME", value_parser = start_time, requires = "target",
+        conflicts_with = "rc")]
     start_at: Option<Timestamp>,
 
     /// Append each second to this file as a line of JSON, endpoint by endpoint
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "target", conflicts_with = "rc")]
     stream: Option<PathBuf>,
 
     #[command(flatten)]

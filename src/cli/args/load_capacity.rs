@@ -7,6 +7,7 @@ use super::load_request::RequestArgs;
 use crate::base::units::{Micros, Rate};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::table::table;
 use crate::cli::report::Report;
@@ -22,6 +23,8 @@ use crate::slo::manifest::Manifest;
 /// How often a rate is tried when this machine could not keep up: a search of minutes is not given
 /// up for a hiccup.
 const TRIES: u32 = 3;
+/// A rate that so short a time cannot decide is held so many times longer.
+const LONGER: u64 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -45,7 +48,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "RATE")]
     to: Option<Rate>,
 
-    /// How long each rate is held
+    /// How long each rate is held; longer where that is too short to decide
     #[arg(long, value_name = "TIME", default_value = "20s")]
     hold: Micros,
 
@@ -66,19 +69,34 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let manifest = Manifest::read(&context.folder.join(&args.manifest))?;
+    let manifest = Manifest::read(&context.folder.join(&args.manifest))?.at_url(&args.target);
     let to = args.to.unwrap_or(manifest.rate_max).min(manifest.rate_max);
-    let policy = Policy::of(&manifest);
+    let policy = Policy::of(&manifest).without_throughput();
+    if policy.is_empty() {
+        let text = format!("{} has no objective that load could break", args.manifest.display());
+        return Err(Failure::new(Code::Input, Exit::Usage, text)
+            .hint("add one on a latency or on errors, like `p95 < 500ms`"));
+    }
     let mut points: Vec<Point> = Vec::new();
     while let Some(rate) = next(&points, args.from.min(to), to) {
-        let plan = args.plan(&manifest, rate, context)?;
-        let mut point = args.step(&plan, rate, &policy, context).await?;
+        let mut hold = args.hold;
+        let mut step = args.step(&manifest, (rate, hold), &policy, context).await?;
         for _again in 1..TRIES {
-            if point.generator_too_slow {
-                point = args.step(&plan, rate, &policy, context).await?;
+            match &step {
+                Step::Held(point) if point.too_few => hold = Micros(hold.0.saturating_mul(LONGER)),
+                Step::Held(point) if point.generator_too_slow => {}
+                _ => break,
+            }
+            step = args.step(&manifest, (rate, hold), &policy, context).await?;
+        }
+        match step {
+            Step::Held(point) => points.push(point),
+            Step::Lost(_, failure) if points.is_empty() => return Err(failure),
+            Step::Lost(point, _) => {
+                points.push(point);
+                break;
             }
         }
-        points.push(point);
     }
     let found = conclude(&points, args.peak);
     let exit = Exit::from(found.verdict);
@@ -86,29 +104,39 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     Ok(Report::new(exit, SCHEMA, &found, human).output("verdict", found.verdict.as_str()))
 }
 
+/// What became of one rate.
+enum Step {
+    Held(Point),
+    /// Not one request was answered: the target is down, or was never there.
+    Lost(Point, Failure),
+}
+
 impl Args {
     /// Holds one rate, and judges what came back.
     async fn step(
         &self,
-        plan: &LoadPlan,
-        rate: Rate,
+        manifest: &Manifest,
+        (rate, hold): (Rate, Micros),
         policy: &Policy,
         context: &Context,
-    ) -> Result<Point, Failure> {
-        let result = driver::run(plan, Watch::default(), &context.cancel).await?;
+    ) -> Result<Step, Failure> {
+        let plan = self.plan(manifest, (rate, hold), context)?;
+        let result = driver::run(&plan, Watch::default(), &context.cancel).await?;
         if let Some((kind, text)) = slo_check::unreachable(&result) {
-            return Err(unreachable(kind, text, &self.target));
+            context.say(format!("capacity: {rate}: {text}"));
+            let point = Point::lost(rate, &result, text.clone());
+            return Ok(Step::Lost(point, unreachable(kind, text, &self.target)));
         }
         let judgement = slo_check::judge(policy, &result);
         let point = Point::of(rate, &result.judged(judgement));
-        context.say(format!("capacity: {}: {}", rate, point.headline));
-        Ok(point)
+        context.say(format!("capacity: {rate} for {hold}: {}", point.headline));
+        Ok(Step::Held(point))
     }
 
     fn plan(
         &self,
         manifest: &Manifest,
-        rate: Rate,
+        (rate, hold): (Rate, Micros),
         context: &Context,
     ) -> Result<LoadPlan, Failure> {
         let file = context.folder.join(&self.manifest);
@@ -116,7 +144,7 @@ impl Args {
         let folder = file.parent().unwrap_or(&context.folder);
         let around = Around { folder, env: &env };
         let mut draft = from_manifest::draft(manifest, &self.profile, &self.target, around)?;
-        draft.shape = Shape::constant(rate, self.hold);
+        draft.shape = Shape::constant(rate, hold);
         draft.connections = self.connections.unwrap_or(draft.connections);
         self.request.apply(&mut draft, context)?;
         let production = from_manifest::production(manifest, &draft.target);

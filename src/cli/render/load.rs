@@ -119,17 +119,13 @@ fn objectives(measures: &[Measure], columns: usize) -> String {
         .map(|m| {
             let show =
                 |value: Option<i64>| value.map_or("unknown".to_owned(), |value| m.unit.show(value));
-            let interval = match (m.lower, m.upper) {
-                (None, None) => "exact".to_owned(),
-                (lower, upper) => format!("{} to {}", show(lower), show(upper)),
-            };
             vec![
                 m.asked.clone(),
                 m.verdict.label().to_owned(),
                 show(m.seen),
                 show(m.limit),
                 m.samples.to_string(),
-                interval,
+                m.interval(),
             ]
         })
         .collect();

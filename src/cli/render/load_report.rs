@@ -71,10 +71,6 @@ fn objective(measure: &Measure) -> Value {
     let show = |value: Option<i64>| {
         value.map_or_else(|| "unknown".to_owned(), |value| measure.unit.show(value))
     };
-    let interval = match (measure.lower, measure.upper) {
-        (None, None) => "exact".to_owned(),
-        (lower, upper) => format!("{} to {}", show(lower), show(upper)),
-    };
     json!({
         "asked": measure.asked,
         "verdict": measure.verdict.label(),
@@ -82,7 +78,7 @@ fn objective(measure: &Measure) -> Value {
         "seen": show(measure.seen),
         "limit": show(measure.limit),
         "samples": measure.samples,
-        "interval": interval,
+        "interval": measure.interval(),
     })
 }
 

@@ -163,6 +163,7 @@ fn load_seen(exhibit: &Exhibit) -> Result<LoadSeen, String> {
         requests: result.requests,
         errors,
         dropped: result.dropped,
+        timeouts: result.errors_by_kind.get("timeout").copied().unwrap_or_default(),
         duration: Micros(result.duration_us),
         latency: result.latency_histogram,
     };
