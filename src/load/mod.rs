@@ -16,6 +16,7 @@ pub(crate) mod once;
 pub(crate) mod outlook;
 pub(crate) mod paired;
 pub(crate) mod plan;
+mod policy;
 pub(crate) mod recorder;
 mod request;
 mod resolve;

@@ -3,28 +3,25 @@
 //! A run that was stopped, or that this machine itself could not send in time, decides nothing.
 //! Requests that were due and never sent count as failed and as slower than any limit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::collector::Progress;
 use super::driver::{self, Watch};
 use super::fitness::{Unfit, unfit};
 use super::plan::LoadPlan;
+pub(crate) use super::policy::Policy;
 use super::recorder::Failure;
 use super::result::{EndpointResult, LoadResult};
 use crate::base::histogram::{EncodedHistogram, Histogram};
 use crate::base::ids::CheckId;
 use crate::base::units::Micros;
 use crate::gate::check::{Check, Look, Resource, RuleId, Series, Unseen};
-use crate::gate::phase::Phase;
 use crate::gate::verdict::{Cause, Judgement, Measure, Verdict};
-use crate::slo::judge_objectives::{ObjectivesPolicy, judge_objectives};
-use crate::slo::manifest::{ErrorKind, Manifest};
-use crate::slo::objective::{Limit, Objective};
+use crate::slo::judge_objectives::judge_objectives;
+use crate::slo::objective::Objective;
 use crate::slo::sample::{ALL, Sample};
 
 const NAME: &str = "load.slo";
@@ -35,93 +32,6 @@ const MARGIN: Duration = Duration::from_secs(30);
 const PROGRESS_EVERY: u64 = 5;
 /// The points of the latency spectrum, in basis points.
 const SPECTRUM: [u32; 9] = [1_000, 2_500, 5_000, 7_500, 9_000, 9_500, 9_900, 9_990, 10_000];
-
-/// What a load result is judged by.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Policy {
-    /// Of all endpoints together.
-    pub(crate) overall: Vec<Objective>,
-    /// Of each endpoint, by its name.
-    pub(crate) endpoints: BTreeMap<String, Vec<Objective>>,
-    /// Two-sided, in basis points.
-    pub(crate) confidence_bp: u32,
-    pub(crate) min_samples: u64,
-    /// Kinds of `errors_by_kind` that count as failed.
-    pub(crate) errors: BTreeSet<String>,
-}
-
-impl Policy {
-    /// What the manifest asks of load.
-    pub(crate) fn of(manifest: &Manifest) -> Self {
-        let of = |endpoint| manifest.objectives(endpoint, Phase::Load);
-        let counted = Failure::ALL
-            .iter()
-            .filter(|kind| of_kind(**kind).is_some_and(|kind| manifest.errors.contains(&kind)));
-        Self {
-            overall: manifest.overall_objectives(Phase::Load),
-            endpoints: manifest.endpoints.iter().map(|e| (e.name.clone(), of(e))).collect(),
-            confidence_bp: manifest.confidence.0,
-            min_samples: manifest.min_samples,
-            errors: counted.map(|kind| kind.as_str().to_owned()).collect(),
-        }
-    }
-
-    /// The strictest limit on a latency.
-    pub(crate) fn latency_us_min(&self) -> Option<u64> {
-        let all = self.overall.iter().chain(self.endpoints.values().flatten());
-        all.filter_map(|objective| match objective.limit() {
-            Limit::Latency(limit) => Some(limit.0),
-            Limit::Ratio(_) | Limit::Rate(_) => None,
-        })
-        .min()
-    }
-
-    /// Without the objectives on throughput: they ask for a rate, and whoever looks for the highest
-    /// rate begins below it.
-    #[must_use]
-    pub(crate) fn without_throughput(mut self) -> Self {
-        let keeps = |objective: &Objective| !matches!(objective.limit(), Limit::Rate(_));
-        self.overall.retain(keeps);
-        self.endpoints.values_mut().for_each(|objectives| objectives.retain(keeps));
-        self
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.overall.is_empty() && self.endpoints.values().all(Vec::is_empty)
-    }
-
-    fn failed(&self, by_kind: &BTreeMap<String, u64>) -> u64 {
-        by_kind.iter().filter(|(kind, _)| self.errors.contains(*kind)).map(|(_, n)| n).sum()
-    }
-
-    fn of_scope(&self, objectives: &[Objective]) -> ObjectivesPolicy {
-        ObjectivesPolicy {
-            objectives: objectives.to_vec(),
-            confidence_bp: self.confidence_bp,
-            min_samples: self.min_samples,
-        }
-    }
-}
-
-/// A failure of load in the words of the manifest; nothing for one of this machine.
-const fn of_kind(kind: Failure) -> Option<ErrorKind> {
-    Some(match kind {
-        Failure::Connect => ErrorKind::Connect,
-        Failure::Timeout => ErrorKind::Timeout,
-        Failure::Reset | Failure::ClosedEarly => ErrorKind::Reset,
-        Failure::Malformed
-        | Failure::TooLarge
-        | Failure::StatusOther
-        | Failure::Assertion
-        | Failure::NoHttp2 => ErrorKind::Protocol,
-        Failure::TlsExpired | Failure::TlsWrongHost | Failure::TlsUntrusted | Failure::Tls => {
-            ErrorKind::Connect
-        }
-        Failure::Status4xx => ErrorKind::ClientError,
-        Failure::Status5xx => ErrorKind::ServerError,
-        Failure::Generator => return None,
-    })
-}
 
 /// Judges a result. Pure.
 pub(crate) fn judge(policy: &Policy, seen: &LoadResult) -> Judgement {

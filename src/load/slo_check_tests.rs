@@ -1,6 +1,8 @@
 //! The judge by a table: pass, fail, both sides of each boundary, no data; and the check through a
 //! real run against the sample service.
 
+use std::collections::BTreeSet;
+
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -11,6 +13,7 @@ use crate::load::plan::{Bounds, Draft, Shape};
 use crate::load::recorder::Counts;
 use crate::load::result::Raw;
 use crate::load::sample_service::{Faults, SampleService, tests::settings};
+use crate::slo::manifest::Manifest;
 
 fn policy(overall: &[&str], endpoint: &[&str]) -> Policy {
     let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
