@@ -19,6 +19,8 @@ impl From<BookError> for Failure {
     fn from(error: BookError) -> Self {
         let text = error.to_string();
         match error {
+            BookError::Frozen(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
+                .hint("orca freeze status shows why; orca unfreeze --reason R lifts it"),
             BookError::Refused(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
                 .hint("orca release status shows who did what"),
             BookError::Expired(_) => Self::new(Code::NotCleared, Exit::Inconclusive, text)
