@@ -70,7 +70,35 @@ impl Rollback {
             (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
             (Err(error @ BackError::NeverServed(_)), _) if !is_old => Err(error),
             (said, to) => Target::of_platform(&seen, to.as_ref(), &platform)
+                .and_then(|target| self.past_condemned(&state, target, &seen))
                 .map_err(|error| both(said.err(), error)),
+        }
+    }
+
+    /// A ledger that is old still knows what was rolled back: nobody is sent to that again unless
+    /// it was named.
+    fn past_condemned(
+        &self,
+        state: &State,
+        target: Target,
+        seen: &PlatformState,
+    ) -> Result<Target, BackError> {
+        let known = state.environment(&self.environment);
+        let served = known.and_then(|e| e.served().find(|b| b.deployment == target.deployment));
+        let commit = target.commit.as_ref().or_else(|| served.and_then(|b| b.commit.as_ref()));
+        let rolled_back = known.zip(commit).and_then(|(e, c)| e.condemned.get_key_value(c));
+        let Some((commit, why)) = rolled_back.filter(|_| self.to.is_none() && !target.lowers)
+        else {
+            return Ok(target);
+        };
+        match state.newest_stable(&self.environment, &seen.base) {
+            Some(way) => Ok(Target::of_ledger(state, &self.environment, &way).taking_back(seen)),
+            None => Err(BackError::NoWay(format!(
+                "{} at commit {} was rolled back ({}), and no other stable release is known",
+                target.deployment,
+                commit.short(),
+                why.reason
+            ))),
         }
     }
 
