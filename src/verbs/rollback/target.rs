@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) from: Option<DeploymentId>,
     /// Whether the base stays and only a canary, if any, is taken back: one lowering.
     pub(crate) lowers: bool,
+    /// The platform showed everybody there before anything was called.
+    pub(crate) is_reached: bool,
 }
 
 /// Why nothing was moved.
@@ -56,7 +58,10 @@ impl Rollback {
                     (known, _) => known,
                 };
             }
-            (None, Ok(Ok(seen))) => return Target::of_platform(&seen, self.to.as_ref(), &platform),
+            (None, Ok(Ok(seen))) => {
+                return Target::of_platform(&seen, self.to.as_ref(), &platform)
+                    .map(|target| target.noticing(&seen));
+            }
             (None, Ok(Err(error))) => return Err(BackError::Platform(error)),
             (None, Err(_)) => {
                 return Err(BackError::NoWay("neither ledger nor platform answers".into()));
@@ -64,7 +69,7 @@ impl Rollback {
         };
         let said = self.by_ledger(&state);
         let is_old = is_stale(&state, &self.environment, said.as_ref().ok(), &seen);
-        match (said, &self.to) {
+        let target = match (said, &self.to) {
             (Ok(target), _) if !is_old => Ok(target),
             // It served once: that is all a named target needs.
             (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
@@ -72,7 +77,8 @@ impl Rollback {
             (said, to) => Target::of_platform(&seen, to.as_ref(), &platform)
                 .and_then(|target| self.past_condemned(&state, target, &seen))
                 .map_err(|error| both(said.err(), error)),
-        }
+        };
+        target.map(|target| target.noticing(&seen))
     }
 
     /// A ledger that is old still knows what was rolled back: nobody is sent to that again unless
@@ -177,7 +183,18 @@ impl Target {
             condemned,
             from,
             lowers: way.because == Because::RolloutBase,
+            is_reached: false,
         }
+    }
+
+    /// Whether users were there before, and nothing is taken back.
+    pub(crate) fn is_no_move(&self) -> bool {
+        self.is_reached && self.from.is_none()
+    }
+
+    fn noticing(self, seen: &PlatformState) -> Self {
+        let is_reached = seen.base == self.deployment && seen.weight == Weight::ZERO;
+        Self { is_reached, ..self }
     }
 
     /// The same place, taking back what the platform shows instead of what an old ledger believes.
@@ -212,6 +229,7 @@ impl Target {
                 condemned: live.and_then(|known| known.commit.clone()),
                 from: live.map(|known| known.deployment.clone()),
                 lowers: true,
+                is_reached: false,
             });
         }
         match (&seen.previous, to) {
@@ -227,6 +245,7 @@ impl Target {
                 condemned: seen.base_commit.clone(),
                 from: Some(seen.base.clone()),
                 lowers: false,
+                is_reached: false,
             }),
             (None, None) => Err(BackError::NoWay(format!(
                 "{platform} remembers no version before {}",
