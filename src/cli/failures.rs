@@ -19,6 +19,8 @@ impl From<BookError> for Failure {
     fn from(error: BookError) -> Self {
         let text = error.to_string();
         match error {
+            BookError::Frozen(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
+                .hint("orca freeze status shows why; orca unfreeze --reason R lifts it"),
             BookError::Refused(_) => Self::new(Code::LedgerRefused, Exit::Closed, text)
                 .hint("orca release status shows who did what"),
             BookError::Expired(_) => Self::new(Code::NotCleared, Exit::Inconclusive, text)
@@ -155,6 +157,9 @@ impl From<PromoteError> for Failure {
             }
             PromoteError::NotComplete(..) => Self::new(Code::NotCleared, Exit::Closed, text)
                 .hint("orca canary start --deployment-url URL"),
+            PromoteError::OffCandidate { .. } => Self::new(Code::NotCleared, Exit::Closed, text)
+                .hint("a commit that was rolled back stays back: orca release tag --rc of its fix")
+                .hint("otherwise end this canary and begin anew: orca canary abort --reason R"),
             PromoteError::Denied(denied) => of_denied(&denied),
             PromoteError::Interrupted(_) => {
                 Self::new(Code::Interrupted, Exit::Interrupted, text).hint("orca release status")

@@ -59,9 +59,20 @@ impl State {
             }
             Reached::Found => {}
         }
-        newest_stable(state, base)
+        newest_stable(state, &base.deployment)
             .map(|base| to_base(base, Because::NewestStable))
             .ok_or_else(|| NoWayBack::NothingEarlier(environment.clone()))
+    }
+
+    /// The newest stable release of `environment` that was never rolled back, other than the one
+    /// that serves.
+    pub(crate) fn newest_stable(
+        &self,
+        environment: &Environment,
+        serving: &DeploymentId,
+    ) -> Option<WayBack> {
+        let base = newest_stable(self.environment(environment)?, serving)?;
+        Some(to_base(base, Because::NewestStable))
     }
 }
 
@@ -108,18 +119,14 @@ fn before(
     })
 }
 
-fn newest_stable<'a>(state: &'a EnvironmentState, base: &Base) -> Option<&'a Base> {
+fn newest_stable<'a>(state: &'a EnvironmentState, serving: &DeploymentId) -> Option<&'a Base> {
     let is_stable = |b: &Base| {
         let release = b.release.as_ref().is_some_and(|r| state.stable.contains_key(r));
         let commit = state.stable.values().any(|(c, _)| Some(c) == b.commit.as_ref());
         release || commit
     };
     let is_sound = |b: &Base| !b.commit.as_ref().is_some_and(|c| state.condemned.contains_key(c));
-    state
-        .previous
-        .iter()
-        .rev()
-        .find(|b| b.deployment != base.deployment && is_stable(b) && is_sound(b))
+    state.served().find(|b| b.deployment != *serving && is_stable(b) && is_sound(b))
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ impl State {
                 let commit = place.running(rollout)?;
                 place.sound(&commit)?;
                 place.unpaused(now)?;
+                self.thawed_for_rollout(place, now)?;
                 let kept = self.unspent(clearance, now)?;
                 is_for(&kept.record, &commit, place.name)?;
             }
@@ -152,6 +153,7 @@ impl State {
                 place.sound(commit)?;
                 is_for(&kept.record, commit, place.name)?;
                 place.free_for(release)?;
+                self.thawed_for(release, now)?;
             }
             _ => {}
         }
@@ -218,6 +220,14 @@ impl State {
                 by: Box::new(freeze.by.clone()),
             }),
             _ => Ok(()),
+        }
+    }
+
+    /// The same for the release that is being rolled out.
+    fn thawed_for_rollout(&self, place: Place<'_>, now: Timestamp) -> Result<(), Refused> {
+        match place.state.and_then(|s| s.rollout.as_ref()) {
+            Some(running) => self.thawed_for(&running.started.release, now),
+            None => Ok(()),
         }
     }
 
@@ -466,6 +476,31 @@ mod tests {
         assert!(matches!(moved, Err(Refused::TaggedElsewhere { .. })));
         let unknown = verdict(&told, final_of("v1.4.0-rc.9", '4'));
         assert!(matches!(unknown, Err(Refused::UnknownCandidate(_))));
+    }
+
+    /// A raise and a promotion ask as a start does; the freeze of the release's own version, such
+    /// as that of its candidate's tag, admits both.
+    #[test]
+    fn a_freeze_stops_raises_and_promotions_of_other_versions() {
+        let promote = || Body::PromoteIntended {
+            step: id("st_3"),
+            release: release("v1.4.0"),
+            clearance: id("cl_1"),
+            to: deployment("d4"),
+        };
+        for (frozen, admitted) in
+            [("by-hand", false), ("v1.5.0-rc.1", false), ("v1.4.0-rc.1", true)]
+        {
+            let mut told = raising();
+            told.tell(None, Told::frozen(frozen, "holidays"));
+            for body in [raise("st_1", '4', "cl_1"), promote()] {
+                let said = verdict(&told, body);
+                assert_eq!(said.is_ok(), admitted, "{frozen}: {said:?}");
+                assert!(admitted || matches!(said, Err(Refused::Frozen { .. })), "{said:?}");
+            }
+            let back = rolled_back('4', "d3", TrafficProof::Verified);
+            assert_eq!(verdict(&told, back), Ok(()), "nothing stops going back");
+        }
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(crate) enum BookError {
     /// A ledger rule says no; the text names who did what.
     #[error("{0}")]
     Refused(String),
+    /// The same, of a rule that ends by itself or is lifted: what is under way waits.
+    #[error("{0}")]
+    Frozen(String),
     /// A proof ran out before it was written down: running it again helps.
     #[error("{0}")]
     Expired(String),
@@ -63,6 +66,7 @@ impl BookError {
         match self {
             Self::Refused(text) => Self::Refused(with(text)),
             Self::Expired(text) => Self::Expired(with(text)),
+            Self::Frozen(text) => Self::Frozen(with(text)),
             Self::Unsynced(text) => Self::Unsynced(with(text)),
             Self::Unsound(Unsound::Rewound(text)) => Self::Unsound(Unsound::Rewound(with(text))),
             Self::Unsound(Unsound::Corrupt(text)) => Self::Unsound(Unsound::Corrupt(with(text))),

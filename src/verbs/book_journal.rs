@@ -22,7 +22,7 @@ impl BookJournal {
 
 fn journal_error(error: BookError) -> JournalError {
     match error.cause() {
-        BookError::Refused(text) => JournalError::Refused(text),
+        BookError::Refused(text) | BookError::Frozen(text) => JournalError::Refused(text),
         BookError::Unsound(unsound) => JournalError::Unsound(unsound),
         other => JournalError::Unwritten(other.to_string()),
     }

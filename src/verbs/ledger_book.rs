@@ -110,6 +110,9 @@ pub(crate) fn named(error: &LedgerError) -> BookError {
             crate::ledger::validate::Refused::ClearanceExpired { .. }
             | crate::ledger::validate::Refused::Paused { .. },
         ) => BookError::Expired(text),
+        LedgerError::Refused(crate::ledger::validate::Refused::Frozen { .. }) => {
+            BookError::Frozen(text)
+        }
         LedgerError::Refused(_) | LedgerError::Lost(_) | LedgerError::Lease(_) => {
             BookError::Refused(text)
         }

@@ -12,6 +12,7 @@ use super::tag_rc::{SharedRepository, on_repository};
 use super::{gates, lease, settle, standing};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::base::units::Weight;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::RulingRecord;
 use crate::ledger::entry::{Body, TrafficProof};
@@ -53,6 +54,8 @@ pub(crate) enum PromoteError {
     Condemned(String),
     #[error("{0} has not been through a canary in {1}: no rollout of it is complete")]
     NotComplete(ReleaseName, String),
+    #[error("traffic is not on {release} any more: {found}")]
+    OffCandidate { release: ReleaseName, found: String },
     #[error("{}", denied_text(.0))]
     Denied(Denied),
     #[error("stopped by a signal before anybody was sent to {0}")]
@@ -117,10 +120,31 @@ impl Promotion<'_> {
         };
         let base = rollout.started.base.clone();
         let base_commit = rollout.started.base_commit.clone();
-        let held = ship.take_lease_above(self.fleet.platform.look().await?.epoch).await?;
+        let seen = self.fleet.platform.look().await?;
+        self.on_candidate(&seen)?;
+        let held = ship.take_lease_above(seen.epoch).await?;
         let result = self.cleared_promotion(state, &held, &base, base_commit).await;
         lease::give_back(ship, &held).await;
         result
+    }
+
+    /// What was proved is a candidate that has everybody. A rollback that this ledger never heard of
+    /// shows on the platform, and stands.
+    fn on_candidate(&self, seen: &PlatformState) -> Result<(), PromoteError> {
+        let wanted = &self.candidate.deployment;
+        let found = match &seen.canary {
+            _ if seen.went_back => {
+                let who = seen.lowered_by.as_deref().unwrap_or("somebody");
+                format!("{who} went back to {}", seen.base)
+            }
+            Some(known) if known.deployment != *wanted => {
+                format!("{} is the canary now", known.deployment)
+            }
+            Some(_) if seen.weight == Weight::FULL => return Ok(()),
+            Some(_) => format!("it has {}, not everybody", seen.weight),
+            None => format!("{} serves, and there is no canary", seen.base),
+        };
+        Err(PromoteError::OffCandidate { release: self.candidate.release.clone(), found })
     }
 
     async fn cleared_promotion(
@@ -145,6 +169,8 @@ impl Promotion<'_> {
             phase: Phase::Promote,
         };
         let granted = proof.ask().await.map_err(PromoteError::Denied)?;
+        // Gates take their time: somebody may have gone back meanwhile.
+        self.on_candidate(&granted.seen)?;
         self.promoting().run(granted, held, base_commit).await
     }
 

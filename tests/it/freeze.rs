@@ -1,7 +1,7 @@
 //! `orca freeze` and `orca unfreeze`: what CI reads of them, what they stop, and what they never do.
 
-use crate::support::fleet::ALL;
-use crate::support::{Fleet, Run, World, traffic};
+use crate::support::fleet::{ALL, DEADLINE};
+use crate::support::{Fleet, Run, World, traffic, wait_until};
 
 #[test]
 fn a_freeze_by_hand_stops_candidates_until_it_is_lifted() {
@@ -78,6 +78,36 @@ fn a_freeze_never_stops_a_rollback() {
     assert_eq!((&made["to"], &made["traffic"]), (&fleet.base.clone().into(), &"verified".into()));
     let frozen = fleet.orca(&["freeze", "status", "--json"]).expect_code(1).json();
     assert_eq!(frozen["reason"], "holidays", "the rollback of another release does not lift it");
+}
+
+/// A freeze by hand holds a canary where it is, and stops its promotion, until it is lifted.
+#[test]
+fn a_freeze_by_hand_holds_a_raise_and_stops_a_promotion() {
+    let _quiet = traffic();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 4s, max_hold: 40s}", ALL]);
+    fleet.users("users");
+    let candidate = fleet.candidate();
+    fleet.orca(&["unfreeze", "--reason", "its own freeze makes room"]).expect_code(0);
+    let running = fleet.spawn(&Fleet::canary(&candidate));
+    wait_until("the canary has 25 %", DEADLINE, || fleet.weight() == 2_500);
+    let freeze = ["freeze", "--reason", "holidays", "--until", "30d"];
+    let lift = ["unfreeze", "--reason", "the holidays are over"];
+    fleet.orca(&freeze).expect_code(0);
+    running.line_with("froze releases until");
+    assert_eq!(fleet.weight(), 2_500, "it holds, and goes neither on nor back");
+    fleet.orca(&lift).expect_code(0);
+    let ended = running.end().expect_code(0);
+    assert!(ended.stdout.contains("\"end\": \"complete\""), "{}", ended.stdout);
+
+    fleet.orca(&freeze).expect_code(0);
+    let promote = ["promote", "--rc", &candidate.release];
+    let refused = fleet.orca(&promote).expect_code(1);
+    for part in ["ORCA-1201", "froze releases until", "orca unfreeze"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert_eq!(fleet.platform()["base"], fleet.base.as_str());
+    fleet.orca(&lift).expect_code(0);
+    fleet.orca(&promote).expect_code(0);
 }
 
 /// Nobody gets more of a new version in a blackout window; users go back in it all the same.

@@ -92,7 +92,7 @@ fn on_vercel_the_project_is_paused_and_what_that_switches_on_is_said() {
 
     let blind = shop.orca(&["rollback", "--reason", "double charges"]);
     assert_eq!(blind.code, Some(7), "nobody can see who serves: {}", blind.stdout);
-    assert!(blind.stderr.contains("orca maintenance off"), "{}", blind.stderr);
+    assert!(blind.stderr.contains("orca maintenance off --reason R"), "{}", blind.stderr);
     let opened = shop.orca(&OFF).expect_code(0).json();
     assert_eq!((&opened["front_status"], &opened["verified"]), (&200.into(), &true.into()));
     let note = opened["note"].as_str().expect("a note");

@@ -179,3 +179,29 @@ fn platform_nginx_moves_users_without_a_failed_request() {
     });
     assert_eq!(fleet.served_by(&broken.commit, 50), 0);
 }
+
+/// The canary has everybody; whoever is on call goes back on another machine, without the
+/// repository, so the ledger does not know. What nginx was told counts: nothing is promoted.
+#[test]
+fn platform_nginx_nothing_is_promoted_over_a_rollback_from_elsewhere() {
+    if !is_installed() {
+        return;
+    }
+    let _quiet = traffic();
+    let (mut fleet, nginx) = behind_nginx();
+    let candidate = fleet.candidate();
+    let canary = Run::of(with_nginx(&fleet, &nginx, &Fleet::canary(&candidate)));
+    assert_eq!(canary.expect_code(0).json()["end"], "complete");
+    let folder = fleet.world.folder().join("../elsewhere");
+    std::fs::create_dir_all(&folder).expect("a folder of the world");
+    let config = fleet.world.folder().join("orca.yaml");
+    std::fs::copy(config, folder.join("orca.yaml")).expect("a new file");
+    let mut back = with_nginx(&fleet, &nginx, &["rollback", "--reason", "checkout is down"]);
+    back.current_dir(&folder).env("XDG_STATE_HOME", folder.join("state"));
+    Run::of(back).expect_code(0);
+    let promote = with_nginx(&fleet, &nginx, &["promote", "--rc", &candidate.release]);
+    let refused = Run::of(promote).expect_code(1);
+    assert!(refused.stderr.contains("is not on"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("went back to"), "{}", refused.stderr);
+    assert_eq!(fleet.served_by(&candidate.commit, 50), 0);
+}

@@ -58,7 +58,14 @@ fn a_rollback_converges() {
     for round in 1..=2 {
         let made = fleet.orca(&back).expect_code(0).json();
         assert_eq!(made["to"], fleet.base.as_str(), "round {round}");
+        let stayed = made["headline"].as_str().unwrap().starts_with("nothing moved: users were on");
+        assert_eq!(stayed, round == 2, "{made}");
         assert_eq!(fleet.platform()["base"], fleet.base.as_str(), "round {round}");
+    }
+    let said = fleet.orca(&["rollback", "--reason", "once more"]).expect_code(0);
+    assert!(!said.stdout.contains("traffic moved"), "{}", said.stdout);
+    for part in ["nothing moved: users were on", "already: verified", "rollback --to DEPLOYMENT"] {
+        assert!(format!("{}{}", said.stdout, said.stderr).contains(part), "{part}: {said:#?}");
     }
     for round in 1..=2 {
         let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
@@ -148,6 +155,7 @@ fn a_full_disk_stops_every_decision_and_no_rollback() {
     assert_eq!(fleet.platform()["base"], fleet.base.as_str(), "{refused:#?}");
 
     let back = on_full_disk(&["rollback", "--json", "--reason", "the disk is full"]);
+    assert_eq!(back.code, Some(5), "users are back, and nobody wrote it down: {back:#?}");
     assert_eq!(back.json()["traffic"], "verified", "{back:#?}");
     assert!(back.stderr.contains("going back all the same"), "{back:#?}");
     assert!(back.json()["ledger"].as_str().unwrap().starts_with("unwritten: "), "{back:#?}");

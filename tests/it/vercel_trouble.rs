@@ -26,6 +26,15 @@ fn elsewhere(shop: &Shop, args: &[&str]) -> Run {
     Run::of(command)
 }
 
+/// `canary abort` where there is the configuration, and no repository.
+fn abort_elsewhere(shop: &Shop) -> Run {
+    let folder = shop.world.folder().join("../elsewhere");
+    std::fs::create_dir_all(&folder).expect("a folder of the world");
+    let config = shop.world.folder().join("orca.yaml");
+    std::fs::copy(config, folder.join("orca.yaml")).expect("a new file");
+    elsewhere(shop, &["canary", "abort"])
+}
+
 /// What a rollback says of its time, for `scripts/bench/vercel-rollback.sh`.
 #[expect(clippy::print_stdout, reason = "the script reads it")]
 fn tell(text: &str) {
@@ -274,6 +283,39 @@ fn an_abort_from_anywhere_brings_everybody_back() {
     assert_ne!(run.code, Some(0), "{}", run.stdout);
     assert_eq!(posts(&shop, "/approve-stage"), 0);
     assert_eq!(shop.production(), shop.base.id);
+}
+
+/// The release is complete on Vercel and its last stage still bakes when everything dies: a fresh
+/// checkout knows no base, and Vercel does.
+#[test]
+fn an_abort_without_a_ledger_takes_back_a_complete_release() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["10%", "100%"]);
+    let candidate = shop.candidate();
+    let idle = abort_elsewhere(&shop);
+    assert_eq!(idle.code, Some(7), "nothing was lowered: {}{}", idle.stdout, idle.stderr);
+    assert_eq!(shop.vercel.changes(), [] as [&str; 0]);
+    let running = shop.spawn(&Shop::canary(&candidate));
+    wait_until("it is complete", DEADLINE, || shop.production() == candidate.deployment.id);
+    running.signal("KILL");
+    drop(running);
+    abort_elsewhere(&shop).expect_code(0);
+    assert_eq!(posts(&shop, "/rollback/"), 1);
+    assert_eq!(shop.production(), shop.base.id);
+    // Once more: everybody is on what somebody went back to.
+    abort_elsewhere(&shop).expect_code(0);
+    assert_eq!((posts(&shop, "/rollback/"), shop.production()), (1, shop.base.id.clone()));
+}
+
+/// A canary that was promoted is over: where the ledger knows it, an abort takes nothing back.
+#[test]
+fn an_abort_after_a_promotion_takes_nothing_back() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["100%"]);
+    let candidate = shop.promoted();
+    shop.orca(&["canary", "abort"]).expect_code(0);
+    assert_eq!(posts(&shop, "/rollback/"), 0);
+    assert_eq!(shop.production(), candidate.deployment.id);
 }
 
 /// A version that does not say which it is could not be verified on the way back: refused.

@@ -19,6 +19,7 @@ use crate::cli::{render, wire, wire_fleet, wire_platform};
 use crate::gate::verdict::Verdict;
 use crate::ledger::entry::TrafficProof;
 use crate::rollout::ports::Platform;
+use crate::verbs::book::Sync;
 use crate::verbs::rollback::{Back, Rollback, Target, planned};
 
 #[derive(Debug, clap::Args)]
@@ -150,23 +151,37 @@ pub(super) fn noted(note: Option<&String>) -> String {
     note.map(|text| format!("note: {text}\n")).unwrap_or_default()
 }
 
-fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) -> Report {
-    let (calls, note) = (platform.calls(), platform.after_back());
-    let (exit, traffic, sentence) = match back.proof {
-        TrafficProof::Verified => (Exit::Done, "verified", "verified"),
+/// The exit, the word of a document, and the words of a sentence.
+fn outcome(back: &Back, validation: Option<&Validation>) -> (Exit, &'static str, &'static str) {
+    let is_sound = validation.is_none_or(|seen| seen.verdict == Verdict::Pass);
+    // What waits in a file comes in with the next entry; what was kept nowhere condemns nothing.
+    let is_kept = back.unstored.is_none() && !matches!(back.ledger, Sync::Unwritten(_));
+    match back.proof {
+        TrafficProof::Verified if is_sound && is_kept => (Exit::Done, "verified", "verified"),
+        TrafficProof::Verified => (Exit::PartDone, "verified", "verified"),
         TrafficProof::Requested => {
             (Exit::TrafficWrong, "requested", "requested, NOT verified: page a human")
         }
         TrafficProof::Failed => (Exit::TrafficWrong, "failed", "FAILED: page a human"),
-    };
+    }
+}
+
+fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) -> Report {
+    let (calls, note) = (platform.calls(), platform.after_back());
+    let (exit, traffic, sentence) = outcome(back, validation.as_ref());
     let is_sound = validation.as_ref().is_none_or(|seen| seen.verdict == Verdict::Pass);
-    let exit = if exit == Exit::Done && !is_sound { Exit::PartDone } else { exit };
     let target = &back.target;
+    let stayed = target.is_no_move() && back.proof == TrafficProof::Verified;
+    let (first, what, headline) = if stayed {
+        let text = format!("nothing moved: users were on {} already", target.deployment);
+        (text.clone(), "the platform answered", format!("{text}; {}", back.headline))
+    } else {
+        (format!("back on {}", target.deployment), "traffic moved", back.headline.clone())
+    };
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "back on {}: {sentence}\n{}\ntraffic moved after {moved}{}\n{}{}{}{}{}",
-        target.deployment,
+        "{first}: {sentence}\n{}\n{what} after {moved}{}\n{}{}{}{}{}",
         back.headline,
         verified.unwrap_or_default(),
         called(&calls),
@@ -185,11 +200,22 @@ fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) ->
         calls,
         note,
         validation,
-        ..document(target, render::plan::steps(&back.plan), back.headline.clone())
+        ..document(target, render::plan::steps(&back.plan), headline)
     };
     let report = Report::new(exit, "orca.rollback/v1", &document, human);
+    advised(report, exit, (is_sound, stayed))
+}
+
+/// What to type next.
+fn advised(report: Report, exit: Exit, (is_sound, stayed): (bool, bool)) -> Report {
     match exit {
+        Exit::Done if stayed => report
+            .next("orca rollback --to DEPLOYMENT --reason R, for an older release")
+            .next("orca release status lists what served here"),
         Exit::Done => report.next("orca release status"),
+        Exit::PartDone if is_sound => report
+            .next("make room where it could not be written, then orca rollback --reason R again")
+            .next("orca explain ORCA-1606"),
         Exit::PartDone => report
             .next("orca smoke --critical --target URL, and look at what failed")
             .next("orca explain ORCA-1606"),

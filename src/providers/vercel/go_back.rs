@@ -48,13 +48,21 @@ impl VercelPlatform {
         }
     }
 
-    /// Everything to the base that Vercel itself names, where nobody else knows one. Where no
-    /// release is under way there is nothing to take back.
+    /// Everything to the base that Vercel itself names, where nobody else knows one: of a release
+    /// that is complete too, for its last stage may still be judged. Where no release has users,
+    /// only a domain that somebody moved back is known to be on its base.
     pub(super) async fn lowered(&self) -> Result<PlatformState, PlatformError> {
         let seen = self.ask().await.map_err(|error| self.unread(&error))?;
-        match seen.active() {
-            Some(_) => self.gone_back(&seen.split(None).base).await,
-            None => self.state_of(&seen).await.map_err(|error| self.unread(&error)),
+        match seen.base_of_release() {
+            Some(base) => self.gone_back(&base).await,
+            None if seen.went_back() => {
+                self.state_of(&seen).await.map_err(|error| self.unread(&error))
+            }
+            None => Err(self.uncertain(format!(
+                "no release is under way, so nothing was taken back; {} serves, and neither ledger \
+                 nor Vercel says whether that is the base",
+                seen.domain
+            ))),
         }
     }
 

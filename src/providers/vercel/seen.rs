@@ -49,6 +49,23 @@ impl Seen {
         self.rolling.as_ref().filter(|rolling| rolling.state == RollingState::Active)
     }
 
+    /// What served before the release that has users: one under way, or one that is complete and
+    /// that the domain leads to.
+    pub(super) fn base_of_release(&self) -> Option<String> {
+        if self.active().is_some() {
+            return Some(self.split(None).base);
+        }
+        Some(self.completed()?.current_deployment.as_ref()?.id.clone())
+    }
+
+    /// The release that made its canary what the domain leads to.
+    fn completed(&self) -> Option<&Rolling> {
+        self.rolling.as_ref().filter(|rolling| {
+            rolling.state == RollingState::Complete
+                && rolling.canary_deployment.as_ref().is_some_and(|side| side.id == self.domain)
+        })
+    }
+
     /// Grows with every release and every move of the domain, in milliseconds.
     pub(super) fn generation(&self) -> u64 {
         let rolling = self.rolling.as_ref().map_or(0, |rolling| rolling.updated_at);
@@ -104,11 +121,7 @@ impl Seen {
 
     /// What served before, where these answers say so.
     pub(super) fn before(&self) -> Option<String> {
-        let completed = self.rolling.as_ref().filter(|rolling| {
-            rolling.state == RollingState::Complete
-                && rolling.canary_deployment.as_ref().is_some_and(|side| side.id == self.domain)
-        });
-        let by_release = completed.and_then(|rolling| {
+        let by_release = self.completed().and_then(|rolling| {
             Some((rolling.updated_at, rolling.current_deployment.as_ref()?.id.clone()))
         });
         let promoted = self.last.as_ref().filter(|last| {
@@ -247,6 +260,21 @@ mod tests {
         assert_eq!(before(Some(rolling(Complete, 0)), promoted(300)).as_deref(), Some("older"));
         assert_eq!(before(Some(rolling(Complete, 0)), promoted(50)).as_deref(), Some("base"));
         assert_eq!(before(Some(rolling(Aborted, 0)), None), None);
+    }
+
+    #[test]
+    fn the_base_of_a_release_is_known_until_it_is_aborted() {
+        use RollingState::{Aborted, Active, Complete};
+        for (state, domain, expected) in [
+            (Active, "base", Some("base")),
+            (Complete, "new", Some("base")),
+            (Complete, "other", None),
+            (Aborted, "base", None),
+        ] {
+            let found = seen(Some(rolling(state, 5)), domain, None).base_of_release();
+            assert_eq!(found.as_deref(), expected, "{state:?} {domain}");
+        }
+        assert_eq!(seen(None, "base", None).base_of_release(), None);
     }
 
     #[test]

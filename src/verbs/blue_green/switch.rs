@@ -251,7 +251,11 @@ pub(super) fn at_once() -> RolloutPlan {
 }
 
 fn of_promotion(error: PromoteError) -> BlueGreenError {
+    let text = error.to_string();
     match error {
+        PromoteError::OffCandidate { .. } => {
+            BlueGreenError::Denied(Denied::Closed { detail: text })
+        }
         PromoteError::Book(error) => BlueGreenError::Book(error),
         PromoteError::Platform(error) => BlueGreenError::Platform(error),
         PromoteError::Condemned(text) => BlueGreenError::Condemned(text),

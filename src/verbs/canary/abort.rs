@@ -2,15 +2,19 @@
 //! nothing is condemned but what was being rolled back already.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::limits;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
-use crate::rollout::ports::{Arm, Platform, PlatformError};
+use crate::rollout::ports::{Arm, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back::{self, ReadBack};
 use crate::verbs::settle;
 use crate::verbs::ship::Tell;
+
+/// How long the platform is asked whether anything is under way, where the ledger says no.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What an abort needs. There may be no ledger.
 #[derive(Clone)]
@@ -29,11 +33,30 @@ pub(crate) struct Aborted {
     pub(crate) ledger: Sync,
 }
 
+/// What the ledger says of the canary that is to be aborted.
+enum Known {
+    Running {
+        step: OrcaId,
+        base: DeploymentId,
+    },
+    /// None is under way: this serves.
+    Over {
+        base: DeploymentId,
+    },
+    Nothing,
+}
+
 impl Abort {
     /// Lowers, reads back, and only then writes down what became of it.
     pub(crate) async fn run(&self) -> Result<Aborted, PlatformError> {
-        let (step, base) = self.intend().await.unzip();
-        let state = match self.platform.lower_to_base(base.as_ref()).await {
+        let (step, lowered) = match self.known().await {
+            Known::Running { step, base } => {
+                (Some(step), self.platform.lower_to_base(Some(&base)).await)
+            }
+            Known::Over { base } => (None, self.lower_unless_on(&base).await),
+            Known::Nothing => (None, self.platform.lower_to_base(None).await),
+        };
+        let state = match lowered {
             Ok(state) => state,
             Err(error) => {
                 let is_uncertain =
@@ -55,15 +78,21 @@ impl Abort {
         Ok(Aborted { seen, ledger })
     }
 
-    /// The intent and the base, where the ledger here knows at once what is under way.
-    async fn intend(&self) -> Option<(OrcaId, DeploymentId)> {
-        let book = self.book.as_ref()?;
+    /// What the ledger here knows at once; of what is under way the intent is written.
+    async fn known(&self) -> Known {
+        let Some(book) = self.book.as_ref() else { return Known::Nothing };
         let known = tokio::time::timeout(limits::LEDGER_LOCK_ROLLBACK, book.state()).await;
         let Ok(Ok(state)) = known else {
             (self.tell)("ledger: not readable at once; going back all the same");
-            return None;
+            return Known::Nothing;
         };
-        let running = state.environment(&self.environment)?.rollout.as_ref()?;
+        let environment = state.environment(&self.environment);
+        let Some(running) = environment.and_then(|e| e.rollout.as_ref()) else {
+            return match environment.and_then(|e| e.base.as_ref()) {
+                Some(base) => Known::Over { base: base.deployment.clone() },
+                None => Known::Nothing,
+            };
+        };
         let step = book.id("st");
         let intent = Body::LowerIntended {
             step: step.clone(),
@@ -75,7 +104,16 @@ impl Abort {
         if let Err(error) = book.keep_at_once(Note::of(&self.environment, intent)).await {
             (self.tell)(&format!("ledger: {error}; going back all the same"));
         }
-        Some((step, running.started.base.clone()))
+        Known::Running { step, base: running.started.base.clone() }
+    }
+
+    /// A release that was made the base for good is no canary any more, though some platforms still
+    /// remember what it replaced. Anything else that the platform shows is taken back.
+    async fn lower_unless_on(&self, base: &DeploymentId) -> Result<PlatformState, PlatformError> {
+        match tokio::time::timeout(LOOK, self.platform.look()).await {
+            Ok(Ok(seen)) if seen.canary.is_none() && seen.base == *base => Ok(seen),
+            _ => self.platform.lower_to_base(None).await,
+        }
     }
 
     async fn ended(&self, step: Option<OrcaId>, outcome: Outcome, detail: &str) {

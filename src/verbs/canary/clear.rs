@@ -107,6 +107,7 @@ pub(crate) fn denied_by_book(error: &BookError) -> Denied {
     match error {
         BookError::Refused(_) | BookError::Unsound(_) => Denied::Closed { detail },
         BookError::Expired(_)
+        | BookError::Frozen(_)
         | BookError::Unsynced(_)
         | BookError::Unwritten(_)
         | BookError::Waiting { .. } => Denied::Expired { detail },

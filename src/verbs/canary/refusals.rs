@@ -4,11 +4,12 @@ use crate::rollout::machine::RaiseRefused;
 use crate::rollout::ports::{PlatformError, Refused};
 use crate::verbs::book::BookError;
 
-/// A rule of the ledger ends this canary; a remote that is away only makes it wait.
+/// A rule of the ledger ends this canary; a freeze, or a remote that is away, only makes it wait.
 pub(super) fn refusal_of_book(error: &BookError) -> RaiseRefused {
     match error {
         BookError::Refused(by) => RaiseRefused::Preempted { by: by.clone() },
         BookError::Expired(_)
+        | BookError::Frozen(_)
         | BookError::Unsound(_)
         | BookError::Unsynced(_)
         | BookError::Unwritten(_)

@@ -97,7 +97,9 @@ impl Rollback {
     async fn say_if_closed(&self) {
         let Some(closing) = self.platform.closing() else { return };
         if matches!(closing.is_closed().await, Ok(true)) {
-            (self.tell)("the service is closed for users: orca maintenance off, then look again");
+            (self.tell)(
+                "the service is closed for users: orca maintenance off --reason R, then look again",
+            );
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) from: Option<DeploymentId>,
     /// Whether the base stays and only a canary, if any, is taken back: one lowering.
     pub(crate) lowers: bool,
+    /// The platform showed everybody there before anything was called.
+    pub(crate) is_reached: bool,
 }
 
 /// Why nothing was moved.
@@ -56,7 +58,10 @@ impl Rollback {
                     (known, _) => known,
                 };
             }
-            (None, Ok(Ok(seen))) => return Target::of_platform(&seen, self.to.as_ref(), &platform),
+            (None, Ok(Ok(seen))) => {
+                return Target::of_platform(&seen, self.to.as_ref(), &platform)
+                    .map(|target| target.noticing(&seen));
+            }
             (None, Ok(Err(error))) => return Err(BackError::Platform(error)),
             (None, Err(_)) => {
                 return Err(BackError::NoWay("neither ledger nor platform answers".into()));
@@ -64,13 +69,42 @@ impl Rollback {
         };
         let said = self.by_ledger(&state);
         let is_old = is_stale(&state, &self.environment, said.as_ref().ok(), &seen);
-        match (said, &self.to) {
+        let target = match (said, &self.to) {
             (Ok(target), _) if !is_old => Ok(target),
             // It served once: that is all a named target needs.
             (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
             (Err(error @ BackError::NeverServed(_)), _) if !is_old => Err(error),
             (said, to) => Target::of_platform(&seen, to.as_ref(), &platform)
+                .and_then(|target| self.past_condemned(&state, target, &seen))
                 .map_err(|error| both(said.err(), error)),
+        };
+        target.map(|target| target.noticing(&seen))
+    }
+
+    /// A ledger that is old still knows what was rolled back: nobody is sent to that again unless
+    /// it was named.
+    fn past_condemned(
+        &self,
+        state: &State,
+        target: Target,
+        seen: &PlatformState,
+    ) -> Result<Target, BackError> {
+        let known = state.environment(&self.environment);
+        let served = known.and_then(|e| e.served().find(|b| b.deployment == target.deployment));
+        let commit = target.commit.as_ref().or_else(|| served.and_then(|b| b.commit.as_ref()));
+        let rolled_back = known.zip(commit).and_then(|(e, c)| e.condemned.get_key_value(c));
+        let Some((commit, why)) = rolled_back.filter(|_| self.to.is_none() && !target.lowers)
+        else {
+            return Ok(target);
+        };
+        match state.newest_stable(&self.environment, &seen.base) {
+            Some(way) => Ok(Target::of_ledger(state, &self.environment, &way).taking_back(seen)),
+            None => Err(BackError::NoWay(format!(
+                "{} at commit {} was rolled back ({}), and no other stable release is known",
+                target.deployment,
+                commit.short(),
+                why.reason
+            ))),
         }
     }
 
@@ -149,7 +183,18 @@ impl Target {
             condemned,
             from,
             lowers: way.because == Because::RolloutBase,
+            is_reached: false,
         }
+    }
+
+    /// Whether users were there before, and nothing is taken back.
+    pub(crate) fn is_no_move(&self) -> bool {
+        self.is_reached && self.from.is_none()
+    }
+
+    fn noticing(self, seen: &PlatformState) -> Self {
+        let is_reached = seen.base == self.deployment && seen.weight == Weight::ZERO;
+        Self { is_reached, ..self }
     }
 
     /// The same place, taking back what the platform shows instead of what an old ledger believes.
@@ -184,6 +229,7 @@ impl Target {
                 condemned: live.and_then(|known| known.commit.clone()),
                 from: live.map(|known| known.deployment.clone()),
                 lowers: true,
+                is_reached: false,
             });
         }
         match (&seen.previous, to) {
@@ -199,6 +245,7 @@ impl Target {
                 condemned: seen.base_commit.clone(),
                 from: Some(seen.base.clone()),
                 lowers: false,
+                is_reached: false,
             }),
             (None, None) => Err(BackError::NoWay(format!(
                 "{platform} remembers no version before {}",

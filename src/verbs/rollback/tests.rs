@@ -10,6 +10,7 @@ use crate::ledger::fixture::{
     Told, commit, deployment, environment, id, promoted, rolled_back, rollout, stable,
 };
 use crate::ledger::fold::State;
+use crate::rollout::ports::Known;
 use crate::verbs::book::Sync;
 use crate::verbs::settle;
 use crate::verbs::stand_in::{Memory, Scripted};
@@ -92,6 +93,36 @@ async fn an_old_ledger_never_walks_one_release_further() {
         let (to, condemned) = expected;
         assert_eq!(scene.where_to().await, Ok((to.to_owned(), condemned)));
     }
+}
+
+/// The platform remembers what served last, and not that it was rolled back.
+#[tokio::test]
+async fn nobody_is_sent_back_to_what_the_ledger_condemns() {
+    let mut bodies = history()[..3].to_vec();
+    bodies.push(rolled_back('2', "d1", TrafficProof::Verified));
+    let of = |named: Option<char>| {
+        let platform = Scripted::at("d7", Some("d2"), false);
+        let known = Known { deployment: deployment("d2"), commit: named.map(commit) };
+        platform.state.lock().unwrap().previous = Some(known);
+        platform
+    };
+    // d7 serves, which this ledger does not know; d2 is what it saw rolled back.
+    for named in [Some('2'), None] {
+        let scene = scene(bodies.clone(), of(named), None);
+        assert_eq!(scene.where_to().await.map(|(to, _)| to), Ok("d1".to_owned()));
+        let named = self::scene(bodies.clone(), of(named), Some("d2"));
+        assert_eq!(
+            named.where_to().await.map(|(to, _)| to),
+            Ok("d2".to_owned()),
+            "a person's word"
+        );
+    }
+    // Nothing else ever served: there is no way back.
+    let bodies =
+        vec![promoted("v1.2.0", '2', "d1"), rolled_back('2', "d1", TrafficProof::Verified)];
+    let scene = scene(bodies, of(Some('2')), None);
+    let error = scene.where_to().await.unwrap_err();
+    assert!(matches!(&error, BackError::NoWay(why) if why.contains("was rolled back")), "{error}");
 }
 
 #[tokio::test]
