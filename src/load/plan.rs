@@ -10,7 +10,7 @@ use super::shard::Shard;
 use crate::base::clock::Timestamp;
 use crate::base::units::{Micros, Rate};
 
-/// No run is asked for more than this: beyond it one machine measures itself.
+/// No machine is asked for more than this: beyond it one measures itself.
 pub(crate) const RATE_MAX: Rate = Rate::per_second(200_000);
 /// Longest run.
 pub(crate) const DURATION_MAX: Micros = Micros::from_secs(7 * 24 * 3_600);
@@ -28,8 +28,10 @@ pub(crate) enum PlanError {
     Target(String),
     #[error("{0} is the rate asked for")]
     RateZero(Rate),
-    #[error("{0} is above the ceiling of {RATE_MAX}")]
+    #[error("{0} is above the ceiling of {RATE_MAX} for one machine")]
     RateTooHigh(Rate),
+    #[error("{asked} is above the ceiling of {ceiling} that the manifest sets")]
+    RateOverManifest { asked: Rate, ceiling: Rate },
     #[error("a run of {0} is not between 100 ms and {DURATION_MAX}")]
     Duration(Micros),
     #[error("a timeout of {0} is not between 1 ms and 60 s")]
@@ -54,7 +56,10 @@ impl PlanError {
         match self {
             Self::Target(_) => "write http://HOST:PORT/path or https://HOST/path".into(),
             Self::RateZero(_) => "ask for a rate such as --rate 100/s".into(),
-            Self::RateTooHigh(_) => "lower --rate, or use more machines".into(),
+            Self::RateTooHigh(_) => "lower --rate, or share it: --shard 1/4 and so on".into(),
+            Self::RateOverManifest { .. } => {
+                "lower --rate, or raise `rate_max` in the manifest".into()
+            }
             Self::Duration(_) => "give a duration such as --duration 20s".into(),
             Self::Timeout(_) => "give a timeout such as --timeout 10s".into(),
             Self::NoEndpoints => "give --target with a path, or endpoints in the manifest".into(),
@@ -226,7 +231,8 @@ impl Shape {
         Some(Rate { milli_per_s: u64::try_from(mean).unwrap_or(u64::MAX) })
     }
 
-    fn check(&self) -> Result<(), PlanError> {
+    /// Whether each of so many machines can send its part.
+    fn check(&self, machines: u32) -> Result<(), PlanError> {
         let duration = self.duration();
         if duration < Micros::from_millis(100) || duration > DURATION_MAX {
             return Err(PlanError::Duration(duration));
@@ -237,7 +243,7 @@ impl Shape {
                 return Err(PlanError::Duration(stage.duration));
             }
             let high = stage.from.max(stage.to);
-            if high > RATE_MAX {
+            if high.milli_per_s / u64::from(machines.max(1)) > RATE_MAX.milli_per_s {
                 return Err(PlanError::RateTooHigh(high));
             }
             if high.milli_per_s == 0 {
@@ -294,7 +300,7 @@ impl std::ops::Deref for LoadPlan {
 
 impl LoadPlan {
     pub(crate) fn new(draft: Draft, bounds: &Bounds<'_>) -> Result<Self, PlanError> {
-        draft.shape.check()?;
+        draft.shape.check(draft.shard.count())?;
         if draft.timeout < Micros::from_millis(1) || draft.timeout > Micros::from_secs(60) {
             return Err(PlanError::Timeout(draft.timeout));
         }

@@ -35,6 +35,10 @@ fn what_cannot_run_is_refused_with_its_value() {
     let rate = |n| Shape::constant(Rate::per_second(n), Micros::from_secs(1));
     assert!(matches!(refused(|d| d.shape = rate(0)), PlanError::RateZero(_)));
     assert!(matches!(refused(|d| d.shape = rate(200_001)), PlanError::RateTooHigh(_)));
+    let shared = |d: &mut Draft| (d.shape, d.shard) = (rate(400_000), "1/2".parse().unwrap());
+    let mut two = draft(80);
+    shared(&mut two);
+    assert!(LoadPlan::new(two, &Bounds::default()).is_ok(), "200,000/s on each of two");
     assert!(matches!(refused(|d| d.shape = Shape::Open(vec![])), PlanError::Duration(_)));
     assert!(matches!(refused(|d| d.timeout = Micros(0)), PlanError::Timeout(_)));
     assert_eq!(refused(|d| d.endpoints.clear()), PlanError::NoEndpoints);

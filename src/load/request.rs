@@ -73,11 +73,17 @@ impl Prepared {
     pub(crate) fn http2(&self, ticket: u64) -> Result<http::Request<Full<Bytes>>, http::Error> {
         let layout = &self.layout;
         let row = layout.rows.of_ticket(ticket);
-        let mut url = layout.origin.clone().into_bytes();
+        // The host that is asked for is the authority here.
+        let scheme = layout.origin.split_inclusive("//").next().unwrap_or_default();
+        let mut url = scheme.as_bytes().to_vec();
+        let host = layout.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
+        if let Some((_, host)) = host {
+            host.push(&mut url, ticket, row);
+        }
         layout.path.push_path(&mut url, ticket, row);
         let mut request = http::Request::builder().method(layout.method.as_str()).uri(&url[..]);
         for (name, value) in &layout.headers {
-            // HTTP/2 has no connections to speak of, and the host stands in the URL.
+            // HTTP/2 has no connections to speak of.
             if !["host", "connection"].contains(&name.to_ascii_lowercase().as_str()) {
                 let mut filled = Vec::new();
                 value.push(&mut filled, ticket, row);
@@ -205,5 +211,8 @@ mod tests {
         assert_eq!(request.uri(), "http://127.0.0.1:8080/u?n=3");
         assert!(request.headers().contains_key("user-agent"));
         assert!(!request.headers().contains_key("host"));
+        let shop = Endpoint { headers: vec![("Host".into(), "shop".into())], ..endpoint };
+        let request = Prepared::new(&shop, &draft(8_080)).unwrap().http2(3).unwrap();
+        assert_eq!(request.uri(), "http://shop/u?n=3");
     }
 }

@@ -25,7 +25,7 @@ use crate::slo::objective::Objective;
 use crate::slo::sample::{ALL, Sample};
 
 const NAME: &str = "load.slo";
-const RULE: &str = "load.slo v2";
+const RULE: &str = "load.slo v1";
 /// Resolving, making ready and waiting for the last answers, beside the run itself.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Seconds between two lines of progress.

@@ -25,8 +25,8 @@ impl Capabilities {
             return format!("users are back on base within {grant}, by the platform itself");
         }
         format!(
-            "nothing moves by itself: {} keeps the weight until `orca canary resume` or \
-             `orca canary abort` runs, so let a guard job run one",
+            "nothing moves by itself: {} keeps the weight until `orca canary abort` runs, so let a \
+             guard job run it",
             self.state_holder
         )
     }

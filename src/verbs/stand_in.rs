@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -104,6 +105,8 @@ pub(crate) struct Scripted {
     pub(crate) blind: Mutex<u32>,
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) down: bool,
+    /// How long it takes to say what serves.
+    pub(crate) slow: Mutex<Duration>,
 }
 
 impl Scripted {
@@ -124,7 +127,7 @@ impl Scripted {
             closed: false,
         };
         let (blind, calls) = (Mutex::new(0), Mutex::new(Vec::new()));
-        Self { state: Mutex::new(state), blind, calls, down: false }
+        Self { state: Mutex::new(state), blind, calls, down: false, slow: Mutex::default() }
     }
 
     fn went(&self, call: String, base: Option<&Warrant>) -> Result<PlatformState, PlatformError> {
@@ -160,6 +163,10 @@ impl Platform for Scripted {
     }
 
     async fn look(&self) -> Result<PlatformState, PlatformError> {
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         Ok(self.state.lock().unwrap().clone())
     }
 

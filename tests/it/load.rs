@@ -76,7 +76,7 @@ fn the_manifest_decides() {
         let result = keeping_up(|| world.orca(&args)).expect_code(code).json();
         assert_eq!(result["verdict"], verdict);
         assert_eq!(result["requests"], 60);
-        assert_eq!(result["judgement"]["decided_by"], "load.slo v2");
+        assert_eq!(result["judgement"]["decided_by"], "load.slo v1");
     }
     let human = keeping_up(|| world.orca(&["load", "--manifest", "m.yaml", "--target", &url]));
     let human = human.expect_code(1);

@@ -239,6 +239,10 @@ impl Args {
             }
             _ => self.draft(context)?,
         };
+        let ceiling = manifest.filter(|_| self.manifest.is_none() && !self.closed);
+        if let Some(ceiling) = ceiling.map(|m| m.rate_max).filter(|max| self.rate > *max) {
+            return Err(PlanError::RateOverManifest { asked: self.rate, ceiling }.into());
+        }
         draft.timeout = self.timeout;
         draft.detailed = self.output.out.is_some();
         draft.shard = self.shard.unwrap_or_default();

@@ -125,10 +125,10 @@ impl RequestArgs {
         draft.phases = self.phases;
         let env = |name: &str| context.env.get(name).map(str::to_owned);
         for endpoint in &mut draft.endpoints {
-            for (name, value) in &self.headers {
-                endpoint.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-                endpoint.headers.push((name.clone(), value.clone()));
-            }
+            let is_given =
+                |own: &str| self.headers.iter().any(|(name, _)| own.eq_ignore_ascii_case(name));
+            endpoint.headers.retain(|(own, _)| !is_given(own));
+            endpoint.headers.extend(self.headers.iter().cloned());
             *endpoint = with_env(endpoint.clone(), &env)?;
         }
         Ok(())

@@ -13,7 +13,8 @@ use crate::ledger::environment::Reached;
 use crate::ledger::fold::State;
 use crate::rollout::ports::{Known, PlatformError, PlatformState};
 
-/// How long ledger and platform are asked before one call is made all the same.
+/// How long ledger and platform are asked before one call is made all the same, where one of them
+/// knows the way.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where users go back to, and how that is known.
@@ -46,8 +47,8 @@ pub(crate) enum BackError {
 impl Rollback {
     /// Where it would go.
     pub(crate) async fn target(&self) -> Result<Target, BackError> {
-        let looked = tokio::time::timeout(LOOK, self.platform.look());
-        let (state, looked) = tokio::join!(self.known(), looked);
+        let mut look = self.platform.look();
+        let (state, looked) = tokio::join!(self.known(), tokio::time::timeout(LOOK, &mut look));
         let platform = self.platform.capabilities().state_holder;
         let (state, seen) = match (state, looked) {
             (Some(state), Ok(Ok(seen))) => (state, seen),
@@ -58,13 +59,15 @@ impl Rollback {
                     (known, _) => known,
                 };
             }
-            (None, Ok(Ok(seen))) => {
+            (None, looked) => {
+                // Nobody else knows the way: a slow platform is waited for, by its own deadline.
+                let seen = match looked {
+                    Ok(seen) => seen,
+                    Err(_) => look.await,
+                };
+                let seen = seen.map_err(BackError::Platform)?;
                 return Target::of_platform(&seen, self.to.as_ref(), &platform)
                     .map(|target| target.noticing(&seen));
-            }
-            (None, Ok(Err(error))) => return Err(BackError::Platform(error)),
-            (None, Err(_)) => {
-                return Err(BackError::NoWay("neither ledger nor platform answers".into()));
             }
         };
         let said = self.by_ledger(&state);

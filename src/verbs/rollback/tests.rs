@@ -2,6 +2,7 @@
 //! and what is written down.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{BackError, Rollback, planned};
 use crate::base::clock;
@@ -123,6 +124,22 @@ async fn nobody_is_sent_back_to_what_the_ledger_condemns() {
     let scene = scene(bodies, of(Some('2')), None);
     let error = scene.where_to().await.unwrap_err();
     assert!(matches!(&error, BackError::NoWay(why) if why.contains("was rolled back")), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_platform_is_waited_for_where_nobody_else_knows_the_way() {
+    let slow = || {
+        let platform = Scripted::at("d3", Some("d2"), false);
+        *platform.slow.lock().unwrap() = Duration::from_secs(5);
+        platform
+    };
+    let mut alone = scene(Vec::new(), slow(), None);
+    alone.rollback.book = None;
+    assert_eq!(alone.where_to().await, Ok(("d2".to_owned(), None)));
+    let began = tokio::time::Instant::now();
+    let scene = scene(history(), slow(), None);
+    assert_eq!(scene.where_to().await.map(|(to, _)| to), Ok("d2".to_owned()));
+    assert!(began.elapsed() < Duration::from_secs(2), "the ledger knows the way");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use crate::gate::phase::Phase;
 use crate::gate::ruling::Mode;
 use crate::ledger::entry::Body;
 use crate::rollout::watched::WatchedCheck;
-use crate::verbs::rollback::Rollback;
+use crate::verbs::rollback::{BackError, Rollback};
 use crate::verbs::ship::PhaseGate;
 use crate::verbs::{gates, trusted};
 
@@ -58,7 +58,13 @@ impl Watch<'_> {
             since: clock::monotonic(),
             tell: Arc::clone(&ship.tell),
         };
+        let ours = &self.promoted.deployment;
         let ended = match rollback.target().await {
+            // The way back of a canary that has not ended is its base: what is failing here.
+            Ok(target) if target.deployment == *ours => Err(BackError::NoWay(format!(
+                "a canary that has not ended goes back to {ours}, which is what fails: orca canary \
+                 abort --reason R, then orca rollback --reason R"
+            ))),
             Ok(target) => rollback.run(target).await,
             Err(error) => Err(error),
         };

@@ -18,7 +18,7 @@ use crate::gate::rules::Rules;
 use crate::gate::ruling::Mode;
 use crate::gate::verdict::{Finding, Judgement, Unit};
 use crate::ledger::entry::Body;
-use crate::ledger::fixture::{Told, at, environment, promoted, waived};
+use crate::ledger::fixture::{Told, at, environment, promoted, rollout, waived};
 use crate::ledger::sign::Trust;
 use crate::release::ports::{TrustSource, TrustUnknown};
 use crate::release::trust_change::TrustSeen;
@@ -160,4 +160,33 @@ async fn a_source_speaks_for_the_release_alone_and_a_full_ledger_changes_nothing
         let condemned = &state.environments[&environment("production")].condemned;
         assert_eq!(condemned.len(), usize::from(goes_back && !full), "{what}");
     }
+}
+
+/// A canary that was killed before it had users still stands in the ledger, and its way back is the
+/// release that fails.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_brought_back_to_what_fails() {
+    let platform = Arc::new(Scripted::at("d4", Some("d3"), false));
+    let open = rollout("v1.5.0-rc.1", '5', "d4");
+    let book = Arc::new(Memory::new(told(Some(open))));
+    let fleet = fleet(book.clone(), Arc::clone(&platform));
+    let state = fleet.ship.book.state().await.unwrap();
+    let promoted = serving(&state, &fleet).unwrap();
+    let says = Says { spent: vec![false, true], asked: AtomicUsize::new(0) };
+    let sources = [gate(Phase::Watch, ("budget", Mode::Enforce), Micros(1), vec![Arc::new(says)])];
+    let watch = Watch {
+        fleet: &fleet,
+        promoted: &promoted,
+        judging: &judging(),
+        triggers: &Triggers::default(),
+        sources: &sources,
+        span: Micros::from_secs(1),
+        report_only: false,
+    };
+    let watched = watch.run().await.unwrap();
+    let Watched::Stuck { why, .. } = &watched else { panic!("{watched:?}") };
+    assert!(why.to_string().contains("orca canary abort"), "{why}");
+    assert!(platform.calls().is_empty());
+    let state = fleet.ship.book.state().await.unwrap();
+    assert!(state.environments[&environment("production")].condemned.is_empty());
 }
