@@ -43,11 +43,20 @@ fn errors(result: &mut LoadResult, kind: &str, count: u64) {
     (result.endpoints[0].errors, result.endpoints[0].errors_by_kind) = (count, kinds);
 }
 
+/// A name, a policy, what is changed of [`seen`], and what the judge says.
+type Case = (&'static str, Policy, fn(&mut LoadResult), Verdict, Option<Cause>);
+
+fn hold<const N: usize>(cases: [Case; N]) {
+    for (name, policy, change, verdict, cause) in cases {
+        let judgement = judge(&policy, &seen(change));
+        assert_eq!((judgement.verdict, judgement.cause), (verdict, cause), "{name}");
+    }
+}
+
 #[test]
 fn pass_fail_boundary_and_no_data() {
     use Verdict::{Fail, Inconclusive, NotApplicable, Pass};
-    type Change = fn(&mut LoadResult);
-    let cases: [(&str, Policy, Change, Verdict, Option<Cause>); 13] = [
+    let cases: [Case; 13] = [
         ("both hold", policy(&["errors < 1%"], &["p95 < 5ms"]), |_| {}, Pass, None),
         ("an endpoint fails", policy(&["errors < 1%"], &["p95 < 500us"]), |_| {}, Fail, None),
         ("equal passes", policy(&["throughput > 100/s"], &[]), |_| {}, Pass, None),
@@ -92,17 +101,13 @@ fn pass_fail_boundary_and_no_data() {
             Some(Cause::TooFewSamples),
         ),
     ];
-    for (name, policy, change, verdict, cause) in cases {
-        let judgement = judge(&policy, &seen(change));
-        assert_eq!((judgement.verdict, judgement.cause), (verdict, cause), "{name}");
-    }
+    hold(cases);
 }
 
 #[test]
 fn what_cannot_be_laid_to_the_target_and_what_must() {
     use Verdict::{Fail, Inconclusive, Pass};
-    type Change = fn(&mut LoadResult);
-    let cases: [(&str, Policy, Change, Verdict, Option<Cause>); 5] = [
+    let cases: [Case; 5] = [
         (
             "no port was left for over 1 %",
             policy(&["errors < 1%"], &[]),
@@ -127,10 +132,7 @@ fn what_cannot_be_laid_to_the_target_and_what_must() {
         ),
         ("some are", policy(&["errors < 1%"], &[]), |r| r.redirects = 899, Pass, None),
     ];
-    for (name, policy, change, verdict, cause) in cases {
-        let judgement = judge(&policy, &seen(change));
-        assert_eq!((judgement.verdict, judgement.cause), (verdict, cause), "{name}");
-    }
+    hold(cases);
 }
 
 #[test]

@@ -367,7 +367,10 @@ fn a_generator_that_was_stopped_does_not_blame_the_target() {
     let judged = world.orca(&["canary", "judge", "stopped.json", "stopped.json", "--json"]);
     assert_eq!(judged.expect_code(3).json()["judgement"]["cause"], "generator_too_slow");
     // Without a target these would belong to nothing.
-    world.orca(&["load", "--manifest", "m.yaml"]).expect_code(2);
+    for more in [["--manifest", "m.yaml"], ["--header", "a: b"], ["--out", "x.json"]] {
+        world.orca(&[&["load"], &more[..]].concat()).expect_code(2);
+        world.orca(&[&["load", "--rc", "v1.0.0-rc.1"], &more[..]].concat()).expect_code(2);
+    }
     world.orca(&["load", "--rc", "v1.0.0-rc.1", "--connections", "3"]).expect_code(2);
 }
 

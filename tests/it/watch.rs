@@ -38,3 +38,27 @@ fn a_quiet_window_makes_it_stable_and_a_breach_brings_users_back() {
     assert_eq!(fleet.status()["condemned"].as_array().map(Vec::len), Some(1));
     fleet.orca(&["watch", "--for", "1s"]).expect_code(1);
 }
+
+/// A canary that died before it had users is no way back for what fails beside it: what the message
+/// says to type brings users back.
+#[test]
+fn what_fails_is_no_way_back() {
+    let _quiet = traffic();
+    let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000", &[HALF, ALL]);
+    fleet.users("users");
+    let promoted = fleet.promoted();
+    let next = fleet.candidate();
+    let mut dying = fleet.command(&Fleet::canary(&next));
+    dying.env("ORCA_TEST_CRASH", "StepAfterIntent:1");
+    let died = crate::support::Run::of(dying);
+    assert_ne!(died.code, Some(0), "{died:?}");
+    assert_eq!(fleet.weight(), 0);
+    fail(&promoted.url, &json!({"errors": 10000}));
+    let stuck = fleet.orca(&["watch", "--for", "5m"]).expect_code(7);
+    let said = format!("{}{}", stuck.stdout, stuck.stderr);
+    assert!(said.contains("orca canary abort --reason R, then orca rollback"), "{said}");
+    assert_eq!(fleet.platform()["base"], promoted.url, "nobody was moved, nobody is condemned");
+    fleet.orca(&["canary", "abort", "--reason", "it died"]).expect_code(0);
+    fleet.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
+    assert_eq!(fleet.platform()["base"], fleet.base);
+}

@@ -45,7 +45,7 @@ pub(crate) struct Args {
     target: Option<String>,
 
     /// Judge this candidate by the load gate of orca.yaml, and keep the ruling in the ledger
-    #[arg(long, value_name = "RELEASE", conflicts_with_all = ["manifest", "rate", "closed"])]
+    #[arg(long, value_name = "RELEASE", conflicts_with_all = ["manifest", "rate", "closed", "RequestArgs"])]
     rc: Option<ReleaseName>,
 
     /// Objectives, endpoints and profiles; the verdict follows from them
@@ -145,6 +145,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         None => {}
     }
     if args.rc.is_some() || args.target.is_none() {
+        if args.output.is_given() {
+            let text = "the load gate keeps its result in the ledger, and writes no other file";
+            return Err(Failure::new(Code::Usage, Exit::Usage, text.to_owned())
+                .hint("leave the file out, or give --target and no --rc"));
+        }
         let (rc, target) = (args.rc.as_ref(), args.target.as_deref());
         return load_gate::run(rc, target, &args.force, context).await;
     }

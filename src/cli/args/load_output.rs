@@ -34,6 +34,13 @@ pub(crate) struct OutputArgs {
 }
 
 impl OutputArgs {
+    /// Whether any file was asked for.
+    pub(crate) fn is_given(&self) -> bool {
+        [&self.out, &self.report, &self.csv, &self.junit, &self.prometheus]
+            .iter()
+            .any(|f| f.is_some())
+    }
+
     /// Writes every file that was asked for.
     pub(crate) fn write(&self, result: &LoadResult, context: &Context) -> Result<(), Failure> {
         type Make = fn(&LoadResult) -> String;

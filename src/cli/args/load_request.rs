@@ -14,6 +14,7 @@ use crate::load::plan::{Draft, Endpoint};
 use crate::load::rows::Rows;
 
 #[derive(Debug, clap::Args)]
+#[group(requires = "target", multiple = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct RequestArgs {
     /// The method, without a manifest

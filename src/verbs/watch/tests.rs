@@ -117,6 +117,27 @@ fn fleet(book: Arc<Memory>, platform: Arc<Scripted>) -> Fleet {
     Fleet { ship, platform }
 }
 
+/// What comes of watching what serves, with a source that says so.
+async fn watched(fleet: &Fleet, spent: Vec<bool>, full: Option<&Memory>) -> Watched {
+    let state = fleet.ship.book.state().await.unwrap();
+    let promoted = serving(&state, fleet).unwrap();
+    if let Some(book) = full {
+        book.is_full.store(true, Ordering::SeqCst);
+    }
+    let says = Says { spent, asked: AtomicUsize::new(0) };
+    let sources = [gate(Phase::Watch, ("budget", Mode::Enforce), Micros(1), vec![Arc::new(says)])];
+    let watch = Watch {
+        fleet,
+        promoted: &promoted,
+        judging: &judging(),
+        triggers: &Triggers::default(),
+        sources: &sources,
+        span: Micros::from_secs(1),
+        report_only: false,
+    };
+    watch.run().await.unwrap()
+}
+
 /// A breach at the end brings users back although nothing can be written; what was spent before, or
 /// what somebody answered for, brings nobody back.
 #[tokio::test(start_paused = true)]
@@ -132,22 +153,7 @@ async fn a_source_speaks_for_the_release_alone_and_a_full_ledger_changes_nothing
         let platform = Arc::new(Scripted::at("d4", Some("d3"), false));
         let book = Arc::new(Memory::new(told(more)));
         let fleet = fleet(book.clone(), Arc::clone(&platform));
-        let state = fleet.ship.book.state().await.unwrap();
-        let promoted = serving(&state, &fleet).unwrap();
-        book.is_full.store(full, Ordering::SeqCst);
-        let says = Says { spent, asked: AtomicUsize::new(0) };
-        let sources =
-            [gate(Phase::Watch, ("budget", Mode::Enforce), Micros(1), vec![Arc::new(says)])];
-        let watch = Watch {
-            fleet: &fleet,
-            promoted: &promoted,
-            judging: &judging(),
-            triggers: &Triggers::default(),
-            sources: &sources,
-            span: Micros::from_secs(1),
-            report_only: false,
-        };
-        let watched = watch.run().await.unwrap();
+        let watched = watched(&fleet, spent, full.then_some(&*book)).await;
         if goes_back {
             assert!(matches!(watched, Watched::WentBack { .. }), "{what}: {watched:?}");
             assert_eq!(platform.calls(), ["revert to d3"], "{what}");
@@ -170,20 +176,7 @@ async fn nobody_is_brought_back_to_what_fails() {
     let open = rollout("v1.5.0-rc.1", '5', "d4");
     let book = Arc::new(Memory::new(told(Some(open))));
     let fleet = fleet(book.clone(), Arc::clone(&platform));
-    let state = fleet.ship.book.state().await.unwrap();
-    let promoted = serving(&state, &fleet).unwrap();
-    let says = Says { spent: vec![false, true], asked: AtomicUsize::new(0) };
-    let sources = [gate(Phase::Watch, ("budget", Mode::Enforce), Micros(1), vec![Arc::new(says)])];
-    let watch = Watch {
-        fleet: &fleet,
-        promoted: &promoted,
-        judging: &judging(),
-        triggers: &Triggers::default(),
-        sources: &sources,
-        span: Micros::from_secs(1),
-        report_only: false,
-    };
-    let watched = watch.run().await.unwrap();
+    let watched = watched(&fleet, vec![false, true], None).await;
     let Watched::Stuck { why, .. } = &watched else { panic!("{watched:?}") };
     assert!(why.to_string().contains("orca canary abort"), "{why}");
     assert!(platform.calls().is_empty());
