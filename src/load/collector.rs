@@ -9,6 +9,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::{LoadError, TIMER};
+use super::intervals::Intervals;
 use super::outlook::{Outlook, Standing};
 use super::plan::LoadPlan;
 use super::recorder::Counts;
@@ -19,7 +20,7 @@ use super::slo_check::{Policy, nothing_but};
 #[derive(Debug)]
 pub(crate) enum FromWorker {
     Second { t: u64, counts: Vec<Counts> },
-    Done { late_starts: u64, cancelled_at: Option<Instant> },
+    Done { late_starts: u64, stood_still_us: u64, cancelled_at: Option<Instant> },
     Broken(String),
 }
 
@@ -67,16 +68,16 @@ pub(crate) struct Collector {
     /// Set once a breach is certain.
     stopped_early: Option<String>,
     stop: CancellationToken,
-    is_detailed: bool,
     /// Seconds that not every worker has reported yet, with how many have.
     waiting: BTreeMap<u64, (u32, Vec<Counts>)>,
-    seconds: Vec<Second>,
+    intervals: Intervals,
     requests: u64,
     errors: u64,
     dropped: u64,
     names: Vec<String>,
     counts: Vec<Counts>,
     late_starts: u64,
+    stood_still_us: u64,
     done: u32,
     cancelled_at: Option<Instant>,
 }
@@ -97,15 +98,15 @@ impl Collector {
             outlook,
             stopped_early: None,
             stop,
-            is_detailed: plan.detailed,
             waiting: BTreeMap::new(),
-            seconds: Vec::new(),
+            intervals: Intervals::new(plan),
             requests: 0,
             errors: 0,
             dropped: 0,
             names: plan.endpoints.iter().map(|endpoint| endpoint.name.clone()).collect(),
             counts: plan.endpoints.iter().map(|_| Counts::default()).collect(),
             late_starts: 0,
+            stood_still_us: 0,
             done: 0,
             cancelled_at: None,
         }
@@ -127,9 +128,10 @@ impl Collector {
                 }
                 self.close_seconds(false);
             }
-            FromWorker::Done { late_starts, cancelled_at } => {
+            FromWorker::Done { late_starts, stood_still_us, cancelled_at } => {
                 self.done += 1;
                 self.late_starts += late_starts;
+                self.stood_still_us = self.stood_still_us.max(stood_still_us);
                 self.cancelled_at = self.cancelled_at.max(cancelled_at);
             }
         }
@@ -148,16 +150,13 @@ impl Collector {
             if all && whole.ended == 0 {
                 continue;
             }
-            let mut second = Second::of(t, &whole);
-            if self.is_detailed {
-                second = second.with_histogram(&whole.latency);
-            }
+            let second = Second::of(t, &whole);
             self.requests += second.requests;
             self.errors += second.errors;
             self.dropped += whole.dropped;
             if let Some(progress) = &self.watch.progress {
                 let _ = progress.send(Progress {
-                    second: second.clone(),
+                    second,
                     requests: self.requests,
                     errors: self.errors,
                     dropped: self.dropped,
@@ -165,7 +164,7 @@ impl Collector {
                     standing: self.outlook.as_ref().map(|o| o.standing(&self.counts, after(t))),
                 });
             }
-            self.seconds.push(second);
+            self.intervals.add(t, whole);
             if let Some(lines) = &self.watch.lines {
                 let _ = lines.send(StreamedSecond::line(t, &self.names, &counts));
             }
@@ -213,10 +212,12 @@ impl Collector {
         self.close_seconds(true);
         Ok(Raw {
             endpoints: self.counts,
-            seconds: self.seconds,
+            interval_secs: self.intervals.secs,
+            seconds: self.intervals.finish(),
             sending_us,
             cpu_us,
             late_starts: self.late_starts,
+            stood_still_us: self.stood_still_us,
             timer: TIMER,
             partial: self.cancelled_at.is_some(),
             stopped_early: self.stopped_early.filter(|_| self.cancelled_at.is_some()),

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use super::collector::Watch;
 use super::collector::{Collector, FromWorker};
-use super::lane::{self, Lane};
+use super::lane::{self, Lane, Left};
 use super::machine;
 use super::plan::{LoadPlan, Shape};
 use super::request::Prepared;
@@ -27,6 +27,9 @@ use crate::base::clock::{self, Clock};
 
 /// Time for all workers to stand ready before the first ticket.
 const READY: Duration = Duration::from_millis(50);
+/// A start further ahead than this is a slip of the pen.
+const WAIT_MAX: Duration = Duration::from_hours(24);
+
 /// A run that could not begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadError {
@@ -34,6 +37,8 @@ pub(crate) enum LoadError {
     Resolve { host: String, cause: String },
     #[error("the start at {0} has passed")]
     Passed(String),
+    #[error("the start at {0} is more than a day ahead")]
+    FarAhead(String),
     #[error("a worker could not start: {0}")]
     Worker(String),
 }
@@ -46,8 +51,11 @@ pub(crate) async fn run(
     cancel: &CancellationToken,
 ) -> Result<LoadResult, LoadError> {
     let address = resolve(plan).await?;
-    if let Some(at) = plan.start_at.filter(|at| *at < Clock::System.now()) {
-        return Err(LoadError::Passed(at.rfc3339()));
+    let now = Clock::System.now();
+    match plan.start_at {
+        Some(at) if at < now => return Err(LoadError::Passed(at.rfc3339())),
+        Some(at) if at > now.plus(WAIT_MAX) => return Err(LoadError::FarAhead(at.rfc3339())),
+        _ => {}
     }
     let stop = cancel.child_token();
     // A dropped run must not leave workers behind.
@@ -169,6 +177,7 @@ fn work(job: &Arc<Job>, worker: u32, sender: &UnboundedSender<FromWorker>) {
             () = job.stop.cancelled() => cancelled_at = Some(clock::monotonic()),
             () = async { while senders.join_next().await.is_some() {} } => {}
             () = tell(job, &lane, sender) => {}
+            () = lane.watch_the_clock() => {}
             Err(error) = lane.timer.drive() => {
                 let _ = sender.send(FromWorker::Broken(error.to_string()));
                 return;
@@ -177,7 +186,8 @@ fn work(job: &Arc<Job>, worker: u32, sender: &UnboundedSender<FromWorker>) {
         senders.shutdown().await;
         let left = lane.finish(job, cancelled_at);
         let _ = sender.send(FromWorker::Second { t: left.t, counts: left.counts });
-        let _ = sender.send(FromWorker::Done { late_starts: left.late_starts, cancelled_at });
+        let Left { late_starts, stood_still_us, .. } = left;
+        let _ = sender.send(FromWorker::Done { late_starts, stood_still_us, cancelled_at });
     });
 }
 

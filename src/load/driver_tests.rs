@@ -215,7 +215,29 @@ async fn http2_asks_as_the_plan_says() {
     assert_eq!((result.requests, result.errors, result.dropped), (20, 0, 0));
     let old = Draft { target: draft(sample(Faults::default()).await).target, ..plan };
     let refused = load(old).await;
-    assert_eq!((refused.requests, refused.errors), (20, 20), "{:?}", refused.errors_by_kind);
+    assert!(only(&refused, "no_http2"), "{:?}", refused.errors_by_kind);
+}
+
+/// A server that speaks HTTP/2 and refuses is not one that speaks something else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_http2_server_refuses_is_named() {
+    let resets = target(|stream| async move {
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        while let Some(Ok((_, mut answer))) = connection.accept().await {
+            answer.send_reset(h2::Reason::REFUSED_STREAM);
+        }
+    });
+    let http2 = |port| Draft { http2: true, ..draft(port) };
+    let reset = load(http2(resets.await)).await;
+    assert!(only(&reset, "reset"), "{:?}", reset.errors_by_kind);
+    let leaves = target(|stream| async move {
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        let _request = connection.accept().await;
+        connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+        while connection.accept().await.is_some() {}
+    });
+    let left = load(http2(leaves.await)).await;
+    assert!(only(&left, "closed_early"), "{:?}", left.errors_by_kind);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,16 +29,20 @@ pub(crate) struct Seen {
     /// Header lines, each with its line end.
     pub(crate) head: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    /// The body is longer than what was kept of it.
+    is_cut: bool,
 }
 
 impl Seen {
     pub(crate) fn clear(&mut self) {
         self.head.clear();
         self.body.clear();
+        self.is_cut = false;
     }
 
     pub(crate) fn add_body(&mut self, bytes: &[u8]) {
         let room = SEEN_BODY_BYTES_MAX.saturating_sub(self.body.len());
+        self.is_cut |= room < bytes.len();
         self.body.extend_from_slice(&bytes[..room.min(bytes.len())]);
     }
 
@@ -66,18 +70,25 @@ impl Expect {
             return of_status;
         }
         let is_another = !self.status.is_empty() && !is_asked_for;
-        if is_another || (self.looks_inside() && !self.holds_inside(seen)) {
+        if is_another || !self.holds_in_head(seen) {
             return Some(Failure::Assertion);
         }
-        of_status
+        if self.holds_in_body(seen) {
+            return of_status;
+        }
+        // What was asked for may stand where nobody looked.
+        Some(if seen.is_cut { Failure::TooLarge } else { Failure::Assertion })
     }
 
-    fn holds_inside(&self, seen: &Seen) -> bool {
-        let headers = self.headers.iter().all(|(name, wanted)| {
-            seen.header(name).any(|value| contains(value, wanted.as_bytes()))
-        });
+    fn holds_in_head(&self, seen: &Seen) -> bool {
+        self.headers
+            .iter()
+            .all(|(name, wanted)| seen.header(name).any(|value| contains(value, wanted.as_bytes())))
+    }
+
+    fn holds_in_body(&self, seen: &Seen) -> bool {
         let body = self.body.iter().all(|wanted| contains(&seen.body, wanted.as_bytes()));
-        headers && body && (self.json.is_empty() || self.holds_in_json(&seen.body))
+        body && (self.json.is_empty() || self.holds_in_json(&seen.body))
     }
 
     fn holds_in_json(&self, body: &[u8]) -> bool {
@@ -111,6 +122,7 @@ mod tests {
         Seen {
             head: b"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n".to_vec(),
             body: br#"{"items":[{"name":"a/b","n":3}],"ok":true}"#.to_vec(),
+            ..Seen::default()
         }
     }
 
@@ -166,7 +178,13 @@ mod tests {
         seen.add_body(&vec![b'x'; SEEN_BODY_BYTES_MAX - 1]);
         seen.add_body(b"xyz");
         assert_eq!(seen.body.len(), SEEN_BODY_BYTES_MAX);
+        let body = |text: &str| Expect { body: vec![text.into()], ..Expect::default() };
+        assert_eq!(body("xxx").failure(200, &seen), None);
+        assert_eq!(body("yz").failure(200, &seen), Some(Failure::TooLarge), "not looked at");
+        let header = Expect { headers: vec![("etag".into(), String::new())], ..Expect::default() };
+        assert_eq!(header.failure(200, &seen), Some(Failure::Assertion));
         seen.clear();
+        assert_eq!(body("yz").failure(200, &seen), Some(Failure::Assertion));
         assert!(seen.body.is_empty());
     }
 }

@@ -14,18 +14,26 @@ pub(crate) struct Unfit {
     pub(crate) next: String,
 }
 
+const ELSEWHERE: &str = "lower the rate, or run it from a machine that has nothing else to do";
+
 pub(crate) fn unfit(seen: &LoadResult) -> Option<Unfit> {
     let due = seen.requests.saturating_add(seen.dropped);
     let (cause, text, next) = if seen.partial && seen.stopped_early.is_none() {
         let text = format!("stopped after {}, before its end", Micros(seen.duration_us));
         (Cause::Cancelled, text, "run it to its end".to_owned())
+    } else if is_too_slow(seen.stood_still_us, seen.duration_us) {
+        let text = format!(
+            "this machine stood still for {} of {}: it was stopped or had no processor",
+            Micros(seen.stood_still_us),
+            Micros(seen.duration_us)
+        );
+        (Cause::GeneratorTooSlow, text, ELSEWHERE.to_owned())
     } else if is_too_slow(seen.late_starts, due) {
         let text = format!(
             "{} of {due} requests left this machine over 10 ms late: it could not keep up",
             seen.late_starts
         );
-        let next = "lower the rate, or run it from a machine that has nothing else to do";
-        (Cause::GeneratorTooSlow, text, next.to_owned())
+        (Cause::GeneratorTooSlow, text, ELSEWHERE.to_owned())
     } else if is_too_slow(unopened(seen), due) {
         let text = format!(
             "{} of {due} requests got no connection: this machine had no port or file left for one",

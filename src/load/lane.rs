@@ -7,6 +7,7 @@ use super::driver::Job;
 use super::http1::Connection;
 use super::http2::Http2;
 use super::machine;
+use super::pulse::Pulse;
 use super::recorder::{Counts, Failure, Outcome, Recorder};
 use super::schedule::Tickets;
 use super::timer::Timer;
@@ -33,6 +34,7 @@ struct LaneState {
     tickets: Tickets,
     recorder: Recorder,
     rest: Rest,
+    pulse: Pulse,
 }
 
 /// What a lane leaves behind.
@@ -41,6 +43,7 @@ pub(super) struct Left {
     pub(super) t: u64,
     pub(super) counts: Vec<Counts>,
     pub(super) late_starts: u64,
+    pub(super) stood_still_us: u64,
 }
 
 impl Lane {
@@ -50,6 +53,7 @@ impl Lane {
             tickets: Tickets::new(first, step),
             recorder: Recorder::new(job.prepared.len()),
             rest: Rest::now(),
+            pulse: Pulse::new(job.start),
         };
         Ok(Self { state: RefCell::new(state), timer: Timer::new()? })
     }
@@ -64,6 +68,23 @@ impl Lane {
         let has_rested = state.rest.look();
         state.recorder.settle_overdue(has_rested);
         state.recorder.swap()
+    }
+
+    /// Looks at the clock until the run ends, so that a standstill of this machine is seen whatever
+    /// its connections wait for. Never returns.
+    pub(super) async fn watch_the_clock(&self) {
+        loop {
+            let due = self.state.borrow().pulse.due();
+            tokio::time::sleep_until(due.into()).await;
+            self.beat(clock::monotonic());
+        }
+    }
+
+    fn beat(&self, now: Instant) {
+        let state = &mut *self.state.borrow_mut();
+        if state.pulse.beat(now) {
+            state.recorder.stood_still(now);
+        }
     }
 
     /// Sends one request and says how it ended, and when.
@@ -99,6 +120,7 @@ impl Lane {
     /// nobody took are dropped.
     pub(super) fn finish(&self, job: &Job, cancelled_at: Option<Instant>) -> Left {
         let end = cancelled_at.unwrap_or(job.end);
+        self.beat(clock::monotonic());
         {
             let mut state = self.state.borrow_mut();
             loop {
@@ -113,7 +135,10 @@ impl Lane {
         }
         let t = clock::monotonic().saturating_duration_since(job.start).as_secs();
         let counts = self.swap();
-        Left { t, counts, late_starts: self.state.borrow().recorder.late_starts }
+        let state = self.state.borrow();
+        let (late_starts, stood_still_us) =
+            (state.recorder.late_starts, state.pulse.stood_still_us);
+        Left { t, counts, late_starts, stood_still_us }
     }
 }
 

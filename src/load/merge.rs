@@ -85,7 +85,10 @@ fn check(parts: &[Part]) -> Result<Vec<&ShardRecord>, MergeError> {
         };
         records.push(record);
         let shard = format!("{}/{}", record.index, record.count);
-        if record.plan != records[0].plan || record.count != records[0].count {
+        let is_of_one_run = record.plan == records[0].plan
+            && record.count == records[0].count
+            && part.result.interval_secs == first.result.interval_secs;
+        if !is_of_one_run {
             let (file, first) = (part.file.clone(), first.file.clone());
             return Err(MergeError::Foreign { file, shard, first });
         }
@@ -158,6 +161,7 @@ struct Sum {
     cut_off: u64,
     cpu_us: u64,
     late_starts: u64,
+    stood_still_us: u64,
     connections: u32,
     duration_us: u64,
     is_partial: bool,
@@ -187,6 +191,7 @@ impl Sum {
         grow(&mut self.cut_off, part.cut_off);
         grow(&mut self.cpu_us, part.cpu_us);
         grow(&mut self.late_starts, part.late_starts);
+        grow(&mut self.stood_still_us, part.stood_still_us);
         self.connections = self.connections.saturating_add(part.connections);
         self.duration_us = self.duration_us.max(part.duration_us);
         self.is_partial |= part.partial;
@@ -253,6 +258,8 @@ impl Sum {
             duration_us: self.duration_us,
             cpu_us: self.cpu_us,
             late_starts: self.late_starts,
+            // The share of the whole that stood still.
+            stood_still_us: self.stood_still_us / u64::from(shards.max(1)),
             partial: self.is_partial,
             phases: self.phases.as_ref().map(phases),
             errors_by_kind: self.whole.errors_by_kind,
@@ -356,6 +363,10 @@ mod tests {
         assert_eq!(merged.endpoints.iter().map(|e| e.requests).sum::<u64>(), 15_003);
         assert_eq!(merged.seconds[0].histogram, Some(EncodedHistogram::from(&all)));
         assert_eq!((merged.merged_shards, merged.rate_per_s), (Some(3), 1_500));
+        (parts[0].result.partial, parts[0].result.stood_still_us) = (true, 600_000);
+        let stopped = merge(&parts).unwrap();
+        assert_eq!((stopped.partial, stopped.stood_still_us), (true, 200_000));
+        assert_eq!(stopped.verdict, Verdict::Inconclusive, "one part was stopped");
         parts[0].result.requests = u64::MAX;
         assert_eq!(merge(&parts).unwrap().requests, u64::MAX, "said, not computed");
     }
@@ -379,6 +390,7 @@ mod tests {
         assert_eq!(of(&[], |_| {}), "there is nothing to merge");
         let foreign = of(&[1, 2, 3], |p| p[2].result.shard.as_mut().unwrap().plan = "x".into());
         assert_eq!(foreign, "s3.json is shard 3/3 of another plan than s1.json");
+        assert_eq!(of(&[1, 2, 3], |p| p[2].result.interval_secs = 2), foreign);
         let late = of(&[1, 2, 3], |p| p[1].result.shard.as_mut().unwrap().started_us = 1_002_000);
         assert!(late.starts_with("s2.json began 1"), "{late}");
         let mut parts: Vec<Part> = [1, 2, 3].iter().map(|i| part(*i, &[100])).collect();

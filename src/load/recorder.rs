@@ -271,6 +271,11 @@ impl Recorder {
     /// A request left late, only now, although a sender had been waiting for its time.
     pub(crate) fn woken_late(&mut self, now: Instant) {
         self.late_starts += 1;
+        self.stood_still(now);
+    }
+
+    /// This thread did nothing until now.
+    pub(crate) fn stood_still(&mut self, now: Instant) {
         self.stood_still_until = Some(now);
     }
 

@@ -69,10 +69,10 @@ pub(crate) struct EndpointResult {
     pub(crate) service_histogram: Option<EncodedHistogram>,
 }
 
-/// What ended within one second of the run.
+/// What ended within one second of the run; of a long run within several, `interval_secs` of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Second {
-    /// Seconds since the start; 0 is the first.
+    /// Seconds since the start, of the first that it covers; 0 is the first of all.
     pub(crate) t: u64,
     pub(crate) requests: u64,
     pub(crate) errors: u64,
@@ -203,12 +203,18 @@ pub(crate) struct LoadResult {
     pub(crate) latency_histogram: EncodedHistogram,
     pub(crate) endpoints: Vec<EndpointResult>,
     pub(crate) seconds: Vec<Second>,
+    /// How many seconds each of `seconds` covers.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(crate) interval_secs: u64,
     /// How long requests were sent, in microseconds.
     pub(crate) duration_us: u64,
     /// CPU time that this process used meanwhile.
     pub(crate) cpu_us: u64,
     /// Requests that this machine itself sent over 10 ms after they were due.
     pub(crate) late_starts: u64,
+    /// How long this machine itself stood still, in microseconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) stood_still_us: u64,
     /// Resolution of the clock that wakes senders.
     pub(crate) timer: String,
     /// Stopped before its time.
@@ -231,14 +237,31 @@ pub(crate) struct LoadResult {
     pub(crate) judgement: Option<Judgement>,
 }
 
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_one(secs: &u64) -> bool {
+    *secs == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(us: &u64) -> bool {
+    *us == 0
+}
+
 /// What the driver brings back, before it is put in order.
 #[derive(Debug, Default)]
 pub(crate) struct Raw {
     pub(crate) endpoints: Vec<Counts>,
     pub(crate) seconds: Vec<Second>,
+    /// How many seconds each of them covers; 0 is taken as 1.
+    pub(crate) interval_secs: u64,
     pub(crate) sending_us: u64,
     pub(crate) cpu_us: u64,
     pub(crate) late_starts: u64,
+    pub(crate) stood_still_us: u64,
     pub(crate) timer: &'static str,
     pub(crate) partial: bool,
     pub(crate) stopped_early: Option<String>,
@@ -287,9 +310,11 @@ impl LoadResult {
             latency_histogram: (&whole.latency).into(),
             endpoints: endpoints.collect(),
             seconds: raw.seconds,
+            interval_secs: raw.interval_secs.max(1),
             duration_us: raw.sending_us,
             cpu_us: raw.cpu_us,
             late_starts: raw.late_starts,
+            stood_still_us: raw.stood_still_us,
             timer: raw.timer.to_owned(),
             partial: raw.partial,
             stopped_early: raw.stopped_early,

@@ -56,7 +56,7 @@ fn hold<const N: usize>(cases: [Case; N]) {
 #[test]
 fn pass_fail_boundary_and_no_data() {
     use Verdict::{Fail, Inconclusive, NotApplicable, Pass};
-    let cases: [Case; 13] = [
+    let cases: [Case; 15] = [
         ("both hold", policy(&["errors < 1%"], &["p95 < 5ms"]), |_| {}, Pass, None),
         ("an endpoint fails", policy(&["errors < 1%"], &["p95 < 500us"]), |_| {}, Fail, None),
         ("equal passes", policy(&["throughput > 100/s"], &[]), |_| {}, Pass, None),
@@ -77,6 +77,20 @@ fn pass_fail_boundary_and_no_data() {
             |r| r.partial = true,
             Inconclusive,
             Some(Cause::Cancelled),
+        ),
+        (
+            "1 % of the time still",
+            policy(&["errors < 1%"], &[]),
+            |r| r.stood_still_us = 100_000,
+            Pass,
+            None,
+        ),
+        (
+            "longer still",
+            policy(&["errors < 1%"], &[]),
+            |r| r.stood_still_us = 100_001,
+            Inconclusive,
+            Some(Cause::GeneratorTooSlow),
         ),
         ("1 % late", policy(&["errors < 1%"], &[]), |r| r.late_starts = 10, Pass, None),
         (

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{Run, Running, World, keeping_up, quiet};
+use crate::support::{Run, Running, World, keeping_up, quiet, wait_until};
 
 fn service(world: &World, more: &[&str]) -> (Running, String) {
     let service = world.spawn_orca(&[&["sample-service"], more].concat());
@@ -279,6 +279,32 @@ fn shards_of_one_run_are_merged_exactly_and_judged_once() {
     assert!(run.stderr.contains("shards 1 of 2 are missing"), "{}", run.stderr);
 }
 
+/// A part that was stopped is still a part: the whole that it belongs to decides nothing.
+#[test]
+fn a_stopped_shard_keeps_its_place() {
+    let world = World::new();
+    let (_service, url) = service(&world, &[]);
+    let args = ["load", "--target", &url, "--duration", "1h"];
+    for out in ["1", "2"] {
+        let (shard, file) = (format!("{out}/2"), format!("s{out}.json"));
+        let more = ["--shard", &shard, "--out", &file, "--stream", "began.jsonl"];
+        let load = world.spawn_orca(&[&args[..], &more[..]].concat());
+        wait_until("its first second", Duration::from_secs(30), || {
+            let lines = std::fs::read_to_string(world.folder().join("began.jsonl"));
+            lines.is_ok_and(|lines| !lines.is_empty())
+        });
+        load.signal("INT");
+        load.end().expect_code(3);
+        std::fs::remove_file(world.folder().join("began.jsonl")).unwrap();
+    }
+    // They began one after the other, which is the next thing to be wrong with them.
+    let merged = world.orca(&["load", "merge", "s1.json", "s2.json"]).expect_code(2);
+    assert!(merged.stderr.contains("after the first shard"), "{}", merged.stderr);
+    let start = "@4000000000";
+    let far = world.orca(&[&args[..], &["--start-at", start]].concat()).expect_code(2);
+    assert!(far.stderr.contains("more than a day ahead"), "{}", far.stderr);
+}
+
 /// Every answer fails, so nothing that is still to come could save the run.
 #[test]
 fn a_run_that_nothing_can_save_ends_early() {
@@ -365,6 +391,16 @@ fn a_generator_that_was_stopped_does_not_blame_the_target() {
     let result: serde_json::Value = serde_json::from_str(&kept).unwrap();
     assert_eq!(result["judgement"]["cause"], "generator_too_slow", "{kept}");
     let judged = world.orca(&["canary", "judge", "stopped.json", "stopped.json", "--json"]);
+    assert_eq!(judged.expect_code(3).json()["judgement"]["cause"], "generator_too_slow");
+    // Every connection waits for the target and none for its turn: it shows all the same.
+    let closed = ["--closed", "--duration", "2s", "--connections", "1", "--out", "closed.json"];
+    let load = world.spawn_orca(&[&["load", "--target", &url], &closed[..]].concat());
+    std::thread::sleep(Duration::from_millis(900));
+    load.signal("STOP");
+    std::thread::sleep(Duration::from_millis(600));
+    load.signal("CONT");
+    load.end().expect_code(0);
+    let judged = world.orca(&["canary", "judge", "closed.json", "closed.json", "--json"]);
     assert_eq!(judged.expect_code(3).json()["judgement"]["cause"], "generator_too_slow");
     // Without a target these would belong to nothing.
     for more in [["--manifest", "m.yaml"], ["--header", "a: b"], ["--out", "x.json"]] {

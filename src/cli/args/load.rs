@@ -166,11 +166,13 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     if let Some((kind, text)) = slo_check::unreachable(&result) {
         return Err(unreachable(kind, text, args.target()));
     }
-    let result = if plan.shard.is_whole() || result.partial {
-        let judgement = slo_check::judge(&policy, &result);
-        result.judged(judgement)
-    } else {
-        result.of_shard(&plan, &policy)
+    // A part is judged with the others, unless it was stopped: then nothing will decide.
+    let judgement =
+        (plan.shard.is_whole() || result.partial).then(|| slo_check::judge(&policy, &result));
+    let result = if plan.shard.is_whole() { result } else { result.of_shard(&plan, &policy) };
+    let result = match judgement {
+        Some(judgement) => result.judged(judgement),
+        None => result,
     };
     args.output.write(&result, context)?;
     let mut human = load::human(&result, context.columns);
@@ -216,6 +218,9 @@ impl Args {
             judge_by: Some(policy.clone()),
             keep_going: self.keep_going,
         };
+        if let Some(at) = plan.start_at {
+            context.say(format!("load: waits for its start at {}", at.rfc3339()));
+        }
         let running = driver::run(plan, watch, &context.cancel);
         let telling = load::tell(news, plan, context);
         let (result, (), written) = tokio::join!(running, telling, append(streamed, file));
@@ -333,8 +338,10 @@ impl From<LoadError> for Failure {
         let text = error.to_string();
         match error {
             LoadError::Resolve { host, .. } => unreachable(Kind::Connect, text, &host),
-            LoadError::Passed(_) => Self::new(Code::LoadPlan, Exit::Usage, text)
-                .hint("give --start-at a time some seconds ahead, the same for all shards"),
+            LoadError::Passed(_) | LoadError::FarAhead(_) => {
+                Self::new(Code::LoadPlan, Exit::Usage, text)
+                    .hint("give --start-at a time some seconds ahead, the same for all shards")
+            }
             LoadError::Worker(_) => Self::new(Code::LoadPlan, Exit::Unavailable, text)
                 .hint("use fewer --connections, or raise `ulimit -n` and `ulimit -u`"),
         }

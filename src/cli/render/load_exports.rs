@@ -4,7 +4,7 @@ use crate::evidence::chart::escape;
 use crate::gate::verdict::Verdict;
 use crate::load::result::{LoadResult, Percentiles};
 
-/// One line a second.
+/// One line a second, or an interval of several in a run of more than an hour.
 pub(crate) fn csv(result: &LoadResult) -> String {
     let mut text = String::from("second,requests,errors,p50_us,p95_us\n");
     for s in &result.seconds {

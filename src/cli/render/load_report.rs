@@ -96,15 +96,21 @@ fn endpoints(result: &LoadResult) -> Vec<Value> {
 }
 
 fn charts(result: &LoadResult) -> Vec<Value> {
-    // The few answers after the last whole second would look like a collapse.
+    // The few answers after the last whole row would look like a collapse.
     let mut whole = result.clone();
-    whole.seconds.retain(|second| (second.t + 1).saturating_mul(1_000_000) <= result.duration_us);
+    let each = result.interval_secs;
+    let end = |row: &Second| row.t.saturating_add(each).saturating_mul(1_000_000);
+    whole.seconds.retain(|row| end(row) <= result.duration_us);
     if whole.seconds.is_empty() {
         whole.seconds.clone_from(&result.seconds);
     }
     let mut series = LoadCheck::chart(&Policy::default(), &whole);
-    series.push(by_second("Answers and failures each second", "answers", &whole, |s| s.requests));
-    series.push(by_second("Answers and failures each second", "failures", &whole, |s| s.errors));
+    let title = match each {
+        1 => "Answers and failures each second".to_owned(),
+        secs => format!("Answers and failures in each {secs} seconds"),
+    };
+    series.push(by_second(&title, "answers", &whole, |s| s.requests));
+    series.push(by_second(&title, "failures", &whole, |s| s.errors));
     let mut groups: Vec<Vec<Series>> = Vec::new();
     for one in series {
         match groups.last_mut() {
