@@ -5,7 +5,8 @@
 #   first. The cost of a request is what a longer run takes more, by the requests that nginx answers more.
 # - How well 5,000/s are kept: one core whose clock advances a nanosecond an instruction, so that nothing but the
 #   programs themselves takes time. It is a slow core, and nginx shares it.
-# Usage: scripts/bench/load-counted.sh [ORCA]          KERNEL=vmlinuz takes one that is there
+# Usage: scripts/bench/load-counted.sh [ORCA]          KERNEL=vmlinuz takes one that is there, ROUNDS=9 counts more
+#   often than 3 times, ONLY=-tls counts that kind alone
 #   apt-get install -y qemu-system-x86 busybox-static nginx wrk hey cpio; cargo install oha; cargo build --profile dist
 set -euo pipefail
 
@@ -70,7 +71,7 @@ emulate() {
         </dev/null >"$output" 2>"$output.marks" || { tail -5 "$output" "$output.marks" >&2; return 1; }
 }
 
-emulate "$folder/counted" counted -smp 2 -accel tcg,thread=multi -plugin "$folder/count.so"
+emulate "$folder/counted" "counted rounds=${ROUNDS:-3} only=${ONLY:-}" -smp 2 -accel tcg,thread=multi -plugin "$folder/count.so"
 python3 - "$folder/counted" <<'PY'
 import statistics, sys
 marks = [tuple(map(int, line.split()[1:])) for line in open(sys.argv[1] + ".marks") if line.startswith("MARK")]
@@ -92,6 +93,7 @@ for name, runs in costs.items():
     print(f"{name:11} {user:8.0f} {kernel:8.0f} {both[name]:8.0f} {low:7.0f}..{high:.0f} {both['orca' + kind(name)] / both[name]:7.2f}x")
 PY
 
+[[ -z ${ONLY:-} ]] || exit 0
 emulate "$folder/timed" timed -smp 1 -icount shift=0,sleep=off
 python3 - "$folder/timed" <<'PY'
 import json, re, sys
