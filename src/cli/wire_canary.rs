@@ -13,6 +13,7 @@ use super::context::Context;
 use super::failure::Failure;
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
+use crate::base::ids::CommitId;
 use crate::base::limits;
 use crate::base::units::{Micros, Rate};
 use crate::gate::phase::Phase;
@@ -167,10 +168,21 @@ async fn count(mut inbox: UnboundedReceiver<Progress>, tally: &Tally, arm: Arm) 
     }
 }
 
-/// The artifact that a deployment says it is, where it says so.
-pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Digest> {
+/// What a deployment says it runs, as far as it says so.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) commit: Option<CommitId>,
+    pub(crate) digest: Option<Digest>,
+}
+
+pub(crate) async fn told_by(context: &Context, deployment: &str) -> Told {
+    ask_version(context, deployment).await.unwrap_or_default()
+}
+
+async fn ask_version(context: &Context, deployment: &str) -> Option<Told> {
     #[derive(serde::Deserialize)]
     struct Version {
+        commit: Option<String>,
         digest: Option<String>,
     }
     let http = HttpClient::new(context.entropy.clone()).ok()?;
@@ -178,7 +190,8 @@ pub(crate) async fn digest_of(context: &Context, deployment: &str) -> Option<Dig
     call.timeout = limits::ADMIN_CALL;
     let answer = http.send(&call).await.ok().filter(|answer| answer.status == 200)?;
     let version: Version = serde_json::from_slice(&answer.body).ok()?;
-    version.digest.as_deref().and_then(Digest::parse)
+    let commit = version.commit.and_then(|commit| CommitId::new(commit).ok());
+    Some(Told { commit, digest: version.digest.as_deref().and_then(Digest::parse) })
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check::ErasedCheck;
 use super::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal};
+use super::engine::{Gate, GateCheck};
 use super::exhibit::policy_digest;
-use super::ruling::{Mode, Ruling, RulingRecord, Subject};
+use super::ruling::{CheckRecord, Mode, Ruling, RulingRecord, Subject};
 use super::verdict::{Cause, Verdict};
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::digest::{Digest, canonical_json};
@@ -48,43 +48,82 @@ pub(crate) struct GateRequirement {
     pub(crate) gate: String,
     pub(crate) required: bool,
     pub(crate) mode: Mode,
-    /// (check, rule, version, digest of the policy), sorted.
-    pub(crate) checks: Vec<(String, String, u32, Digest)>,
+    /// Sorted.
+    pub(crate) checks: Vec<RequiredCheck>,
 }
 
-impl GateRequirement {
-    pub(crate) fn of<'a>(
-        phase: Phase,
-        gate: &str,
-        (required, mode): (bool, Mode),
-        checks: impl Iterator<Item = &'a dyn ErasedCheck>,
-    ) -> Self {
-        let mut checks: Vec<_> = checks
-            .map(|check| {
-                let rule = check.rule();
-                (
-                    check.id().to_string(),
-                    rule.name.to_owned(),
-                    rule.version,
-                    policy_digest(&check.policy()),
-                )
-            })
-            .collect();
-        checks.sort();
-        Self { phase, gate: gate.to_owned(), required, mode, checks }
+/// A check as a gate requires it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct RequiredCheck {
+    check: String,
+    rule: String,
+    rule_version: u32,
+    /// Digest of the policy.
+    policy: Digest,
+    required: bool,
+    /// How long it may count, whatever longer time a ruling claims for itself.
+    max_age_us: u64,
+}
+
+impl From<&GateCheck> for RequiredCheck {
+    fn from(item: &GateCheck) -> Self {
+        let rule = item.check.rule();
+        Self {
+            check: item.check.id().to_string(),
+            rule: rule.name.to_owned(),
+            rule_version: rule.version,
+            policy: policy_digest(&item.check.policy()),
+            required: item.required,
+            max_age_us: item.max_age_us,
+        }
+    }
+}
+
+impl From<&CheckRecord> for RequiredCheck {
+    fn from(record: &CheckRecord) -> Self {
+        Self {
+            check: record.check.to_string(),
+            rule: record.rule.clone(),
+            rule_version: record.rule_version,
+            policy: record.policy,
+            required: record.required,
+            max_age_us: record.max_age_us,
+        }
     }
 }
 
 impl GateRequirement {
-    /// Whether a ruling was made by exactly these checks, rules, limits and this mode.
-    fn is_what_judged(&self, record: &RulingRecord) -> bool {
-        let mut judged: Vec<_> = record
-            .checks
-            .iter()
-            .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.policy))
-            .collect();
+    pub(crate) fn of(phase: Phase, required: bool, gate: &Gate) -> Self {
+        let mut checks: Vec<_> = gate.checks.iter().map(RequiredCheck::from).collect();
+        checks.sort();
+        Self { phase, gate: gate.name.clone(), required, mode: gate.mode, checks }
+    }
+
+    /// A recorded ruling as what its phase required.
+    pub(crate) fn recorded(phase: Phase, record: &RulingRecord) -> Self {
+        let mut checks: Vec<_> = record.checks.iter().map(RequiredCheck::from).collect();
+        checks.sort();
+        Self { phase, gate: record.gate.clone(), required: true, mode: record.mode, checks }
+    }
+
+    /// Until when a ruling of exactly these checks, rules, limits and this mode counts; nothing of
+    /// any other one.
+    fn fresh_until(&self, record: &RulingRecord, now: Timestamp) -> Option<Timestamp> {
+        let mut judged: Vec<_> =
+            record.checks.iter().map(|c| (RequiredCheck::from(c), c.observed_at)).collect();
         judged.sort();
-        record.mode == self.mode && judged == self.checks
+        let ageless = |check: &RequiredCheck| RequiredCheck { max_age_us: 0, ..check.clone() };
+        let theirs = judged.iter().map(|(check, _)| ageless(check));
+        if record.mode != self.mode || !theirs.eq(self.checks.iter().map(ageless)) {
+            return None;
+        }
+        let until = judged.iter().zip(&self.checks).filter(|(_, own)| own.required).map(
+            |((theirs, observed_at), own)| {
+                let age = own.max_age_us.min(theirs.max_age_us);
+                observed_at.plus_us(i64::try_from(age).unwrap_or(i64::MAX))
+            },
+        );
+        Some(until.min().unwrap_or(now))
     }
 }
 
@@ -248,22 +287,15 @@ fn stand(
     let Some(record) = ruling else {
         return inconclusive(Cause::MissingRuling, format!("gate {gate} has not been judged"));
     };
-    if !requirement.is_what_judged(record) {
+    let Some(until) = requirement.fresh_until(record, now) else {
         let text = format!("gate {gate} was judged by other checks or limits; run it again");
         return inconclusive(Cause::MissingRuling, text);
-    }
+    };
     let skew = i64::try_from(limits::CLOCK_SKEW.as_micros()).unwrap_or(i64::MAX);
     if record.checks.iter().any(|c| c.observed_at > now.plus_us(skew)) {
         let text = format!("gate {gate} was judged in the future; set the clocks right");
         return inconclusive(Cause::FromTheFuture, text);
     }
-    let until = record
-        .checks
-        .iter()
-        .filter(|c| c.required)
-        .map(|c| c.observed_at.plus_us(i64::try_from(c.max_age_us).unwrap_or(i64::MAX)))
-        .min()
-        .unwrap_or(now);
     if now >= until {
         let text = format!("gate {gate} expired at {}; run it again", until.rfc3339());
         return inconclusive(Cause::Expired, text);
@@ -301,6 +333,8 @@ fn conclude(phase: Phase, standings: &[GateStanding]) -> (Verdict, Option<Cause>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::base::ids::{CheckId, CommitId, DeploymentId, Environment};
     use crate::gate::check::{Check, Look, RuleId, Unseen};
@@ -372,8 +406,10 @@ mod tests {
     }
 
     fn requirement_in(gate: &str, mode: Mode) -> GateRequirement {
-        let checks = std::iter::once(&Told as &dyn ErasedCheck);
-        GateRequirement::of(Phase::Preflight, gate, (true, mode), checks)
+        let max_age_us = u64::try_from(MAX_AGE).unwrap();
+        let check = GateCheck { check: Arc::new(Told), required: true, max_age_us };
+        let gate = Gate { name: gate.to_owned(), mode, checks: vec![check] };
+        GateRequirement::of(Phase::Preflight, true, &gate)
     }
 
     fn requirement(gate: &str) -> GateRequirement {
@@ -451,6 +487,23 @@ mod tests {
         }
     }
 
+    /// A ruling made under a looser policy says itself how long it counts; the policy decides.
+    #[test]
+    fn no_ruling_prolongs_itself_and_none_is_advisory_where_it_is_required() {
+        let rulings = [ruling("a", "pass", Mode::Enforce)];
+        let cause = |change: fn(&mut RequiredCheck), at: i64| {
+            let mut strict = requirement("a");
+            change(&mut strict.checks[0]);
+            let of = (Phase::Preflight, subject());
+            let now = Timestamp::from_us(at);
+            PhaseRuling::assemble(of, &[strict], &rulings, &BTreeSet::new(), now).cause()
+        };
+        assert_eq!(cause(|c| c.max_age_us = 1_000, AT + 999), None);
+        assert_eq!(cause(|c| c.max_age_us = 1_000, AT + 1_000), Some(Cause::Expired));
+        assert_eq!(cause(|c| c.max_age_us *= 2, AT + MAX_AGE), Some(Cause::Expired));
+        assert_eq!(cause(|c| c.required = false, AT + 1), Some(Cause::MissingRuling));
+    }
+
     #[test]
     fn a_ruling_about_another_artifact_does_not_count() {
         let rulings = [ruling("a", "pass", Mode::Enforce), ruling("b", "pass", Mode::Enforce)];
@@ -491,7 +544,7 @@ mod tests {
         assert_eq!(at(&[ruling("a", "pass", Mode::Enforce)]), None);
         assert_eq!(at(&[ruling("a", "fail", Mode::Observe)]), Some(Cause::MissingRuling));
         let mut softer = requirement("a");
-        softer.checks[0].3 = Digest::of(b"softer limits");
+        softer.checks[0].policy = Digest::of(b"softer limits");
         let ruled = [ruling("a", "pass", Mode::Enforce)];
         let phase = PhaseRuling::assemble(
             (Phase::Preflight, subject()),

@@ -14,6 +14,7 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId, OrcaId, ReleaseName};
 use crate::base::units::Weight;
+use crate::gate::verdict::Verdict;
 
 /// How a base became the base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +79,14 @@ impl Rollout {
             Some(began) if index(began.stage) > done => (index(began.stage) - 1, Some(began)),
             _ => (done, None),
         }
+    }
+
+    /// A breach that holds for a person at the stage at hand, also after every stage was judged.
+    pub(crate) fn breach(&self) -> Option<&StageDecided> {
+        let stage = self.place().0;
+        let here = |said: &StageDecided| usize::try_from(said.stage) == Ok(stage + 1);
+        let mut held = self.stages.iter().map(|(said, _)| said).filter(|s| s.next == "hold");
+        held.rfind(|said| here(said)).filter(|said| said.verdict == Verdict::Fail)
     }
 
     /// Whether it may have traffic.

@@ -102,8 +102,9 @@ pub(crate) struct State {
     pub(crate) environments: BTreeMap<Environment, EnvironmentState>,
     pub(crate) rcs: BTreeMap<ReleaseName, Tagged>,
     pub(crate) finals: BTreeMap<ReleaseName, Tagged>,
-    /// The newest freeze that nobody lifted; ask [`State::freeze_at`] whether it still holds.
-    pub(crate) freeze: Option<Freeze>,
+    /// Freezes that nobody lifted, the newest last and one for each version; ask
+    /// [`State::freezes_at`] which still hold.
+    pub(crate) freezes: Vec<Freeze>,
     pub(crate) waivers: Vec<(Waiver, Author)>,
     pub(crate) clearances: BTreeMap<OrcaId, KeptClearance>,
     pub(crate) dangling: BTreeMap<OrcaId, Dangling>,
@@ -139,9 +140,9 @@ impl State {
         self.environments.get(environment)
     }
 
-    /// The freeze that holds at `now`.
-    pub(crate) fn freeze_at(&self, now: Timestamp) -> Option<&Freeze> {
-        self.freeze.as_ref().filter(|freeze| now < freeze.until)
+    /// The freezes that hold at `now`, the newest last; each admits its own version alone.
+    pub(crate) fn freezes_at(&self, now: Timestamp) -> impl DoubleEndedIterator<Item = &Freeze> {
+        self.freezes.iter().filter(move |freeze| now < freeze.until)
     }
 
     /// The newest ruling of every gate about `commit` in `environment`.
@@ -173,9 +174,10 @@ impl State {
             }
             Body::Frozen { release, until, reason } => {
                 let (release, reason) = (release.clone(), reason.clone());
-                self.freeze = Some(Freeze { release, until: *until, reason, by });
+                self.thaw(&release);
+                self.freezes.push(Freeze { release, until: *until, reason, by });
             }
-            Body::Unfrozen { .. } => self.freeze = None,
+            Body::Unfrozen { release, .. } => self.thaw(&release.clone()),
             Body::Waived { waiver } => self.waivers.push((waiver.clone(), by)),
             Body::Cleared { clearance, phase } => {
                 let record = clearance.clone();
@@ -298,9 +300,7 @@ impl State {
     }
 
     fn thaw(&mut self, release: &ReleaseName) {
-        if self.freeze.as_ref().is_some_and(|f| is_same_line(&f.release, release)) {
-            self.freeze = None;
-        }
+        self.freezes.retain(|freeze| !is_same_line(&freeze.release, release));
     }
 }
 
@@ -330,12 +330,19 @@ mod tests {
     fn freezes_end_by_time_and_by_their_own_release() {
         let mut told = Told::new();
         told.tell(None, Told::frozen("v1.4.0-rc.1", "x"));
-        assert!(told.state().freeze_at(at(999)).is_some());
-        assert!(told.state().freeze_at(at(1_000)).is_none());
+        assert_eq!(told.state().freezes_at(at(999)).count(), 1);
+        assert_eq!(told.state().freezes_at(at(1_000)).count(), 0);
         told.live(promoted("v1.3.1-rc.1", '3', "d0"));
-        assert!(told.state().freeze.is_some(), "another release does not lift it");
+        assert_eq!(told.state().freezes.len(), 1, "another release does not lift it");
         told.live(promoted("v1.4.0-rc.2", '4', "d3"));
-        assert!(told.state().freeze.is_none());
+        assert!(told.state().freezes.is_empty());
+        // A person stops also what is on its way; lifting that leaves the candidate's own freeze.
+        told.tell(None, Told::frozen("v1.5.0-rc.1", "x"));
+        told.tell(None, Told::frozen("by-hand", "incident"));
+        let newest = |told: &Told| told.state().freezes_at(at(999)).next_back().cloned();
+        assert_eq!(newest(&told).unwrap().release, release("by-hand"));
+        told.tell(None, Body::Unfrozen { release: release("by-hand"), reason: "over".into() });
+        assert_eq!(newest(&told).unwrap().release, release("v1.5.0-rc.1"));
     }
 
     #[test]

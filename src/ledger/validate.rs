@@ -173,7 +173,8 @@ impl State {
                     None => Err(Refused::UnknownCandidate(rc.clone())),
                 }
             }
-            Body::Frozen { release, .. } | Body::Unfrozen { release, .. } => {
+            // Whoever freezes admits less; whoever lifts names what holds.
+            Body::Unfrozen { release, .. } if !self.is_frozen_for(release, now) => {
                 self.thawed_for(release, now)
             }
             Body::Waived { waiver } => waiver.validate(now).map_err(Refused::Waiver),
@@ -213,14 +214,20 @@ impl State {
 
     /// No freeze by another version holds.
     pub(crate) fn thawed_for(&self, release: &ReleaseName, now: Timestamp) -> Result<(), Refused> {
-        match self.freeze_at(now) {
-            Some(freeze) if !is_same_line(&freeze.release, release) => Err(Refused::Frozen {
+        let mut all = self.freezes_at(now);
+        match all.rfind(|freeze| !is_same_line(&freeze.release, release)) {
+            Some(freeze) => Err(Refused::Frozen {
                 release: freeze.release.clone(),
                 until: freeze.until,
                 by: Box::new(freeze.by.clone()),
             }),
-            _ => Ok(()),
+            None => Ok(()),
         }
+    }
+
+    /// Whether a freeze of this version's own holds.
+    fn is_frozen_for(&self, release: &ReleaseName, now: Timestamp) -> bool {
+        self.freezes_at(now).any(|freeze| is_same_line(&freeze.release, release))
     }
 
     /// The same for the release that is being rolled out.
@@ -466,6 +473,17 @@ mod tests {
         assert_eq!(verdict(&told, rc("v1.4.0-rc.2", '5', "1.4.0")), Ok(()));
         let frozen = verdict(&told, rc("v1.5.0-rc.1", '6', "1.5.0"));
         assert!(matches!(frozen, Err(Refused::Frozen { .. })));
+        let until = at(2_000_000_000);
+        let by_hand = release("by-hand");
+        let freeze = Body::Frozen { release: by_hand.clone(), until, reason: "incident".into() };
+        assert_eq!(verdict(&told, freeze.clone()), Ok(()), "also while a candidate is out");
+        let lift = || Body::Unfrozen { release: by_hand.clone(), reason: "over".into() };
+        let nothing = verdict(&told, lift());
+        assert!(matches!(nothing, Err(Refused::Frozen { .. })), "{nothing:?}");
+        let mut both = told.clone();
+        both.tell(None, freeze);
+        assert!(verdict(&both, rc("v1.4.0-rc.2", '5', "1.4.0")).is_err());
+        assert_eq!(verdict(&both, lift()), Ok(()));
         let final_of = |rc: &str, digit| Body::FinalTagged {
             release: release("v1.4.0"),
             rc: release(rc),

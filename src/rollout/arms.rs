@@ -106,7 +106,7 @@ pub(crate) fn live_breach(policy: &ArmsPolicy, seen: &StageSeen, who: &str) -> O
     if let Some(spike) = spike(policy, seen.recent.as_deref().unwrap_or(seen), who) {
         return Some(spike);
     }
-    let nobody = policy.decides && seen.canary.requests == 0 && seen.base.requests > 0;
+    let nobody = seen.canary.requests == 0 && seen.base.requests > 0;
     // A late answer or two of the base say nothing, even where the canary has all the weight.
     let enough = seen.base.sticky_keys >= UNREACHABLE_KEYS_MIN;
     if nobody && enough && is_unreachable(policy.weight, seen.base.sticky_keys) {
@@ -344,7 +344,8 @@ pub(super) mod tests {
             ("all traffic, no base", 10_000, true, arm(0, 0, 1), arm(2_000, 0, 10_000), Pass),
             ("watched only, too few", 100, false, good(), arm(30, 0, 10_000), Pass),
             ("watched only, breach", 100, false, good(), arm(30, 10, 10_000), Fail),
-            ("watched only, nobody", 100, false, good(), arm(0, 0, 1), Inconclusive),
+            ("watched only, nobody", 100, false, good(), arm(0, 0, 1), Fail),
+            ("watched only, few keys", 100, false, arm(20, 0, 10_000), arm(0, 0, 1), Inconclusive),
         ] {
             let judged = judge(&policy(weight, decides), &seen(base, canary), "users");
             assert_eq!(judged.verdict, expected, "{what}: {}", judged.headline);

@@ -15,7 +15,7 @@ impl State {
             let about = |said: u32| usize::try_from(said) == Ok(stage + 1);
             rollout.stages.iter().filter(move |(said, _)| about(said.stage) && said.next == "hold")
         };
-        let breached = decided().next_back().is_some_and(|(said, _)| said.verdict == Verdict::Fail);
+        let breached = rollout.breach().is_some();
         // Once every stage was decided, only a breach is still waited for.
         let held = decided().find(|(said, _)| !rollout.complete || said.verdict == Verdict::Fail);
         // Judged again after a further bake: every look more is a chance more to be wrong.

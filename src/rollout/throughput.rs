@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_stage_that_nobody_reached_says_what_is_not_judged() {
         use crate::gate::check::Check;
-        let nobody = seen(came(9_500, 10), came(0, 1));
+        let nobody = seen(came(1, 15), came(0, 1));
         let watched = policy(500, false, Some(USUAL));
         let judged = super::super::users::UsersCheck::judge(&watched, &nobody);
         assert_eq!(judged.verdict, Verdict::Pass, "{}", judged.headline);
@@ -230,6 +230,11 @@ mod tests {
             assert_eq!(verdict, Verdict::NotApplicable, "{asked}");
             assert!(asked.ends_with("no visitor of the canary is known"), "{asked}");
         }
+        // Watched for breach alone, and yet nobody can reach it: chance does not do that.
+        let unreachable = seen(came(9_500, 10), came(0, 1));
+        let judged = super::super::users::UsersCheck::judge(&watched, &unreachable);
+        assert_eq!(judged.verdict, Verdict::Fail, "{}", judged.headline);
+        assert_eq!(judged.findings[0].fingerprint, "canary.unreachable:users");
     }
 
     /// Whoever decides the stage, a limit of its own, and nothing where nobody asked.

@@ -60,9 +60,12 @@ impl Check for UsersCheck {
         let none = seen.canary.requests == 0;
         // Watched for breach alone: nobody came, so nobody was hurt, unless they should have come.
         if none && !policy.decides {
-            let text = "no user reached the new version";
-            let passed = Judgement::pass(text, "watched for breach alone");
-            return throughput::told(policy, seen, "users", passed);
+            let passed = || {
+                let text = "no user reached the new version";
+                Judgement::pass(text, "watched for breach alone")
+            };
+            let judged = arms::live_breach(policy, seen, "users").unwrap_or_else(passed);
+            return throughput::told(policy, seen, "users", judged);
         }
         arms::judge(policy, seen, "users")
     }

@@ -12,7 +12,7 @@ const BY_HAND: &str = "by-hand";
 
 /// The freeze that holds at `now`, on the newest ledger.
 pub(crate) async fn standing(book: &dyn Book, now: Timestamp) -> Result<Option<Freeze>, BookError> {
-    Ok(book.synced().await?.freeze_at(now).cloned())
+    Ok(book.synced().await?.freezes_at(now).next_back().cloned())
 }
 
 /// Freezes until `until`. Candidates of `admitted`'s version may still be tagged and shipped.

@@ -14,7 +14,6 @@ use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
 use crate::base::units::Weight;
 use crate::gate::phase::{GateRequirement, Phase};
-use crate::gate::ruling::RulingRecord;
 use crate::ledger::entry::{Body, TrafficProof};
 use crate::ledger::fold::State;
 use crate::release::ports::{Pushed, RepositoryError};
@@ -80,6 +79,9 @@ impl Promotion<'_> {
         if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
             return Err(PromoteError::Condemned(text));
         }
+        if let Some(detail) = self.breached(&state) {
+            return Err(PromoteError::Denied(Denied::Closed { detail }));
+        }
         let seen = self.fleet.platform.look().await?;
         let moved = seen.base != self.candidate.deployment;
         let recorded = if moved {
@@ -101,6 +103,14 @@ impl Promotion<'_> {
         };
         ship.book.share().await;
         Ok(Done { seen: read, tagged, moved })
+    }
+
+    /// A breach seen since every stage was judged; it holds for a person, and its way is back.
+    fn breached(&self, state: &State) -> Option<String> {
+        let running = state.environment(&self.fleet.ship.environment)?.rollout.as_ref()?;
+        let ours = running.started.commit == self.candidate.commit;
+        let said = running.breach().filter(|_| ours)?;
+        Some(format!("stage {} is breached: {}", said.stage, said.headline))
     }
 
     fn promoting(&self) -> Promoting<'_> {
@@ -182,7 +192,7 @@ impl Promotion<'_> {
             .rulings_of(&subject.commit, &subject.environment)
             .filter(|kept| kept.phase == Phase::Canary && kept.record.gate.starts_with("stage-"))
             .max_by_key(|kept| kept.by.at)
-            .map(|kept| requirement_of(&kept.record))
+            .map(|kept| GateRequirement::recorded(Phase::Canary, &kept.record))
             .into_iter()
             .collect()
     }
@@ -257,23 +267,6 @@ impl Promotion<'_> {
             commit: self.candidate.commit.clone(),
         };
         ship.book.decide(ship.note(body)).await.map(|_| ()).map_err(|error| error.to_string())
-    }
-}
-
-/// A recorded ruling as what its phase required.
-pub(crate) fn requirement_of(record: &RulingRecord) -> GateRequirement {
-    let mut checks: Vec<_> = record
-        .checks
-        .iter()
-        .map(|c| (c.check.to_string(), c.rule.clone(), c.rule_version, c.policy))
-        .collect();
-    checks.sort();
-    GateRequirement {
-        phase: Phase::Canary,
-        gate: record.gate.clone(),
-        required: true,
-        mode: record.mode,
-        checks,
     }
 }
 

@@ -31,8 +31,7 @@ pub(crate) struct PhaseGate {
 
 impl PhaseGate {
     pub(crate) fn requirement(&self) -> GateRequirement {
-        let checks = self.gate.checks.iter().map(|item| item.check.as_ref());
-        GateRequirement::of(self.phase, &self.gate.name, (self.required, self.gate.mode), checks)
+        GateRequirement::of(self.phase, self.required, &self.gate)
     }
 }
 

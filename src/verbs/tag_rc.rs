@@ -95,7 +95,7 @@ impl TagRc {
         if !decided {
             steps.push(Box::new(Declare { of: self.clone(), release: release.clone() }));
         }
-        let frozen = state.freeze.as_ref().is_some_and(|f| f.release == release);
+        let frozen = state.freezes.iter().any(|f| f.release == release);
         if !frozen {
             steps.push(Box::new(Freeze { of: self.clone(), release }));
         }

@@ -2,7 +2,7 @@
 //! `ship` goes on from here, so a run that ended somewhere is continued by the same command.
 
 use crate::base::ids::{CommitId, DeploymentId, Environment, ReleaseName};
-use crate::ledger::environment::Reached;
+use crate::ledger::environment::{Reached, Rollout};
 use crate::ledger::fold::State;
 
 /// The steps of a track, in order.
@@ -72,9 +72,7 @@ pub(crate) fn reach(state: &State, environment: &Environment, shipment: &Shipmen
         return Reach::Complete;
     }
     match &known.rollout {
-        Some(running) if running.complete && running.started.commit == shipment.commit => {
-            Reach::Complete
-        }
+        Some(running) if is_complete(running, shipment) => Reach::Complete,
         Some(running) => Reach::UnderWay { release: running.started.release.clone() },
         None => Reach::None,
     }
@@ -87,8 +85,12 @@ pub(crate) fn complete_on<'a>(
     shipment: &Shipment,
 ) -> Option<&'a DeploymentId> {
     let running = state.environment(environment)?.rollout.as_ref()?;
-    let ours = running.complete && running.started.commit == shipment.commit;
-    ours.then_some(&running.started.canary)
+    is_complete(running, shipment).then_some(&running.started.canary)
+}
+
+/// Every stage was judged, and nothing was breached since.
+fn is_complete(running: &Rollout, shipment: &Shipment) -> bool {
+    running.complete && running.breach().is_none() && running.started.commit == shipment.commit
 }
 
 impl Reach {
@@ -108,7 +110,9 @@ impl Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::entry::{Body, RolloutEnd};
+    use crate::base::units::Weight;
+    use crate::gate::verdict::Verdict;
+    use crate::ledger::entry::{Body, RolloutEnd, StageDecided};
     use crate::ledger::fixture::*;
 
     fn tagged(name: &str, rc_name: &str, digit: char) -> Body {
@@ -127,6 +131,20 @@ mod tests {
         let other = || rollout("v1.5.0-rc.1", '5', "d3");
         let ours = || rollout("v1.4.0-rc.1", '4', "d3");
         let complete = || ended('4', RolloutEnd::Complete);
+        let breach = || {
+            Body::StageDecided(StageDecided {
+                rollout: id("ro_4"),
+                stage: 1,
+                weight: Weight::FULL,
+                verdict: Verdict::Fail,
+                next: "hold".into(),
+                headline: String::new(),
+                base_requests: 0,
+                base_errors: 0,
+                canary_requests: 0,
+                canary_errors: 0,
+            })
+        };
         let final_tag = || tagged("v1.4.0", "v1.4.0-rc.1", '4');
         let under_way = |name: &str| Reach::UnderWay { release: release(name) };
         for (entries, expected) in [
@@ -135,6 +153,7 @@ mod tests {
             (vec![other()], under_way("v1.5.0-rc.1")),
             (vec![ours(), ended('4', RolloutEnd::Aborted)], Reach::None),
             (vec![ours(), complete()], Reach::Complete),
+            (vec![ours(), complete(), breach()], under_way("v1.4.0-rc.1")),
             (vec![ours(), complete(), promoted("v1.4.0", '4', "d3")], Reach::Complete),
             (vec![ours(), complete(), promoted("v1.4.0", '4', "d3"), final_tag()], Reach::Promoted),
             (

@@ -63,6 +63,29 @@ fn ticks_carry_a_canary_to_its_end() {
     assert_eq!(count(&fleet, "raise_intended"), 2, "each stage was raised once");
 }
 
+/// What every stage let through may fail afterwards: it holds for a person, and nobody promotes it.
+#[test]
+fn a_breach_after_the_last_stage_is_not_promoted() {
+    let _quiet = traffic();
+    let held = "{weight: 100%, bake: 2s, max_hold: 10m, on_fail: hold}";
+    let (fleet, candidate) = detached(&[BY_USERS, held], "20s", "60s");
+    tick_until(&fleet, "complete");
+    fail(&candidate.url, &serde_json::json!({"errors": 6000}));
+    let mut last = Value::Null;
+    wait_until("a tick that sees the failures", DEADLINE, || {
+        let run = fleet.orca(&TICK);
+        last = run.json();
+        run.code == Some(1)
+    });
+    assert_eq!(last["did"], "held", "{last}");
+    // Well again it is no better: what was seen was seen.
+    fail(&candidate.url, &serde_json::json!({"errors": 0}));
+    assert_eq!(fleet.orca(&TICK).expect_code(1).json()["did"], "held");
+    let promote = fleet.orca(&["promote", "--rc", &candidate.release]).expect_code(1);
+    assert!(promote.stderr.contains("stage 2 is breached"), "{}", promote.stderr);
+    assert_eq!((count(&fleet, "promoted"), count(&fleet, "final_tagged")), (0, 0));
+}
+
 /// SIGKILL before the raise, and after it: the next tick finds which, and raises once.
 #[test]
 fn a_tick_that_dies_is_taken_up_by_the_next() {

@@ -8,7 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{Run, Running, World, keeping_up, quiet, wait_until};
+use crate::support::fleet::ALL;
+use crate::support::{Fleet, Run, Running, World, keeping_up, quiet, wait_until};
 
 fn service(world: &World, more: &[&str]) -> (Running, String) {
     let service = world.spawn_orca(&[&["sample-service"], more].concat());
@@ -408,6 +409,18 @@ fn a_generator_that_was_stopped_does_not_blame_the_target() {
         world.orca(&[&["load", "--rc", "v1.0.0-rc.1"], &more[..]].concat()).expect_code(2);
     }
     world.orca(&["load", "--rc", "v1.0.0-rc.1", "--connections", "3"]).expect_code(2);
+}
+
+/// A pass that was earned elsewhere would open the gate for something nobody loaded.
+#[test]
+fn the_gate_loads_no_other_version_than_the_candidate() {
+    let _quiet = quiet();
+    let mut fleet = Fleet::start(&[ALL]);
+    let candidate = fleet.candidate();
+    let load = ["load", "--rc", &candidate.release, "--target", &fleet.base];
+    let run = fleet.orca(&load).expect_code(1);
+    assert!(run.stderr.contains("runs commit"), "{}", run.stderr);
+    assert!(run.stderr.contains("ORCA-1403"), "{}", run.stderr);
 }
 
 /// A file of an older orca has none of the newer fields.

@@ -110,7 +110,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let candidate = Candidate {
         release,
         commit,
-        digest: wire_canary::digest_of(context, args.deployment_url.as_str()).await,
+        digest: wire_canary::told_by(context, args.deployment_url.as_str()).await.digest,
         deployment: fleet.platform.resolve(&args.deployment_url).await?.deployment,
     };
     let platform = fleet.platform.capabilities();

@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::canary_start::candidate;
 use super::force::Force;
-use crate::base::ids::ReleaseName;
+use crate::base::digest::Digest;
+use crate::base::ids::{CommitId, ReleaseName};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -30,6 +31,28 @@ pub(crate) struct LoadGate {
     waivers: Vec<WaiverDocument>,
 }
 
+/// The digest that the target tells. What another version bears says nothing of this one.
+async fn on_candidate(
+    context: &Context,
+    (release, commit): (&ReleaseName, &CommitId),
+    target: &str,
+) -> Result<Option<Digest>, Failure> {
+    let told = wire_canary::told_by(context, target).await;
+    match &told.commit {
+        Some(serves) if serves != commit => {
+            let (serves, wanted) = (serves.short(), commit.short());
+            let text = format!("{target} runs commit {serves}, not {wanted} of {release}");
+            return Err(Failure::new(Code::LoadTarget, Exit::Closed, text)
+                .hint(format!("deploy {release} there, or give --target where it runs")));
+        }
+        Some(_) => {}
+        None => context.warn(format!(
+            "{target} does not say which commit it runs (GET /version): it is taken to be {release}"
+        )),
+    }
+    Ok(told.digest)
+}
+
 pub(crate) async fn run(
     rc: Option<&ReleaseName>,
     target: Option<&str>,
@@ -45,7 +68,7 @@ pub(crate) async fn run(
     let ship = wire_fleet::ship(context, &config)?;
     let state = ship.book.state().await?;
     let (release, commit) = candidate(&state, rc)?;
-    let digest = wire_canary::digest_of(context, target).await;
+    let digest = on_candidate(context, (&release, &commit), target).await?;
     let subject = Subject { commit: commit.clone(), digest, environment: ship.environment.clone() };
     force.write(&ship, &commit, context).await?;
     let load = wire_gates::load(context, &config, target)?;

@@ -152,7 +152,7 @@ fn of_ledger(state: &State, known: &EnvironmentState, context: &Context) -> Stat
             complete: rollout.complete,
         }),
         candidate: newest.map(|tagged| tagged.release.to_string()),
-        freeze: state.freeze_at(context.clock.now()).map(|freeze| {
+        freeze: state.freezes_at(context.clock.now()).next_back().map(|freeze| {
             format!("{} until {}, by {}", freeze.release, freeze.until.rfc3339(), freeze.by)
         }),
         condemned: known

@@ -204,7 +204,7 @@ async fn open(
     let gates = wire_gates::configured(context, config, repository, address).await?;
     let subject = Subject {
         commit: shipment.commit.clone(),
-        digest: wire_canary::digest_of(context, address).await,
+        digest: wire_canary::told_by(context, address).await.digest,
         environment: ship.environment.clone(),
     };
     let rulings = ship.recall(state, &subject).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::acts::Acts;
 use crate::base::clock::Timestamp;
 use crate::base::ids::OrcaId;
+use crate::gate::phase::{GateRequirement, Phase};
 use crate::gate::ruling::Ruling;
 use crate::gate::verdict::Verdict;
 use crate::ledger::advance::{LetGo, stage_ruling};
@@ -13,7 +14,6 @@ use crate::ledger::environment::Rollout;
 use crate::ledger::fold::{KeptRuling, State as Ledger};
 use crate::rollout::advance::can_advance;
 use crate::rollout::machine::{Event, Pause, State};
-use crate::verbs::promote::requirement_of;
 
 /// How long the ledger here may take; the next look asks again.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -69,7 +69,7 @@ impl Acts<'_> {
             self.not_let_go = Some(known);
             return None;
         }
-        self.decided.push((requirement_of(ruling.record()), ruling));
+        self.decided.push((GateRequirement::recorded(Phase::Canary, ruling.record()), ruling));
         let by = format!("{}: {}", asked.by.name, asked.reason);
         Some(Event::Advanced { stage: state.stage, by })
     }

@@ -20,7 +20,6 @@ use crate::rollout::plan::{OnFail, RolloutPlan};
 use crate::rollout::ports::{PlatformError, PlatformState};
 use crate::rollout::snapshot;
 use crate::verbs::book::{BookError, Held};
-use crate::verbs::promote::requirement_of;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::{gates, settle, standing};
 
@@ -39,7 +38,7 @@ pub(crate) enum Ticked {
         plan: Box<RolloutPlan>,
         grant_until: Option<Timestamp>,
     },
-    /// Every stage was judged, and it waits to be promoted.
+    /// Every stage was judged, nothing was breached since, and it waits to be promoted.
     Complete {
         grant_until: Option<Timestamp>,
     },
@@ -213,13 +212,18 @@ impl Tick<'_> {
             None => Vec::new(),
         };
         let rest = once(&found.plan, &mut acts, state, first).await;
-        if let (Rest::GoesOn(_), true) = (&rest, found.rollout.complete) {
+        // What every stage let through may be breached since.
+        let waits = match &rest {
+            Rest::GoesOn(stands) => found.rollout.complete && !stands.breached,
+            Rest::Ended(_) => false,
+        };
+        if waits {
             acts.hold_complete().await;
         }
         let grant_until = fleet.platform.look().await.ok().and_then(|seen| seen.grant_until);
         Ok(match rest {
             Rest::Ended(ending) => Ticked::Ended(ending),
-            Rest::GoesOn(_) if found.rollout.complete => Ticked::Complete { grant_until },
+            Rest::GoesOn(_) if waits => Ticked::Complete { grant_until },
             Rest::GoesOn(stands) => {
                 Ticked::GoesOn { stands, plan: Box::new(found.plan), grant_until }
             }
@@ -309,7 +313,7 @@ impl Tick<'_> {
                 let ruling = rulings.iter().find(|ruling| ruling.record().gate == gate);
                 let ruling = ruling.filter(|_| of_this_rollout(&gate));
                 let ruling = ruling.ok_or(TickError::NoRuling(stage))?;
-                Ok((requirement_of(ruling.record()), ruling.clone()))
+                Ok((GateRequirement::recorded(Phase::Canary, ruling.record()), ruling.clone()))
             })
             .collect()
     }
