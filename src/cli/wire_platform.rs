@@ -27,7 +27,7 @@ const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "T
 
 /// The platform that serves the environment.
 pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
-    match config.platform.kind {
+    match config.platform.kind.value {
         RawPlatformKind::Router => router(context, config),
         RawPlatformKind::Vercel => vercel(context, config),
         RawPlatformKind::Exec => exec(context, config),
@@ -130,7 +130,7 @@ fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
 
 /// The variables of the hosted environment, on a platform that keeps them.
 pub(crate) fn variables(context: &Context, config: &Config) -> Result<Arc<dyn Variables>, Failure> {
-    match config.platform.kind {
+    match config.platform.kind.value {
         // Nobody is asked at the front.
         RawPlatformKind::Vercel => {
             Ok(Arc::new(vercel_project(context, config, "https://localhost")?))

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::blackout;
 use super::deploy::{self, DeployConfig};
 use super::exec::{self, ExecConfig};
-use super::origin::Setting;
+use super::origin::{Origin, Setting};
 use super::raw::{
     RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawGate, RawHostedProject,
     RawOnInterrupt, RawPlatform, RawPlatformKind,
@@ -62,7 +62,7 @@ pub(crate) struct ReleaseConfig {
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlatformConfig {
-    pub(crate) kind: RawPlatformKind,
+    pub(crate) kind: Setting<RawPlatformKind>,
     pub(crate) admin: Setting<Option<String>>,
     pub(crate) url: Setting<Option<String>>,
     pub(crate) token_env: String,
@@ -200,9 +200,15 @@ fn resolve_platform(
     let url = if url.value.is_none() { url.overridden(("--url", None), by_vercel) } else { url };
     // Where nobody says what serves, the environment of a Vercel project is as good as a file.
     let is_vercel = admin.value.is_none() && project.value.is_some();
-    let by_environment = if is_vercel { RawPlatformKind::Vercel } else { RawPlatformKind::Router };
+    let by_environment = match &project.origin {
+        Origin::Environment(name) if is_vercel => {
+            Setting { value: RawPlatformKind::Vercel, origin: Origin::Environment(name) }
+        }
+        _ if is_vercel => Setting::default(RawPlatformKind::Vercel),
+        _ => Setting::default(RawPlatformKind::Router),
+    };
     Ok(PlatformConfig {
-        kind: raw.kind.unwrap_or(by_environment),
+        kind: raw.kind.map_or(by_environment, |kind| Setting::file(kind, source.file, 0)),
         admin,
         url,
         token_env: raw.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),
