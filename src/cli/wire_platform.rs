@@ -113,6 +113,7 @@ fn router(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
     let admin =
         RouterAdmin::new(&admin_url, token, entropy.clone()).map_err(|error| no_client(&error))?;
     let admin = admin.acting_as(&context.env.actor());
+    context.redactor.learn(&admin.tester_secret());
     let platform =
         RouterPlatform::new(&admin_url, &url, admin, entropy).map_err(|error| no_client(&error))?;
     Ok(Arc::new(platform))

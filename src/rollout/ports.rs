@@ -91,6 +91,11 @@ pub(crate) trait Platform: Send + Sync {
     /// says who answered each.
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError>;
 
+    /// The headers that mark a request at the front door as a probe with this tag.
+    fn probe_headers(&self, tag: &str) -> Vec<(String, String)> {
+        vec![("x-orca-probe".to_owned(), tag.to_owned())]
+    }
+
     /// The calls made to the platform's own interface so far, where it keeps a record.
     fn calls(&self) -> Vec<CallMade> {
         Vec::new()

@@ -19,6 +19,7 @@ use crate::router::api::{
 };
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
+use crate::router::testers;
 
 /// Reading changes nothing, so a lost answer is asked for again.
 const READ_AGAIN: RetryBudget = RetryBudget {
@@ -63,6 +64,11 @@ impl RouterAdmin {
     /// The same, in the name of `who`.
     pub(crate) fn acting_as(self, who: &str) -> Self {
         Self { actor: Some(who.to_owned()), ..self }
+    }
+
+    /// What proves to the router's front door that a request is made by who drives it.
+    pub(crate) fn tester_secret(&self) -> Secret {
+        testers::secret_of(&self.token)
     }
 
     /// The calls made so far.

@@ -21,9 +21,7 @@ use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::metrics::{ArmMetrics, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
-
-/// By which the router tells testers' requests: the arm that must answer.
-const ARM_HEADER: &str = "x-orca-arm";
+use crate::router::testers::ARM_HEADER;
 
 /// A router, by its admin interface and its front door.
 #[derive(Debug, Clone)]
@@ -40,7 +38,8 @@ impl RouterPlatform {
         admin: RouterAdmin,
         entropy: Entropy,
     ) -> Result<Self, HttpError> {
-        let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy);
+        let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy)
+            .proving(admin.tester_secret());
         Ok(Self { admin, front, name: format!("the router at {admin_url}") })
     }
 
@@ -222,7 +221,7 @@ impl Platform for RouterPlatform {
             Arm::Base => "base",
             Arm::Canary => "canary",
         };
-        let headers = vec![(ARM_HEADER.to_owned(), name.to_owned())];
+        let headers = vec![(ARM_HEADER.to_string(), self.front.proved(name))];
         Ok(Door { url: self.front.url().to_owned(), headers })
     }
 
@@ -239,6 +238,10 @@ impl Platform for RouterPlatform {
 
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError> {
         Ok(self.front.probe_keys(count).await)
+    }
+
+    fn probe_headers(&self, tag: &str) -> Vec<(String, String)> {
+        self.front.probe_headers(tag)
     }
 
     fn closing(&self) -> Option<&dyn Closing> {
