@@ -5,9 +5,10 @@ use async_trait::async_trait;
 
 use super::client::{RouterAdmin, RouterAdminError};
 use crate::base::call_made::CallMade;
-use crate::base::clock::{Entropy, Timestamp};
+use crate::base::clock::Entropy;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId};
+use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::{HttpClient, HttpError};
@@ -22,6 +23,10 @@ use crate::router::metrics::{ArmMetrics, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
 use crate::router::testers::ARM_HEADER;
+
+/// Of a router that wants to be told when a grant ends, by the clock of whoever asks.
+const OLDER_ROUTER: &str = "the router is older than this orca and does not know how long a grant \
+                            lasts, so nothing is raised: start it again with this orca";
 
 /// A router, by its admin interface and its front door.
 #[derive(Debug, Clone)]
@@ -106,6 +111,9 @@ impl RouterPlatform {
                             .and_then(|s| s.lowered_by.clone())
                             .unwrap_or_else(|| "another orca".to_owned()),
                     },
+                    "bad_request" if answer.message.contains("unknown field `grant_us`") => {
+                        Refused::Unsupported(OLDER_ROUTER.to_owned())
+                    }
                     _ => Refused::Unsupported(answer.message.clone()),
                 })
             }
@@ -172,16 +180,16 @@ impl Platform for RouterPlatform {
     async fn raise(&self, raise: Raise) -> Result<PlatformState, PlatformError> {
         let terms = raise.terms();
         let expected = Expected { generation: terms.expect_generation, epoch: terms.epoch };
-        let Some(until) = terms.grant_until else {
+        let Some(grant) = terms.grant else {
             let text = "a raise on the router needs a grant".to_owned();
             return Err(self.refused(Refused::Unsupported(text)));
         };
-        self.state_of(self.admin.raise(terms.to, until, expected).await)
+        self.state_of(self.admin.raise(terms.to, grant, expected).await)
             .map_err(|error| Self::expected(error, terms.expect_generation, terms.epoch))
     }
 
-    async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError> {
-        self.state_of(self.admin.renew(epoch, until).await)
+    async fn renew(&self, grant: Micros, epoch: u64) -> Result<PlatformState, PlatformError> {
+        self.state_of(self.admin.renew(epoch, grant).await)
             .map_err(|error| Self::expected(error, 0, epoch))
     }
 
