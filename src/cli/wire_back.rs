@@ -64,10 +64,10 @@ impl Known {
         };
         if let Some(why) = self.doubt() {
             let failure = Failure::new(Code::Input, Exit::Usage, why);
-            return Err(with_fault(fault, failure));
+            return Err(self.with_fault(fault, failure));
         }
         wire_platform::platform(context, self.config()).map_err(|failure| match failure.exit {
-            Exit::Usage => with_fault(fault, failure),
+            Exit::Usage => self.with_fault(fault, failure),
             _ => failure,
         })
     }
@@ -117,18 +117,22 @@ impl Known {
             text.to_owned()
         })
     }
-}
 
-/// A failure that the file is the reason of.
-fn with_fault(fault: &InputError, failure: Failure) -> Failure {
-    let message = format!("{fault}; and without it {}", failure.message);
-    let excerpt = Some(fault.text.clone()).filter(|text| !text.is_empty());
-    let mut said = Failure { message, excerpt, ..failure };
-    said.hints.extend([
-        "--admin URL --url URL, with ORCA_ROUTER_TOKEN set, name a router".to_owned(),
-        "--project NAME --url URL, with VERCEL_TOKEN set, name a project on Vercel".to_owned(),
-        "git show HEAD:orca.yaml > last.yaml, then orca --config last.yaml ..., takes it as it was"
-            .to_owned(),
-    ]);
-    said
+    /// A failure that the file is the reason of, with the flags that would do.
+    fn with_fault(&self, fault: &InputError, failure: Failure) -> Failure {
+        let message = format!("{fault}; and without it {}", failure.message);
+        let excerpt = Some(fault.text.clone()).filter(|text| !text.is_empty());
+        let mut said = Failure { message, excerpt, ..failure };
+        let kind = self.config().platform.kind.value;
+        if self.mended.lost_platform || kind == RawPlatformKind::Router {
+            said.hints
+                .push("--admin URL --url URL, with ORCA_ROUTER_TOKEN set, name a router".into());
+        }
+        if self.mended.lost_platform || kind == RawPlatformKind::Vercel {
+            let text = "--project NAME --url URL, with VERCEL_TOKEN set, name a project on Vercel";
+            said.hints.push(text.to_owned());
+        }
+        let text = "git show HEAD:orca.yaml > last.yaml, then orca --config last.yaml ..., takes it as it was";
+        said.hint(text)
+    }
 }

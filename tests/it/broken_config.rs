@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::support::fleet::{ALL, DEADLINE};
-use crate::support::{Fleet, Run, traffic, wait_until};
+use crate::support::{Fleet, Run, World, traffic, wait_until};
 
 const BACK: [&str; 4] = ["rollback", "--json", "--reason", "checkout is down"];
 const ABORT: [&str; 3] = ["canary", "abort", "--json"];
@@ -13,6 +13,9 @@ const CLOSE: [&str; 4] = ["maintenance", "on", "--reason", "orders are charged t
 const OPEN: [&str; 4] = ["maintenance", "off", "--reason", "right again"];
 /// As git leaves a file that two people changed.
 const CONFLICT: &str = "<<<<<<< HEAD\nnotes: mine\n=======\nnotes: theirs\n>>>>>>> feature\n";
+
+/// Should anything be asked that must not be.
+const NOWHERE: (&str, &str) = ("VERCEL_API_URL", "http://127.0.0.1:9");
 
 /// As somebody has it whose shell knows the token and nothing else.
 fn bare(fleet: &Fleet, args: &[&str]) -> Run {
@@ -88,12 +91,12 @@ fn a_file_that_nobody_can_read_leaves_flags_and_environment() {
     // A shell that knows a project of something else makes it no project of this service.
     let mut ambient = fleet.command(&BACK);
     ambient.env_remove("ORCA_ROUTER_ADMIN").env("VERCEL_PROJECT_ID", "blog");
-    ambient.env("VERCEL_TOKEN", "value-of-another-shell");
+    ambient.envs([("VERCEL_TOKEN", "value-of-another-shell"), NOWHERE]);
     says(&Run::of(ambient).expect_code(2), &["another platform", "--admin URL"]);
     let mut router = fleet.command(&BACK);
     let vercel = sound.replace("kind: router", "kind: vercel");
     fleet.world.write("orca.yaml", &format!("{vercel}{CONFLICT}"));
-    router.env("VERCEL_TOKEN", "value-of-another-shell");
+    router.envs([("VERCEL_TOKEN", "value-of-another-shell"), NOWHERE]);
     says(&Run::of(router).expect_code(2), &["another platform"]);
     fleet.world.write("orca.yaml", &format!("{sound}{CONFLICT}"));
     assert_eq!(weight(&fleet), 2500, "nothing was moved by all of it");
@@ -101,7 +104,7 @@ fn a_file_that_nobody_can_read_leaves_flags_and_environment() {
     let place = ["--admin", &fleet.admin, "--url", &fleet.front];
     let mut aborting = fleet.command(&[&ABORT[..], &place].concat());
     aborting.env_remove("ORCA_ROUTER_ADMIN").env_remove("ORCA_ROUTER_URL");
-    aborting.env("VERCEL_PROJECT_ID", "blog");
+    aborting.envs([("VERCEL_PROJECT_ID", "blog"), NOWHERE]);
     let aborted = Run::of(aborting).expect_code(0);
     says(&aborted, &[&format!("orca.yaml:{line}:"), "flags and environment alone"]);
     assert_eq!(weight(&fleet), 0);
@@ -118,6 +121,37 @@ fn a_file_that_nobody_can_read_leaves_flags_and_environment() {
     let blind = fleet.orca(&ABORT).expect_code(0);
     says(&blind, &["the ledger is left alone"]);
     assert_eq!(fleet.ledger().len(), entries);
+}
+
+/// Commands of one's own are run as they are written, for the environment that is written, or not at
+/// all: every one of these leaves a mark.
+#[test]
+fn commands_that_are_half_readable_are_not_run() {
+    let world = World::new();
+    let script = "#!/bin/sh\ntouch ran\n";
+    let path = world.write("platform.sh", script);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&path, executable).expect("a file of the world");
+    let config = |service: &str, exec: &str| {
+        format!(
+            "version: 1\nservice: {{{service}}}\nplatform:\n  kind: exec\n  url: http://127.0.0.1:9\n  \
+             exec: {{command: [./platform.sh]{exec}}}\n"
+        )
+    };
+    for (config, part) in [
+        (config("name: shop", ", lowr: [./other.sh]"), "orca.yaml:6:36: platform.exec: "),
+        (config("environment: a/b", ""), "told the environment"),
+        (config("environment: live", "") + CONFLICT, "--admin URL --url URL"),
+    ] {
+        world.write("orca.yaml", &config);
+        for way in [&BACK[..], &ABORT, &CLOSE] {
+            says(&world.orca(way).expect_code(2), &[part, "git show HEAD:orca.yaml"]);
+        }
+        assert!(!world.folder().join("ran").exists(), "{config}");
+    }
+    world.write("orca.yaml", &(config("environment: live", "") + "surprise: true\n"));
+    world.orca(&BACK);
+    assert!(world.folder().join("ran").exists(), "what is wrong elsewhere stops nothing");
 }
 
 /// The weight, by a file of its own: the one in the folder is broken.
