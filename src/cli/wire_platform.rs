@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::config::exec::RawWeights;
+use super::config::origin::Origin;
 use super::config::raw::RawPlatformKind;
-use super::config::resolve::Config;
+use super::config::resolve::{Config, VERCEL_URL};
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
@@ -43,13 +44,19 @@ fn needed(value: Option<&String>, key: &str, variable: &str) -> Result<String, F
     })
 }
 
+/// Where users come in; the address of a project on Vercel is nobody else's.
+fn own_url(config: &Config) -> Option<&String> {
+    let url = &config.platform.url;
+    url.value.as_ref().filter(|_| url.origin != Origin::Environment(VERCEL_URL))
+}
+
 fn no_client(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
 }
 
 /// The user's own commands. They see few variables, and those that `exec.env` names.
 fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
-    let url = needed(config.platform.url.value.as_ref(), "url", "ORCA_ROUTER_URL")?;
+    let url = needed(own_url(config), "url", "ORCA_ROUTER_URL")?;
     let Some(exec) = &config.platform.exec else {
         let text = "platform.kind is exec, and platform.exec is missing".to_owned();
         return Err(Failure::new(Code::Input, Exit::Usage, text)
@@ -103,7 +110,7 @@ fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure
 /// orca's own router.
 fn router(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
     let admin_url = needed(config.platform.admin.value.as_ref(), "admin", "ORCA_ROUTER_ADMIN")?;
-    let url = needed(config.platform.url.value.as_ref(), "url", "ORCA_ROUTER_URL")?;
+    let url = needed(own_url(config), "url", "ORCA_ROUTER_URL")?;
     let token: Secret = context.env.secret(&config.platform.token_env).ok_or_else(|| {
         let name = &config.platform.token_env;
         Failure::new(Code::AdminToken, Exit::Usage, format!("the variable {name} is not set"))

@@ -102,6 +102,9 @@ fn a_file_that_nobody_can_read_leaves_flags_and_environment() {
     assert_eq!(weight(&fleet), 2500, "nothing was moved by all of it");
 
     let place = ["--admin", &fleet.admin, "--url", &fleet.front];
+    let mut unverified = fleet.command(&[&ABORT[..], &place[..2]].concat());
+    unverified.env_remove("ORCA_ROUTER_URL").env("VERCEL_PROJECT_PRODUCTION_URL", &fleet.front);
+    says(&Run::of(unverified).expect_code(2), &["platform.url is not set"]);
     let mut aborting = fleet.command(&[&ABORT[..], &place].concat());
     aborting.env_remove("ORCA_ROUTER_ADMIN").env_remove("ORCA_ROUTER_URL");
     aborting.envs([("VERCEL_PROJECT_ID", "blog"), NOWHERE]);

@@ -28,6 +28,8 @@ use crate::release::calendar::Blackout;
 use crate::rollout::triggers::Triggers;
 
 pub(crate) const FILE: &str = "orca.yaml";
+/// Where Vercel says that users of a project come in.
+pub(crate) const VERCEL_URL: &str = "VERCEL_PROJECT_PRODUCTION_URL";
 
 /// The configuration that holds.
 #[derive(Debug, Clone)]
@@ -196,7 +198,7 @@ fn resolve_platform(
         .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
     let project = given(raw.project.as_ref(), source)
         .overridden(("--project", None), ("VERCEL_PROJECT_ID", variable("VERCEL_PROJECT_ID")));
-    let by_vercel = ("VERCEL_PROJECT_PRODUCTION_URL", variable("VERCEL_PROJECT_PRODUCTION_URL"));
+    let by_vercel = (VERCEL_URL, variable(VERCEL_URL));
     let url = if url.value.is_none() { url.overridden(("--url", None), by_vercel) } else { url };
     // Where nobody says what serves, the environment of a Vercel project is as good as a file.
     let is_vercel = admin.value.is_none() && project.value.is_some();
