@@ -58,7 +58,7 @@ start_proxies() {
   done
   admin() { curl -sf -H "authorization: Bearer $ORCA_ROUTER_TOKEN" "http://127.0.0.1:$admin_port/$1" -d "$2" > /dev/null; }
   admin stage "{\"canary\":{\"deployment\":\"two\",\"url\":\"http://127.0.0.1:$app_port\"},\"release\":\"v1\",\"expect_generation\":1,\"epoch\":1}"
-  admin raise "{\"weight\":1000,\"grant_until\":$(( ($(date +%s) + 3600) * 1000000 )),\"expect_generation\":2,\"epoch\":1}"
+  admin raise "{\"weight\":1000,\"grant_us\":3600000000,\"expect_generation\":2,\"epoch\":1}"
 }
 start_proxies
 

@@ -84,6 +84,9 @@ pub(crate) enum Clock {
     #[default]
     System,
     Frozen(Timestamp),
+    /// The machine's, which somebody sets forward or back by so many microseconds.
+    #[cfg(test)]
+    Set(Arc<std::sync::atomic::AtomicI64>),
     /// Goes on from `at` with the runtime's clock, which a simulation moves.
     #[cfg(test)]
     Simulated {
@@ -99,11 +102,37 @@ impl Clock {
             Self::Frozen(at) => *at,
             #[cfg(test)]
             Self::Simulated { start, at } => at.plus(start.elapsed()),
+            #[cfg(test)]
+            Self::Set(by) => {
+                Self::System.now().plus_us(by.load(std::sync::atomic::Ordering::SeqCst))
+            }
             Self::System => {
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
             }
         }
+    }
+}
+
+/// The wall clock as it was once, going on by the monotonic clock: a span that it measures lasts as
+/// long as it lasts, whoever sets the machine's clock meanwhile.
+#[derive(Debug, Clone)]
+pub(crate) struct SteadyClock {
+    clock: Clock,
+    at: Timestamp,
+    start: Instant,
+}
+
+impl SteadyClock {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { at: clock.now(), start: monotonic(), clock }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        if let Clock::Frozen(at) = self.clock {
+            return at;
+        }
+        self.at.plus(since(self.start))
     }
 }
 

@@ -20,3 +20,4 @@ pub(crate) mod tls;
 pub(crate) mod units;
 pub(crate) mod visits;
 pub(crate) mod yaml;
+pub(crate) mod yaml_tree;

@@ -66,7 +66,7 @@ impl InputError {
     }
 }
 
-fn line_of(source: &str, line: u64) -> String {
+pub(crate) fn line_of(source: &str, line: u64) -> String {
     let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
     source.lines().nth(index).unwrap_or_default().chars().take(200).collect()
 }
@@ -162,6 +162,13 @@ fn word_at(line: &str, column: u64) -> &str {
     let skip = usize::try_from(column.saturating_sub(1)).unwrap_or(usize::MAX);
     let rest = line.char_indices().nth(skip).map_or("", |(at, _)| &line[at..]);
     rest[..rest.find([',', '}', ']', '#']).unwrap_or(rest.len())].trim_end()
+}
+
+/// The plain word that begins at a place.
+pub(super) fn word_in(source: &str, line: u64, column: u64) -> &str {
+    let index = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = word_at(source.lines().nth(index).unwrap_or_default(), column);
+    rest.split(" #").next().unwrap_or(rest).trim_end()
 }
 
 /// The parser's message in one line, without the place that stands before it anyway.

@@ -21,6 +21,7 @@ pub(crate) mod schema;
 #[cfg(test)]
 mod simulation;
 pub(crate) mod wire;
+pub(crate) mod wire_back;
 pub(crate) mod wire_canary;
 pub(crate) mod wire_db;
 pub(crate) mod wire_db_backup;

@@ -20,16 +20,25 @@ pub(crate) const REMOTE: &str = "origin";
 pub(crate) fn load_config(context: &Context) -> Result<Config, Failure> {
     let file = config_file(context);
     if !file.is_file() {
-        let text = format!("there is no {}", file.display());
-        return Err(Failure::new(Code::NoConfig, Exit::Usage, text)
-            .hint("orca init writes one")
-            .hint("orca --config FILE reads another"));
+        return Err(no_config(&file));
     }
     let config = resolve::read(&file, &context.env)?;
+    learn_addresses(context, &config);
+    Ok(config)
+}
+
+pub(crate) fn no_config(file: &Path) -> Failure {
+    let text = format!("there is no {}", file.display());
+    Failure::new(Code::NoConfig, Exit::Usage, text)
+        .hint("orca init writes one")
+        .hint("orca --config FILE reads another")
+}
+
+/// An address may hold a password.
+pub(crate) fn learn_addresses(context: &Context, config: &Config) {
     for url in [&config.platform.admin.value, &config.platform.url.value].into_iter().flatten() {
         context.redactor.learn_url(url);
     }
-    Ok(config)
 }
 
 /// The configuration, or the defaults where there is no file and none was asked for.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::config::exec::RawWeights;
+use super::config::origin::Origin;
 use super::config::raw::RawPlatformKind;
-use super::config::resolve::Config;
+use super::config::resolve::{Config, VERCEL_URL};
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
@@ -27,7 +28,7 @@ const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "T
 
 /// The platform that serves the environment.
 pub(crate) fn platform(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
-    match config.platform.kind {
+    match config.platform.kind.value {
         RawPlatformKind::Router => router(context, config),
         RawPlatformKind::Vercel => vercel(context, config),
         RawPlatformKind::Exec => exec(context, config),
@@ -43,13 +44,19 @@ fn needed(value: Option<&String>, key: &str, variable: &str) -> Result<String, F
     })
 }
 
+/// Where users come in; the address of a project on Vercel is nobody else's.
+fn own_url(config: &Config) -> Option<&String> {
+    let url = &config.platform.url;
+    url.value.as_ref().filter(|_| url.origin != Origin::Environment(VERCEL_URL))
+}
+
 fn no_client(error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Code::PlatformUnavailable, Exit::Unavailable, error.to_string())
 }
 
 /// The user's own commands. They see few variables, and those that `exec.env` names.
 fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
-    let url = needed(config.platform.url.value.as_ref(), "url", "ORCA_ROUTER_URL")?;
+    let url = needed(own_url(config), "url", "ORCA_ROUTER_URL")?;
     let Some(exec) = &config.platform.exec else {
         let text = "platform.kind is exec, and platform.exec is missing".to_owned();
         return Err(Failure::new(Code::Input, Exit::Usage, text)
@@ -103,7 +110,7 @@ fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure
 /// orca's own router.
 fn router(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure> {
     let admin_url = needed(config.platform.admin.value.as_ref(), "admin", "ORCA_ROUTER_ADMIN")?;
-    let url = needed(config.platform.url.value.as_ref(), "url", "ORCA_ROUTER_URL")?;
+    let url = needed(own_url(config), "url", "ORCA_ROUTER_URL")?;
     let token: Secret = context.env.secret(&config.platform.token_env).ok_or_else(|| {
         let name = &config.platform.token_env;
         Failure::new(Code::AdminToken, Exit::Usage, format!("the variable {name} is not set"))
@@ -113,6 +120,7 @@ fn router(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
     let admin =
         RouterAdmin::new(&admin_url, token, entropy.clone()).map_err(|error| no_client(&error))?;
     let admin = admin.acting_as(&context.env.actor());
+    context.redactor.learn(&admin.tester_secret());
     let platform =
         RouterPlatform::new(&admin_url, &url, admin, entropy).map_err(|error| no_client(&error))?;
     Ok(Arc::new(platform))
@@ -130,7 +138,7 @@ fn vercel(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failu
 
 /// The variables of the hosted environment, on a platform that keeps them.
 pub(crate) fn variables(context: &Context, config: &Config) -> Result<Arc<dyn Variables>, Failure> {
-    match config.platform.kind {
+    match config.platform.kind.value {
         // Nobody is asked at the front.
         RawPlatformKind::Vercel => {
             Ok(Arc::new(vercel_project(context, config, "https://localhost")?))

@@ -173,7 +173,7 @@ async fn observe(gate: &str, check: &dyn ErasedCheck, bench: &Bench, locks: &Loc
         Clock::Frozen(_) => 0,
         Clock::System => clock::elapsed_us(started),
         #[cfg(test)]
-        Clock::Simulated { .. } => clock::elapsed_us(started),
+        Clock::Simulated { .. } | Clock::Set(_) => clock::elapsed_us(started),
     };
     let exhibit = Exhibit::of(check, seen, (observed_at, took_us), &bench.redactor);
     let judgement = bench.rules.judge(&exhibit);

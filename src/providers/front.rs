@@ -7,8 +7,10 @@ use crate::base::clock::Entropy;
 use crate::base::digest::Digest;
 use crate::base::ids::CommitId;
 use crate::base::limits;
+use crate::base::redact::Secret;
 use crate::providers::http::{Call, HttpClient, HttpError};
 use crate::rollout::ports::{Arm, Identity, ProbeAnswer};
+use crate::router::testers::{self, PROBE_HEADER};
 
 /// How many probes are under way at once.
 const PROBES_AT_ONCE: usize = 16;
@@ -19,13 +21,33 @@ pub(crate) struct FrontDoor {
     /// Without a slash at the end.
     url: String,
     http: HttpClient,
+    /// What tells an orca router that a probe is one.
+    proof: Option<Secret>,
     /// Makes the probes' keys differ from run to run.
     entropy: Entropy,
 }
 
 impl FrontDoor {
     pub(crate) fn new(url: &str, http: HttpClient, entropy: Entropy) -> Self {
-        Self { url: url.trim_end_matches('/').to_owned(), http, entropy }
+        Self { url: url.trim_end_matches('/').to_owned(), http, proof: None, entropy }
+    }
+
+    /// The same, before a router that counts as probes only those that know its secret.
+    pub(crate) fn proving(self, proof: Secret) -> Self {
+        Self { proof: Some(proof), ..self }
+    }
+
+    /// The headers of a probe with this tag.
+    pub(crate) fn probe_headers(&self, tag: &str) -> Vec<(String, String)> {
+        vec![(PROBE_HEADER.to_string(), self.proved(tag))]
+    }
+
+    /// `what`, with the proof where one is needed.
+    pub(crate) fn proved(&self, what: &str) -> String {
+        match &self.proof {
+            Some(proof) => testers::signed(what, proof),
+            None => what.to_owned(),
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -69,9 +91,8 @@ impl FrontDoor {
     async fn probe(&self, key: String) -> ProbeAnswer {
         let mut call = Call::get(format!("{}/version", self.url));
         call.timeout = limits::ADMIN_CALL;
-        call.headers = [("x-user-id", key.as_str()), ("x-orca-probe", "read-back")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec();
+        call.headers = self.probe_headers("read-back");
+        call.headers.push(("x-user-id".to_owned(), key.clone()));
         let Ok(answer) = self.http.send(&call).await else {
             return ProbeAnswer { key, arm: None, commit: None };
         };

@@ -20,7 +20,7 @@ use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::base::visits::Visits;
 use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, Warrant};
 
@@ -58,9 +58,9 @@ pub(crate) trait Platform: Send + Sync {
     /// Gives the canary more traffic, once, if the platform is still in the expected state.
     async fn raise(&self, raise: Raise) -> Result<PlatformState, PlatformError>;
 
-    /// Lets the present weight stand until `until`. Never changes the weight; a lapsed grant stays
+    /// Lets the present weight stand for `grant` from now, by the platform's clock. Never changes the weight; a lapsed grant stays
     /// lapsed, and an older epoch is refused.
-    async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError>;
+    async fn renew(&self, grant: Micros, epoch: u64) -> Result<PlatformState, PlatformError>;
 
     /// All traffic to the base: one call, whatever the state, under the platform's next epoch.
     /// `base` is the base as the caller knows it, for a platform that keeps none once a canary has
@@ -90,6 +90,11 @@ pub(crate) trait Platform: Send + Sync {
     /// Sends one request for each of `count` different sticky keys through the front door and
     /// says who answered each.
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError>;
+
+    /// The headers that mark a request at the front door as a probe with this tag.
+    fn probe_headers(&self, tag: &str) -> Vec<(String, String)> {
+        vec![("x-orca-probe".to_owned(), tag.to_owned())]
+    }
 
     /// The calls made to the platform's own interface so far, where it keeps a record.
     fn calls(&self) -> Vec<CallMade> {
@@ -210,8 +215,8 @@ pub(crate) struct RaiseTerms {
     pub(crate) to: Weight,
     pub(crate) expect_generation: u64,
     pub(crate) epoch: u64,
-    /// Until when the weight stands unless renewed; nothing on a platform without grants.
-    pub(crate) grant_until: Option<Timestamp>,
+    /// How long the weight stands unless renewed; nothing on a platform without grants.
+    pub(crate) grant: Option<Micros>,
 }
 
 /// One cleared raise. Made by spending a clearance, used up by the call.

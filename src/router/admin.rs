@@ -44,6 +44,11 @@ enum CallError {
     NotFound(String),
     #[error("unreadable body: {0}")]
     Body(String),
+    #[error(
+        "this orca is older than the router: it says when a grant ends, and not how long it lasts; \
+         update orca where this was called (going back needs no update)"
+    )]
+    OlderOrca,
     #[error("{0}")]
     Change(#[from] ChangeError),
 }
@@ -54,6 +59,7 @@ impl CallError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Body(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::OlderOrca => (StatusCode::BAD_REQUEST, "older_orca"),
             Self::Change(ChangeError::Address(_)) => (StatusCode::BAD_REQUEST, "bad_upstream"),
             Self::Change(ChangeError::Refused(refusal)) => (StatusCode::CONFLICT, refusal.code()),
             Self::Change(ChangeError::Persist(_)) => {
@@ -157,7 +163,7 @@ fn read(control: &Control, path: &str) -> Result<Answer, CallError> {
 }
 
 async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, CallError> {
-    let now = control.clock.now();
+    let now = control.now();
     let changed = match path {
         "/revert" => {
             // Whatever the body says: it may only tell who asks.
@@ -185,13 +191,13 @@ async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, 
             control.raise(|state| state.stage(staging.clone(), expected)).await
         }
         "/raise" => {
-            let RaiseRequest { weight, grant_until, expect_generation, epoch } = parse(body)?;
+            let RaiseRequest { weight, grant_us, expect_generation, epoch } = granting(body)?;
             let expected = Expected { generation: expect_generation, epoch };
-            control.raise(|state| state.raise(weight, grant_until, expected, now)).await
+            control.raise(|state| state.raise(weight, grant_us, expected, now)).await
         }
         "/renew" => {
-            let RenewRequest { epoch, grant_until } = parse(body)?;
-            control.raise(|state| state.renew_grant(epoch, grant_until, now)).await
+            let RenewRequest { epoch, grant_us } = granting(body)?;
+            control.raise(|state| state.renew_grant(epoch, grant_us, now)).await
         }
         "/promote" => {
             let PromoteRequest { expect_generation, epoch } = parse(body)?;
@@ -205,6 +211,14 @@ async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, 
 
 fn parse<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
     serde_json::from_slice(body).map_err(|e| CallError::Body(e.to_string()))
+}
+
+/// An orca from before grants were spans of time judges by what this router does not do any more.
+fn granting<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
+    parse(body).map_err(|error| {
+        let said = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+        if said.get("grant_until").is_some() { CallError::OlderOrca } else { error }
+    })
 }
 
 fn state_answer(control: &Control, changed: Changed) -> Answer {

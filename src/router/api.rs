@@ -4,8 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::base::clock::Timestamp;
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 
 use super::state::{Audience, RouterState, Upstream};
 
@@ -24,22 +23,25 @@ pub(crate) struct StageRequest {
     pub(crate) epoch: u64,
 }
 
-/// `POST /raise`: more weight until `grant_until`.
+/// `POST /raise`: more weight for `grant_us` from now, by the router's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RaiseRequest {
     pub(crate) weight: Weight,
-    pub(crate) grant_until: Timestamp,
+    /// At most 24 h.
+    #[schemars(with = "u64")]
+    pub(crate) grant_us: Micros,
     pub(crate) expect_generation: u64,
     pub(crate) epoch: u64,
 }
 
-/// `POST /renew`: a later end of the grant.
+/// `POST /renew`: the grant lasts for `grant_us` from now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RenewRequest {
     pub(crate) epoch: u64,
-    pub(crate) grant_until: Timestamp,
+    #[schemars(with = "u64")]
+    pub(crate) grant_us: Micros,
 }
 
 /// `POST /lower`: less weight, unconditionally.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, SteadyClock, Timestamp};
 
 use super::metrics::{RouterMetrics, Shard, snapshot};
 use super::persist::Store;
@@ -101,7 +101,8 @@ pub(crate) struct Control {
     version: AtomicU64,
     store: Arc<Store>,
     order: AtomicU64,
-    pub(crate) clock: Clock,
+    /// Of the machine, and of nobody who sets it: a grant lasts as long as it was given for.
+    clock: SteadyClock,
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) draining: AtomicBool,
 }
@@ -121,10 +122,14 @@ impl Control {
             version: AtomicU64::new(1),
             store: Arc::new(store),
             order: AtomicU64::new(1),
-            clock,
+            clock: SteadyClock::new(clock),
             shards: (0..workers).map(|_| Arc::new(Shard::default())).collect(),
             draining: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) fn state(&self) -> RouterState {
@@ -218,7 +223,8 @@ impl Control {
 
     async fn persist(&self, state: RouterState, order: u64) -> std::io::Result<()> {
         let store = Arc::clone(&self.store);
-        let write = tokio::task::spawn_blocking(move || store.save(&state, order));
+        let now = self.now();
+        let write = tokio::task::spawn_blocking(move || store.save(&state, order, now));
         match tokio::time::timeout(PERSIST, write).await {
             Ok(Ok(result)) => result,
             Ok(Err(error)) => Err(std::io::Error::other(error)),

@@ -55,7 +55,7 @@ async fn probe(target: &Target, settings: &HealthSettings) -> Option<u16> {
     let request = http::Request::get(settings.path.as_str())
         .header(http::header::HOST, target.authority.clone())
         .header(http::header::USER_AGENT, "orca-router-health")
-        .header(super::split::PROBE_HEADER, "health")
+        .header(super::testers::PROBE_HEADER, "health")
         .body(Empty::<bytes::Bytes>::new())
         .ok()?;
     // Both are dropped together, which closes the connection whatever the body does.

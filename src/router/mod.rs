@@ -18,5 +18,6 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod split;
 pub(crate) mod state;
+pub(crate) mod testers;
 pub(crate) mod upgrade;
 pub(crate) mod visits;

@@ -11,6 +11,9 @@ use crate::base::{atomic_file, limits};
 
 use super::state::{RouterState, SCHEMA, Upstream};
 
+/// Beside the state in the file, while a grant is under way: microseconds since 1970.
+const SAVED_AT: &str = "saved_at";
+
 /// How a state came to be at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -37,15 +40,31 @@ pub(crate) fn load(path: &Path, base: Upstream, now: Timestamp) -> (RouterState,
     };
     match read(&bytes) {
         Err(reason) => (RouterState::all_base(base), Origin::Corrupt(reason)),
-        Ok(state) => match state.tick(now) {
-            Some(fallen) => (fallen, Origin::GrantEnded),
-            None => (state, Origin::Stored),
-        },
+        Ok((state, saved_at)) => {
+            let state = within_its_span(state, saved_at, now);
+            match state.tick(now) {
+                Some(fallen) => (fallen, Origin::GrantEnded),
+                None => (state, Origin::Stored),
+            }
+        }
     }
 }
 
-fn read(bytes: &[u8]) -> Result<RouterState, String> {
-    let state: RouterState = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+/// A grant lasts no longer than was left of it when it was stored, though the clock was set back
+/// since; of a file that does not say when that was, no longer than any grant.
+fn within_its_span(state: RouterState, saved_at: Option<Timestamp>, now: Timestamp) -> RouterState {
+    let Some(until) = state.grant_until else { return state };
+    let longest = now.plus(limits::GRANT_DETACHED_MAX);
+    let latest = saved_at.map_or(longest, |at| now.plus_us(until.since_us(at)).min(longest));
+    RouterState { grant_until: Some(until.min(latest)), ..state }
+}
+
+/// The state, and when it was stored where a grant was under way.
+fn read(bytes: &[u8]) -> Result<(RouterState, Option<Timestamp>), String> {
+    let mut value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    let saved_at = value.as_object_mut().and_then(|file| file.remove(SAVED_AT));
+    let saved_at = saved_at.map(serde_json::from_value).transpose().map_err(|e| e.to_string())?;
+    let state: RouterState = serde_json::from_value(value).map_err(|e| e.to_string())?;
     if state.schema != SCHEMA {
         return Err(format!("schema is '{}', this orca reads '{SCHEMA}'", state.schema));
     }
@@ -57,7 +76,7 @@ fn read(bytes: &[u8]) -> Result<RouterState, String> {
     if weighted && (state.canary.is_none() || state.grant_until.is_none()) {
         return Err("a weight without a canary or a grant".into());
     }
-    Ok(state)
+    Ok((state, saved_at))
 }
 
 /// Writes states one after the other, the last one last.
@@ -73,12 +92,18 @@ impl Store {
     }
 
     /// Writes the state with sequence number `order` unless a later one was written already.
-    pub(crate) fn save(&self, state: &RouterState, order: u64) -> io::Result<()> {
+    /// `now` is by the clock that its grant ends by.
+    pub(crate) fn save(&self, state: &RouterState, order: u64, now: Timestamp) -> io::Result<()> {
         let mut written = self.written.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *written > order {
             return Ok(());
         }
-        let mut bytes = serde_json::to_vec_pretty(state).map_err(io::Error::other)?;
+        let mut file = serde_json::to_value(state).map_err(io::Error::other)?;
+        // An older router reads a file without it, and such a file has no weight.
+        if state.grant_until.is_some() {
+            file[SAVED_AT] = now.as_us().into();
+        }
+        let mut bytes = serde_json::to_vec_pretty(&file).map_err(io::Error::other)?;
         bytes.push(b'\n');
         atomic_file::write(&self.path, &bytes)?;
         *written = order;
@@ -111,11 +136,23 @@ mod tests {
         state.weight = Weight::FULL;
         state.grant_until = Some(at(10));
         let store = Store::new(path.clone());
-        store.save(&state, 2).unwrap();
-        store.save(&state.revert(), 1).unwrap();
-        assert_eq!(load(&path, upstream("zero"), at(9)), (state, Origin::Stored));
+        store.save(&state, 2, at(4)).unwrap();
+        store.save(&state.revert(), 1, at(4)).unwrap();
+        assert_eq!(load(&path, upstream("zero"), at(9)), (state.clone(), Origin::Stored));
         let (fallen, origin) = load(&path, upstream("zero"), at(10));
         assert_eq!((fallen.weight, origin), (Weight::ZERO, Origin::GrantEnded));
+        // The clock was set back: what was left of it is still left, and no more.
+        let earlier = load(&path, upstream("zero"), at(-1_000)).0;
+        assert_eq!((earlier.weight, earlier.grant_until), (Weight::FULL, Some(at(-994))));
+        // A file of a router that did not say when it was stored.
+        let mut older = serde_json::to_value(&state).unwrap();
+        older["grant_until"] = i64::MAX.into();
+        atomic_file::write(&path, older.to_string().as_bytes()).unwrap();
+        let most = load(&path, upstream("zero"), at(0)).0.grant_until;
+        assert_eq!(most, Some(at(24 * 3_600 * 1_000_000)));
+        store.save(&state.revert(), 3, at(4)).unwrap();
+        let plain = std::fs::read_to_string(&path).unwrap();
+        assert!(!plain.contains(SAVED_AT), "an older router reads it: {plain}");
     }
 
     #[test]

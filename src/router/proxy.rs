@@ -22,7 +22,7 @@ use super::control::{Control, Routing, Target};
 use super::metrics::{Fault, Outcome, Sample, Shard};
 use super::pool::{Idle, Lease};
 use super::split::{self, Arm, Decision, SERVED_BY_HEADER, Source, SplitSettings};
-use super::{headers, maintenance, upgrade};
+use super::{headers, maintenance, testers, upgrade};
 
 /// How requests are handled. Fixed while the router runs.
 #[derive(Debug, Clone)]
@@ -171,7 +171,7 @@ impl Worker {
         }
         let upgrade = headers::upgrade(request.headers())
             .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        clean(&mut request, settings, peer, view.side(decision.arm).0);
+        clean(&mut request, (settings, decision.source), peer, view.side(decision.arm).0);
         let client = upgrade.map(|(protocol, client)| {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocol);
@@ -312,7 +312,7 @@ async fn send(
 /// Makes a client's head one for the upstream.
 fn clean(
     request: &mut Request<Incoming>,
-    settings: &SplitSettings,
+    (settings, source): (&SplitSettings, Source),
     peer: &HeaderValue,
     target: &Target,
 ) {
@@ -322,7 +322,7 @@ fn clean(
     *request.version_mut() = Version::HTTP_11;
     let map = request.headers_mut();
     headers::strip_hop_by_hop(map);
-    map.remove(&settings.tester_header);
+    testers::strip(settings, map, source == Source::Probes);
     if !map.contains_key(HOST) {
         map.insert(HOST, target.authority.clone());
     }

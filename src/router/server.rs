@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::Clock;
+use crate::base::digest::Digest;
 use crate::base::redact::Secret;
 
 use super::admin;
@@ -29,6 +30,7 @@ use super::persist::{self, Origin, Store};
 use super::pool::AddressError;
 use super::proxy::{ProxySettings, Worker};
 use super::state::Upstream;
+use super::testers;
 
 /// Pause after a failed accept, which is usually a lack of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -118,7 +120,10 @@ pub(crate) fn start(config: RouterConfig) -> Result<Running, RouterError> {
     let admin_listener = TcpListener::from_std(admin_listener)
         .map_err(|cause| RouterError::Listen { address: admin, cause })?;
     let stop = Arc::new(Stop::default());
-    let settings = Arc::new(config.proxy);
+    let mut proxy = config.proxy;
+    let derived = testers::secret_of(&config.token);
+    proxy.split.tester_secrets.push(Digest::of(derived.expose().as_bytes()));
+    let settings = Arc::new(proxy);
     let mut ended = Vec::new();
     for number in 0..workers {
         let listener = public.try_clone().map_err(RouterError::Worker)?;

@@ -21,13 +21,12 @@ use crate::base::digest::Digest;
 use crate::base::units::Weight;
 
 use super::state::{Audience, RouterState};
+use super::testers;
 
 /// The router's own cookie.
 pub(crate) const BUCKET_COOKIE: &str = "orca_bucket";
 /// What a browser asks for; a page is a `document`.
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-/// Tags a request as made by a machine; it is counted apart from users.
-pub(crate) const PROBE_HEADER: HeaderName = HeaderName::from_static("x-orca-probe");
 /// Tells a tester which arm answered.
 pub(crate) const SERVED_BY_HEADER: HeaderName = HeaderName::from_static("x-orca-served-by");
 
@@ -79,10 +78,10 @@ pub(crate) struct SplitSettings {
     pub(crate) user_header: Option<HeaderName>,
     pub(crate) tenant_header: Option<HeaderName>,
     pub(crate) session_cookie: Option<String>,
-    /// `canary` or `base`; with a secret `canary:SECRET`. Always removed before the upstream.
+    /// `canary:SECRET` or `base:SECRET`. Always removed before the upstream.
     pub(crate) tester_header: HeaderName,
-    /// SHA-256 of the testers' secret.
-    pub(crate) tester_secret: Option<Digest>,
+    /// SHA-256 of each secret that makes a tester; without any nobody is one.
+    pub(crate) tester_secrets: Vec<Digest>,
 }
 
 impl Default for SplitSettings {
@@ -91,8 +90,8 @@ impl Default for SplitSettings {
             user_header: Some(HeaderName::from_static("x-user-id")),
             tenant_header: Some(HeaderName::from_static("x-tenant-id")),
             session_cookie: None,
-            tester_header: HeaderName::from_static("x-orca-arm"),
-            tester_secret: None,
+            tester_header: testers::ARM_HEADER,
+            tester_secrets: Vec::new(),
         }
     }
 }
@@ -168,9 +167,8 @@ pub(crate) fn decide(
     headers: &HeaderMap,
     random: impl FnOnce() -> u64,
 ) -> Decision {
-    let forced = forced_arm(settings, headers);
-    let tagged = forced.is_some() || headers.contains_key(PROBE_HEADER);
-    let source = if tagged { Source::Probes } else { Source::Users };
+    let tester = testers::of(settings, headers);
+    let source = if tester.is_some() { Source::Probes } else { Source::Users };
     if !split.staged {
         return Decision { arm: Arm::Base, source, bucket: None, by_weight: false, cookie: None };
     }
@@ -191,7 +189,7 @@ pub(crate) fn decide(
     } else if split.weight > Weight::ZERO && listed(&split.audience.allow) {
         Some(Arm::Canary)
     } else {
-        forced.filter(|_| split.audience.header_override)
+        tester.and_then(|tester| tester.arm).filter(|_| split.audience.header_override)
     };
     let drawn = if is_inside(sticky.bucket, split.weight) { Arm::Canary } else { Arm::Base };
     Decision {
@@ -199,7 +197,7 @@ pub(crate) fn decide(
         source,
         bucket: Some(sticky.bucket),
         by_weight: by_name.is_none() && sticky.by_weight,
-        cookie: sticky.cookie.filter(|_| !tagged),
+        cookie: sticky.cookie.filter(|_| tester.is_none()),
     }
 }
 
@@ -233,20 +231,6 @@ fn loads_page(headers: &HeaderMap) -> bool {
         // Older browsers, and all of them without TLS, do not say it.
         None => text(headers, Some(&ACCEPT)).is_some_and(|accept| accept.contains("text/html")),
     }
-}
-
-/// The arm a tester asks for, when the request proves to be a tester's.
-fn forced_arm(settings: &SplitSettings, headers: &HeaderMap) -> Option<Arm> {
-    let value = headers.get(&settings.tester_header)?.to_str().ok()?;
-    let name = match &settings.tester_secret {
-        None => value,
-        Some(expected) => {
-            let (name, secret) = value.split_once(':')?;
-            // Digests are compared, so timing tells nothing of the secret itself.
-            (Digest::of(secret.as_bytes()) == *expected).then_some(name)?
-        }
-    };
-    Arm::ALL.into_iter().find(|arm| arm.name() == name)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Option<&'a str> {
@@ -297,8 +281,13 @@ mod tests {
             .collect()
     }
 
+    /// Those who say `s` are testers.
+    fn settings() -> SplitSettings {
+        SplitSettings { tester_secrets: vec![Digest::of(b"s")], ..SplitSettings::default() }
+    }
+
     fn arm(split: &Split, pairs: &[(&str, &str)]) -> Arm {
-        decide(split, &SplitSettings::default(), &headers(pairs), || 9_999).arm
+        decide(split, &settings(), &headers(pairs), || 9_999).arm
     }
 
     /// Whoever is on a list, or chose, says nothing of the split.
@@ -310,9 +299,10 @@ mod tests {
             (&[], true),
             (&[("x-user-id", "bank")], false),
             (&[("x-user-id", "u"), ("x-tenant-id", "friend")], false),
-            (&[("x-orca-arm", "base")], false),
+            (&[("x-orca-arm", "base:s")], false),
+            (&[("x-orca-arm", "base")], true),
         ] {
-            let decision = decide(&half, &SplitSettings::default(), &headers(pairs), || 7);
+            let decision = decide(&half, &settings(), &headers(pairs), || 7);
             assert_eq!(decision.by_weight, expected, "{pairs:?}");
         }
     }
@@ -320,12 +310,12 @@ mod tests {
     #[test]
     fn precedence_deny_allow_header_bucket() {
         let half = split(5_000);
-        let forced = ("x-orca-arm", "canary");
+        let forced = ("x-orca-arm", "canary:s");
         assert_eq!(arm(&half, &[("x-user-id", "bank"), forced]), Arm::Base);
         assert_eq!(arm(&half, &[("x-user-id", "u"), ("x-tenant-id", "bank")]), Arm::Base);
-        assert_eq!(arm(&half, &[("x-user-id", "friend"), ("x-orca-arm", "base")]), Arm::Canary);
+        assert_eq!(arm(&half, &[("x-user-id", "friend"), ("x-orca-arm", "base:s")]), Arm::Canary);
         assert_eq!(arm(&half, &[forced]), Arm::Canary);
-        assert_eq!(arm(&split(10_000), &[("x-orca-arm", "base")]), Arm::Base);
+        assert_eq!(arm(&split(10_000), &[("x-orca-arm", "base:s")]), Arm::Base);
         assert_eq!(arm(&split(0), &[("x-user-id", "friend")]), Arm::Base, "no weight, no user");
         assert_eq!(arm(&split(0), &[forced]), Arm::Canary, "a tester reaches a staged canary");
         let mut suspended = split(0);
@@ -411,24 +401,29 @@ mod tests {
         assert_eq!(counts[3], 10_000);
     }
 
+    /// Whoever only claims to be a probe is a user, with a user's cookie.
     #[test]
-    fn probes_are_told_apart_and_secrets_are_needed() {
+    fn probes_are_told_apart_by_the_secret_alone() {
         let source = |settings: &SplitSettings, pairs: &[(&str, &str)]| {
             let decision = decide(&split(0), settings, &headers(pairs), || 0);
+            assert_eq!(decision.cookie.is_some(), decision.source == Source::Users, "{pairs:?}");
             (decision.source, decision.arm)
         };
-        let open = SplitSettings::default();
-        assert_eq!(source(&open, &[("x-orca-probe", "1")]), (Source::Probes, Arm::Base));
-        assert_eq!(source(&open, &[("x-orca-arm", "canary")]), (Source::Probes, Arm::Canary));
-        assert_eq!(source(&open, &[("x-orca-arm", "moon")]), (Source::Users, Arm::Base));
-        let locked = SplitSettings {
-            tester_secret: Some(Digest::of(b"s3cret")),
-            ..SplitSettings::default()
-        };
-        let of = |value| source(&locked, &[("x-orca-arm", value)]);
-        assert_eq!(of("canary"), (Source::Users, Arm::Base));
-        assert_eq!(of("canary:wrong"), (Source::Users, Arm::Base));
-        assert_eq!(of("canary:s3cret"), (Source::Probes, Arm::Canary));
+        let nobody = SplitSettings::default();
+        for claim in ["1", "1:s", ":"] {
+            assert_eq!(source(&nobody, &[("x-orca-probe", claim)]), (Source::Users, Arm::Base));
+        }
+        let of = |name, value| source(&settings(), &[(name, value)]);
+        for (value, expected) in [
+            ("canary", (Source::Users, Arm::Base)),
+            ("canary:wrong", (Source::Users, Arm::Base)),
+            ("canary:s", (Source::Probes, Arm::Canary)),
+            ("moon:s", (Source::Probes, Arm::Base)),
+        ] {
+            assert_eq!(of("x-orca-arm", value), expected, "{value}");
+        }
+        assert_eq!(of("x-orca-probe", "1:s"), (Source::Probes, Arm::Base));
+        assert_eq!(of("x-orca-probe", "1"), (Source::Users, Arm::Base));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Timestamp;
-use crate::base::units::Weight;
+use crate::base::limits;
+use crate::base::units::{Micros, Weight};
 
 /// The schema id of a stored state.
 pub(crate) const SCHEMA: &str = "orca.router-state/v1";
@@ -64,7 +65,7 @@ pub(crate) struct RouterState {
     pub(crate) weight: Weight,
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
-    /// Microseconds since 1970; until then the weight holds.
+    /// Microseconds since 1970 by the router's clock; until then the weight holds.
     pub(crate) grant_until: Option<Timestamp>,
     /// Set by a revert: lists and header override are off until the next staging.
     pub(crate) suspended: bool,
@@ -94,8 +95,8 @@ pub(crate) enum Refusal {
     NotARaise { given: Weight, current: Weight },
     #[error("weight {given} is not below the current {current}")]
     NotALowering { given: Weight, current: Weight },
-    #[error("the grant until {until} has already ended")]
-    GrantInThePast { until: String },
+    #[error("a grant of {given} is none, or longer than 24 h")]
+    GrantOutOfRange { given: Micros },
     #[error("no weight is granted, so there is nothing to renew")]
     NothingGranted,
     #[error("the canary has weight {current}, promotion needs 100 %")]
@@ -115,7 +116,7 @@ impl Refusal {
             Self::Reverted => "reverted",
             Self::NotARaise { .. } => "not_a_raise",
             Self::NotALowering { .. } => "not_a_lowering",
-            Self::GrantInThePast { .. } => "grant_in_the_past",
+            Self::GrantOutOfRange { .. } => "grant_out_of_range",
             Self::NothingGranted => "nothing_granted",
             Self::NotAtFullWeight { .. } => "not_at_full_weight",
             Self::NoPrevious => "no_previous",
@@ -217,11 +218,11 @@ impl RouterState {
         Ok(next)
     }
 
-    /// Gives the canary a larger weight until `grant_until`.
+    /// Gives the canary a larger weight for the time of `grant`.
     pub(crate) fn raise(
         &self,
         weight: Weight,
-        grant_until: Timestamp,
+        grant: Micros,
         expected: Expected,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
@@ -236,28 +237,28 @@ impl RouterState {
         if weight <= current {
             return Err(Refusal::NotARaise { given: weight, current });
         }
-        in_the_future(grant_until, now)?;
+        let until = end_of(grant, now)?;
         let mut next = self.changed();
         next.weight = weight;
-        next.grant_until = Some(grant_until);
+        next.grant_until = Some(until);
         next.epoch = expected.epoch;
         Ok(next)
     }
 
-    /// Moves the end of the grant. A grant that has ended stays ended.
+    /// The grant lasts for `grant` from now. One that has ended stays ended.
     pub(crate) fn renew_grant(
         &self,
         epoch: u64,
-        grant_until: Timestamp,
+        grant: Micros,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
         self.fresh_epoch(epoch)?;
         if self.weight == Weight::ZERO || self.tick(now).is_some() {
             return Err(Refusal::NothingGranted);
         }
-        in_the_future(grant_until, now)?;
+        let until = end_of(grant, now)?;
         let mut next = self.clone();
-        next.grant_until = Some(grant_until);
+        next.grant_until = Some(until);
         next.epoch = epoch;
         Ok(next)
     }
@@ -342,8 +343,13 @@ impl RouterState {
     }
 }
 
-fn in_the_future(until: Timestamp, now: Timestamp) -> Result<(), Refusal> {
-    if until > now { Ok(()) } else { Err(Refusal::GrantInThePast { until: until.rfc3339() }) }
+/// When it ends, by the clock of whoever keeps it. Nobody else's clock has a say, and none keeps users
+/// on a version for longer than the longest grant that a verb asks for.
+fn end_of(grant: Micros, now: Timestamp) -> Result<Timestamp, Refusal> {
+    if grant.0 == 0 || grant.duration() > limits::GRANT_DETACHED_MAX {
+        return Err(Refusal::GrantOutOfRange { given: grant });
+    }
+    Ok(now.plus(grant.duration()))
 }
 
 #[cfg(test)]
@@ -384,7 +390,7 @@ mod tests {
 
     fn raised(bp: u32) -> RouterState {
         let state = staged();
-        state.raise(weight(bp), at(100), seen(&state), at(0)).unwrap()
+        state.raise(weight(bp), Micros(100), seen(&state), at(0)).unwrap()
     }
 
     #[test]
@@ -393,17 +399,29 @@ mod tests {
         let fresh = seen(&state);
         let older = Expected { generation: fresh.generation - 1, ..fresh };
         let code = |r: Result<RouterState, Refusal>| r.map_or_else(|e| e.code(), |_| "ok");
-        assert_eq!(code(state.raise(weight(100), at(9), fresh, at(8))), "ok");
-        assert_eq!(code(state.raise(weight(100), at(9), fresh, at(9))), "grant_in_the_past");
-        assert_eq!(code(state.raise(weight(0), at(9), fresh, at(0))), "not_a_raise");
-        assert_eq!(code(state.raise(weight(100), at(9), older, at(0))), "stale_generation");
+        let most = 24 * 3_600 * 1_000_000;
+        for (grant, expected) in [
+            (0, "grant_out_of_range"),
+            (1, "ok"),
+            (most, "ok"),
+            (most + 1, "grant_out_of_range"),
+            (u64::MAX, "grant_out_of_range"),
+        ] {
+            let raised = state.raise(weight(100), Micros(grant), fresh, at(8));
+            assert_eq!(code(raised), expected, "{grant}");
+            let high = self::raised(500);
+            assert_eq!(code(high.renew_grant(high.epoch, Micros(grant), at(8))), expected);
+        }
+        let grant = Micros(9);
+        assert_eq!(code(state.raise(weight(0), grant, fresh, at(0))), "not_a_raise");
+        assert_eq!(code(state.raise(weight(100), grant, older, at(0))), "stale_generation");
         let reverted = state.revert();
-        assert_eq!(code(reverted.raise(weight(100), at(9), fresh, at(0))), "stale_epoch");
-        assert_eq!(code(reverted.raise(weight(100), at(9), seen(&reverted), at(0))), "reverted");
+        assert_eq!(code(reverted.raise(weight(100), grant, fresh, at(0))), "stale_epoch");
+        assert_eq!(code(reverted.raise(weight(100), grant, seen(&reverted), at(0))), "reverted");
         let bare = RouterState::all_base(upstream("one"));
-        assert_eq!(code(bare.raise(weight(100), at(9), seen(&bare), at(0))), "no_canary");
+        assert_eq!(code(bare.raise(weight(100), grant, seen(&bare), at(0))), "no_canary");
         let high = raised(500);
-        assert_eq!(code(high.raise(weight(500), at(9), seen(&high), at(0))), "not_a_raise");
+        assert_eq!(code(high.raise(weight(500), grant, seen(&high), at(0))), "not_a_raise");
         assert_eq!(code(high.stage(staging("three"), seen(&high))), "canary_active");
         assert_eq!(code(high.promote(seen(&high), at(0))), "not_at_full_weight");
     }
@@ -415,11 +433,11 @@ mod tests {
         let fallen = state.tick(at(100)).unwrap();
         assert_eq!((fallen.weight, fallen.grant_until), (Weight::ZERO, None));
         assert_eq!(fallen.generation, state.generation + 1);
-        let late = state.renew_grant(state.epoch, at(200), at(100));
+        let late = state.renew_grant(state.epoch, Micros(100), at(100));
         assert_eq!(late, Err(Refusal::NothingGranted));
-        let renewed = state.renew_grant(state.epoch, at(200), at(99)).unwrap();
+        let renewed = state.renew_grant(state.epoch, Micros(101), at(99)).unwrap();
         assert_eq!((renewed.grant_until, renewed.generation), (Some(at(200)), state.generation));
-        let refused = renewed.revert().renew_grant(state.epoch, at(300), at(0));
+        let refused = renewed.revert().renew_grant(state.epoch, Micros(300), at(0));
         assert!(matches!(refused, Err(Refusal::StaleEpoch { .. })));
         let expired = state.promote(seen(&state), at(100));
         assert_eq!(expired, Err(Refusal::NotAtFullWeight { current: Weight::ZERO }));
@@ -453,8 +471,8 @@ mod tests {
     #[derive(Debug, Clone)]
     enum Step {
         Stage,
-        Raise { bp: u32, grant: i64, generation_off: u64, epoch_off: u64 },
-        Renew { grant: i64, epoch_off: u64 },
+        Raise { bp: u32, grant: u64, generation_off: u64, epoch_off: u64 },
+        Renew { grant: u64, epoch_off: u64 },
         Lower(u32),
         Revert,
         Promote,
@@ -465,10 +483,10 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let step = prop_oneof![
             Just(Step::Stage),
-            (0_u32..=10_000, -5_i64..50, 0_u64..2, 0_u64..2).prop_map(|(bp, grant, g, e)| {
+            (0_u32..=10_000, 0_u64..50, 0_u64..2, 0_u64..2).prop_map(|(bp, grant, g, e)| {
                 Step::Raise { bp, grant, generation_off: g, epoch_off: e }
             }),
-            (0_i64..50, 0_u64..2).prop_map(|(grant, epoch_off)| Step::Renew { grant, epoch_off }),
+            (0_u64..50, 0_u64..2).prop_map(|(grant, epoch_off)| Step::Renew { grant, epoch_off }),
             (0_u32..=10_000).prop_map(Step::Lower),
             Just(Step::Revert),
             Just(Step::Promote),
@@ -494,13 +512,13 @@ mod tests {
                             generation: here.generation.saturating_sub(generation_off),
                             epoch: here.epoch.saturating_sub(epoch_off),
                         };
-                        let result = state.raise(weight(bp), at(now + grant), expected, at(now));
+                        let result = state.raise(weight(bp), Micros(grant), expected, at(now));
                         prop_assert!(expected == here || result.is_err());
                         result
                     }
                     Step::Renew { grant, epoch_off } => {
                         let epoch = here.epoch.saturating_sub(epoch_off);
-                        let result = state.renew_grant(epoch, at(now + grant), at(now));
+                        let result = state.renew_grant(epoch, Micros(grant), at(now));
                         prop_assert!(epoch == here.epoch || result.is_err());
                         result
                     }

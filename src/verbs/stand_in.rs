@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{DeploymentId, Environment, OrcaId};
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::Warrant;
 use crate::ledger::entry::Entry;
 use crate::ledger::fixture::{Told, deployment, id};
@@ -178,7 +178,7 @@ impl Platform for Scripted {
         self.look().await
     }
 
-    async fn renew(&self, _: Timestamp, _: u64) -> Result<PlatformState, PlatformError> {
+    async fn renew(&self, _: Micros, _: u64) -> Result<PlatformState, PlatformError> {
         self.look().await
     }
 

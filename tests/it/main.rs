@@ -6,6 +6,7 @@
 mod support;
 
 mod bad_luck;
+mod broken_config;
 mod canary_advance;
 mod canary_pause;
 mod canary_status;

@@ -4,13 +4,15 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::canary_start::{end_word, exit_of, went_back};
+use super::place::Place;
+use super::reason::lossy;
 use super::rollback::noted;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{render, wire, wire_canary, wire_fleet, wire_platform};
+use crate::cli::{render, wire, wire_back, wire_canary, wire_fleet};
 use crate::ledger::entry::TrafficProof;
 use crate::verbs::book::BookError;
 use crate::verbs::canary::abort::Abort;
@@ -28,8 +30,11 @@ pub(crate) struct ResumeArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct AbortArgs {
     /// Why; kept in the ledger
-    #[arg(long, value_name = "TEXT", default_value = "aborted by hand")]
+    #[arg(long, value_name = "TEXT", default_value = "aborted by hand", value_parser = lossy())]
     reason: String,
+
+    #[command(flatten)]
+    place: Place,
 }
 
 /// How a canary was ended.
@@ -77,11 +82,11 @@ async fn lift(ship: &Ship, reason: &str) -> Result<Option<Report>, Failure> {
 }
 
 pub(crate) async fn abort(args: &AbortArgs, context: &Context) -> Result<Report, Failure> {
-    let config = wire::load_config_or_default(context)?;
+    let known = wire_back::known(&args.place, context)?;
     let abort = Abort {
-        platform: wire_platform::platform(context, &config)?,
-        book: wire_fleet::book_if_any(context, &config),
-        environment: config.environment.value.clone(),
+        platform: known.platform(context)?,
+        book: known.book(context),
+        environment: known.config().environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),
         tell: wire_fleet::tell(context),
     };

@@ -12,6 +12,7 @@ use crate::load::expect::Expect;
 use crate::load::from_manifest::{ManifestPlanError, with_env};
 use crate::load::plan::{Draft, Endpoint};
 use crate::load::rows::Rows;
+use crate::router::testers::{ARM_HEADER, PROBE_HEADER};
 
 #[derive(Debug, clap::Args)]
 #[group(requires = "target", multiple = true)]
@@ -124,6 +125,12 @@ impl RequestArgs {
         draft.insecure = self.insecure;
         draft.http2 = self.http2;
         draft.phases = self.phases;
+        for name in unproven(&self.headers) {
+            context.warn(format!(
+                "--header \"{name}: ...\" without a secret is ignored by orca's router: these requests \
+                 are users'; write it as \"{name}: WHAT:SECRET\", see docs/guides/platforms.md"
+            ));
+        }
         let env = |name: &str| context.env.get(name).map(str::to_owned);
         for endpoint in &mut draft.endpoints {
             let is_given =
@@ -133,5 +140,33 @@ impl RequestArgs {
             *endpoint = with_env(endpoint.clone(), &env)?;
         }
         Ok(())
+    }
+}
+
+/// Headers by which testers are known, without what proves one.
+fn unproven(headers: &[(String, String)]) -> impl Iterator<Item = &str> {
+    let is_unproven = |(name, value): &&(String, String)| {
+        let is_testers =
+            [ARM_HEADER, PROBE_HEADER].iter().any(|own| name.eq_ignore_ascii_case(own.as_str()));
+        is_testers && !value.contains(':')
+    };
+    headers.iter().filter(is_unproven).map(|(name, _)| name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_testers_header_without_a_secret_is_noticed() {
+        let of = |text| header(text).unwrap();
+        let headers = [
+            of("X-Orca-Arm: canary"),
+            of("x-orca-arm: canary:{{env.SECRET}}"),
+            of("x-orca-probe: 1"),
+            of("accept: */*"),
+        ];
+        let seen: Vec<&str> = unproven(&headers).collect();
+        assert_eq!(seen, ["X-Orca-Arm", "x-orca-probe"]);
     }
 }

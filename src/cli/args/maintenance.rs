@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::place::Place;
+use super::reason::lossy;
 use super::rollback::noted;
 use crate::base::clock;
 use crate::base::units::Micros;
@@ -13,7 +14,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{render, wire, wire_fleet, wire_platform};
+use crate::cli::{render, wire_back, wire_fleet};
 use crate::rollout::closing::Manner;
 use crate::verbs::maintenance::{Maintenance, Standing, sentence};
 
@@ -50,7 +51,7 @@ struct StatusArgs {
 #[derive(Debug, clap::Args)]
 struct Switch {
     /// Why; kept in the ledger
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = lossy())]
     reason: String,
 
     #[command(flatten)]
@@ -133,12 +134,11 @@ async fn set(closed: bool, switch: &Switch, context: &Context) -> Result<Report,
 
 fn maintenance(place: &Place, reason: &str, context: &Context) -> Result<Maintenance, Failure> {
     let since = clock::monotonic();
-    let mut config = wire::load_config_or_default(context)?;
-    place.set(&mut config);
+    let known = wire_back::known(place, context)?;
     Ok(Maintenance {
-        platform: wire_platform::platform(context, &config)?,
-        book: wire_fleet::book_if_any(context, &config),
-        environment: config.environment.value.clone(),
+        platform: known.platform(context)?,
+        book: known.book(context),
+        environment: known.config().environment.value.clone(),
         reason: context.redactor.text(reason).into_owned(),
         since,
         tell: wire_fleet::tell(context),

@@ -1,5 +1,6 @@
 //! Where a verb finds the platform when there is no orca.yaml: on call, in an empty directory.
 
+use crate::cli::config::origin::{Origin, Setting};
 use crate::cli::config::raw::RawPlatformKind;
 use crate::cli::config::resolve::Config;
 
@@ -26,6 +27,11 @@ impl Place {
         config.platform.admin = admin.overridden(given("--admin", &self.admin), ("", None));
         let url = config.platform.url.clone();
         config.platform.url = url.overridden(given("--url", &self.url), ("", None));
+        // Where no file says what serves, an address of a router is as good as the word.
+        let kind = &mut config.platform.kind;
+        if self.admin.is_some() && !matches!(kind.origin, Origin::File { .. }) {
+            *kind = Setting { value: RawPlatformKind::Router, origin: Origin::Flag("--admin") };
+        }
         set_project(config, self.project.as_ref());
     }
 }
@@ -35,5 +41,6 @@ pub(crate) fn set_project(config: &mut Config, project: Option<&String>) {
     let Some(name) = project else { return };
     let known = config.platform.project.clone();
     config.platform.project = known.overridden(("--project", Some(Some(name.clone()))), ("", None));
-    config.platform.kind = RawPlatformKind::Vercel;
+    config.platform.kind =
+        Setting { value: RawPlatformKind::Vercel, origin: Origin::Flag("--project") };
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::place::Place;
+use super::reason::lossy;
 use super::rollback_smoke::{self, Validation};
 use crate::base::call_made::CallMade;
 use crate::base::clock;
@@ -15,7 +16,7 @@ use crate::cli::explain::Code;
 use crate::cli::failure::Failure;
 use crate::cli::render::plan::PlanStep;
 use crate::cli::report::Report;
-use crate::cli::{render, wire, wire_fleet, wire_platform};
+use crate::cli::{render, wire_back, wire_fleet};
 use crate::gate::verdict::Verdict;
 use crate::ledger::entry::TrafficProof;
 use crate::rollout::ports::Platform;
@@ -25,7 +26,7 @@ use crate::verbs::rollback::{Back, Rollback, Target, planned};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Why; kept in the ledger
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = lossy())]
     reason: String,
 
     /// A deployment that once served here; the version before this one unless given
@@ -83,11 +84,11 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         return Err(Failure::new(Code::Usage, Exit::Usage, text)
             .hint("orca rollback --reason \"checkout is down\""));
     }
-    let mut config = wire::load_config_or_default(context)?;
-    args.place.set(&mut config);
+    let known = wire_back::known(&args.place, context)?;
+    let config = known.config();
     let rollback = Rollback {
-        platform: wire_platform::platform(context, &config)?,
-        book: wire_fleet::book_if_any(context, &config),
+        platform: known.platform(context)?,
+        book: known.book(context),
         environment: config.environment.value.clone(),
         reason: context.redactor.text(&args.reason).into_owned(),
         to: args.to.clone(),
@@ -102,7 +103,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     let back = rollback.run(target).await?;
     let platform = rollback.platform.as_ref();
     let validation = match back.proof {
-        TrafficProof::Verified => rollback_smoke::validate(context, &config, platform).await,
+        TrafficProof::Verified => rollback_smoke::validate(context, config, platform).await,
         TrafficProof::Requested | TrafficProof::Failed => None,
     };
     Ok(made(&back, platform, validation))

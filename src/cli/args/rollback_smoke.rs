@@ -121,8 +121,8 @@ async fn asked(files: &[Ready], context: &Context, door: &Door) -> Validation {
 async fn door(config: &Config, platform: &dyn Platform) -> Result<Door, String> {
     if let Some(url) = &config.platform.url.value {
         // A router that is closed for users lets probes through.
-        let probe = ("x-orca-probe".to_owned(), "smoke".to_owned());
-        return Ok(Door { url: wire_platform::with_scheme(url), headers: vec![probe] });
+        let headers = platform.probe_headers("smoke");
+        return Ok(Door { url: wire_platform::with_scheme(url), headers });
     }
     let asked = tokio::time::timeout(LOOK, platform.door(Arm::Base)).await;
     match asked {

@@ -23,6 +23,7 @@ use crate::router::proxy::ProxySettings;
 use crate::router::server::{self, DrainSettings, RouterConfig, Running};
 use crate::router::split::SplitSettings;
 use crate::router::state::Upstream;
+use crate::router::testers;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -74,11 +75,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME")]
     session_cookie: Option<String>,
 
-    /// Request header by which testers choose the arm
+    /// Request header by which testers choose the arm: "canary:SECRET" or "base:SECRET"
     #[arg(long, default_value = "x-orca-arm", value_name = "HEADER")]
     tester_header: HeaderName,
 
-    /// Environment variable with a secret that testers add: "canary:SECRET"
+    /// Environment variable with a secret for testers, beside the one that orca derives from the
+    /// admin token
     #[arg(long, value_name = "NAME")]
     tester_secret_env: Option<String>,
 
@@ -186,11 +188,12 @@ fn announce(router: &Running, context: &Context) {
 
 fn config(args: Args, context: &Context) -> Result<RouterConfig, Failure> {
     let token = token(&args, context)?;
-    let tester_secret = match &args.tester_secret_env {
-        None => None,
+    context.redactor.learn(&testers::secret_of(&token));
+    let tester_secrets = match &args.tester_secret_env {
+        None => Vec::new(),
         Some(name) => {
             let secret = context.env.secret(name).ok_or_else(|| unset(name))?;
-            Some(Digest::of(secret.expose().as_bytes()))
+            vec![Digest::of(secret.expose().as_bytes())]
         }
     };
     let base = Upstream {
@@ -215,7 +218,7 @@ fn config(args: Args, context: &Context) -> Result<RouterConfig, Failure> {
                 tenant_header: Some(args.tenant_header),
                 session_cookie: args.session_cookie,
                 tester_header: args.tester_header,
-                tester_secret,
+                tester_secrets,
             },
             connect_timeout: args.connect_timeout.duration(),
             response_timeout: args.response_timeout.duration(),

@@ -3,6 +3,7 @@
 mod blackout;
 pub(crate) mod deploy;
 pub(crate) mod exec;
+pub(crate) mod mend;
 pub(crate) mod origin;
 pub(crate) mod raw;
 pub(crate) mod resolve;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use super::blackout;
 use super::deploy::{self, DeployConfig};
 use super::exec::{self, ExecConfig};
-use super::origin::Setting;
+use super::origin::{Origin, Setting};
 use super::raw::{
     RawAfterPause, RawBreakingBelowOne, RawCanary, RawConfig, RawDbGate, RawGate, RawHostedProject,
     RawOnInterrupt, RawPlatform, RawPlatformKind,
@@ -28,6 +28,8 @@ use crate::release::calendar::Blackout;
 use crate::rollout::triggers::Triggers;
 
 pub(crate) const FILE: &str = "orca.yaml";
+/// Where Vercel says that users of a project come in.
+pub(crate) const VERCEL_URL: &str = "VERCEL_PROJECT_PRODUCTION_URL";
 
 /// The configuration that holds.
 #[derive(Debug, Clone)]
@@ -62,7 +64,7 @@ pub(crate) struct ReleaseConfig {
 
 #[derive(Debug, Clone)]
 pub(crate) struct PlatformConfig {
-    pub(crate) kind: RawPlatformKind,
+    pub(crate) kind: Setting<RawPlatformKind>,
     pub(crate) admin: Setting<Option<String>>,
     pub(crate) url: Setting<Option<String>>,
     pub(crate) token_env: String,
@@ -196,13 +198,19 @@ fn resolve_platform(
         .overridden(("--url", None), ("ORCA_ROUTER_URL", variable("ORCA_ROUTER_URL")));
     let project = given(raw.project.as_ref(), source)
         .overridden(("--project", None), ("VERCEL_PROJECT_ID", variable("VERCEL_PROJECT_ID")));
-    let by_vercel = ("VERCEL_PROJECT_PRODUCTION_URL", variable("VERCEL_PROJECT_PRODUCTION_URL"));
+    let by_vercel = (VERCEL_URL, variable(VERCEL_URL));
     let url = if url.value.is_none() { url.overridden(("--url", None), by_vercel) } else { url };
     // Where nobody says what serves, the environment of a Vercel project is as good as a file.
     let is_vercel = admin.value.is_none() && project.value.is_some();
-    let by_environment = if is_vercel { RawPlatformKind::Vercel } else { RawPlatformKind::Router };
+    let by_environment = match &project.origin {
+        Origin::Environment(name) if is_vercel => {
+            Setting { value: RawPlatformKind::Vercel, origin: Origin::Environment(name) }
+        }
+        _ if is_vercel => Setting::default(RawPlatformKind::Vercel),
+        _ => Setting::default(RawPlatformKind::Router),
+    };
     Ok(PlatformConfig {
-        kind: raw.kind.unwrap_or(by_environment),
+        kind: raw.kind.map_or(by_environment, |kind| Setting::file(kind, source.file, 0)),
         admin,
         url,
         token_env: raw.token_env.unwrap_or_else(|| "ORCA_ROUTER_TOKEN".to_owned()),

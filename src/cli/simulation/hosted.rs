@@ -2,8 +2,10 @@
 //! its fences. It keeps no grants and no epochs; a raise names the canary and the stage that it comes from.
 
 use super::platform::SimPlatform;
+use super::schedule::FOR_EVER_US;
 use super::world::{Kind, World, commit_of, deployment};
 use crate::base::clock::Timestamp;
+use crate::base::units::Micros;
 use crate::rollout::ports::{Known, PlatformState, RaiseTerms};
 use crate::router::state::{Expected, Refusal, RouterState, Upstream};
 
@@ -63,7 +65,6 @@ pub(super) fn own(router: &RouterState, expected: Expected) -> Result<Expected, 
 pub(super) fn raise_from(
     router: &RouterState,
     terms: &RaiseTerms,
-    until: Timestamp,
     now: Timestamp,
 ) -> Result<RouterState, Refusal> {
     let canary = router.canary.as_ref().map(|up| up.deployment.as_str());
@@ -75,7 +76,9 @@ pub(super) fn raise_from(
         let (expected, current) = (terms.expect_generation, router.generation);
         return Err(Refusal::StaleGeneration { expected, current });
     }
-    router.raise(terms.to, until, in_force(router), now)
+    let mut next = router.raise(terms.to, Micros(1), in_force(router), now)?;
+    next.grant_until = Some(now.plus_us(FOR_EVER_US));
+    Ok(next)
 }
 
 impl SimPlatform {

@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::audit::Call;
 use super::hosted::{own, raise_from, seen_on};
 use super::orca::Orca;
-use super::schedule::FOR_EVER_US;
 use super::world::{World, commit_of, upstream};
 use crate::base::clock::Timestamp;
 use crate::base::ids::DeploymentId;
+use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
     Arm, Capabilities, Door, Identity, Measures, Platform, PlatformError, PlatformState,
@@ -281,23 +281,23 @@ impl Platform for SimPlatform {
         let at = self.orca.clock().now();
         let permit = self.orca.lock().raise_called(&self.orca, &terms, at);
         let hosted = self.is_hosted();
-        let until = terms.grant_until.unwrap_or(at.plus_us(FOR_EVER_US));
         let call = Call::Raise { expected, permit };
         let change = move |router: &RouterState, now: Timestamp| {
             if !hosted {
-                return router.raise(terms.to, until, expected, now);
+                let grant = terms.grant.unwrap_or_default();
+                return router.raise(terms.to, grant, expected, now);
             }
-            raise_from(router, &terms, until, now)
+            raise_from(router, &terms, now)
         };
         self.change(call, Box::new(change)).await
     }
 
-    async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError> {
+    async fn renew(&self, grant: Micros, epoch: u64) -> Result<PlatformState, PlatformError> {
         if self.is_hosted() {
             return self.look().await;
         }
         let change =
-            move |router: &RouterState, now: Timestamp| router.renew_grant(epoch, until, now);
+            move |router: &RouterState, now: Timestamp| router.renew_grant(epoch, grant, now);
         self.change(Call::Renew { epoch }, Box::new(change)).await
     }
 

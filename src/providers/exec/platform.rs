@@ -11,10 +11,10 @@ use super::answers::{source_samples, state_of};
 use super::asking::Failed;
 use super::command::Surroundings;
 use super::contract::{Counted, Expectation, Operation, Request, State};
-use crate::base::clock::{Clock, Timestamp};
+use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId};
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::rollout::ports::{
@@ -226,7 +226,7 @@ impl Platform for ExecPlatform {
     }
 
     /// There are no grants: a weight stands until it is moved.
-    async fn renew(&self, _: Timestamp, _: u64) -> Result<PlatformState, PlatformError> {
+    async fn renew(&self, _: Micros, _: u64) -> Result<PlatformState, PlatformError> {
         self.look().await
     }
 

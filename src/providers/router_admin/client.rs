@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::call_made::CallMade;
-use crate::base::clock::{Entropy, Timestamp};
+use crate::base::clock::Entropy;
 use crate::base::limits;
 use crate::base::redact::Secret;
 use crate::base::retry::RetryBudget;
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::providers::http::{Call, HttpClient, HttpError, Repeat};
 use crate::router::api::{
     CloseRequest, ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest,
@@ -19,6 +19,7 @@ use crate::router::api::{
 };
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
+use crate::router::testers;
 
 /// Reading changes nothing, so a lost answer is asked for again.
 const READ_AGAIN: RetryBudget = RetryBudget {
@@ -65,6 +66,11 @@ impl RouterAdmin {
         Self { actor: Some(who.to_owned()), ..self }
     }
 
+    /// What proves to the router's front door that a request is made by who drives it.
+    pub(crate) fn tester_secret(&self) -> Secret {
+        testers::secret_of(&self.token)
+    }
+
     /// The calls made so far.
     pub(crate) fn calls(&self) -> Vec<CallMade> {
         self.http.calls()
@@ -86,25 +92,25 @@ impl RouterAdmin {
         self.post("stage", request).await
     }
 
-    /// Raises the weight until `grant_until`.
+    /// Raises the weight for the time of `grant`.
     pub(crate) async fn raise(
         &self,
         weight: Weight,
-        grant_until: Timestamp,
+        grant: Micros,
         expected: Expected,
     ) -> Result<StateAnswer, RouterAdminError> {
         let Expected { generation: expect_generation, epoch } = expected;
-        let request = RaiseRequest { weight, grant_until, expect_generation, epoch };
+        let request = RaiseRequest { weight, grant_us: grant, expect_generation, epoch };
         self.post("raise", &request).await
     }
 
-    /// Moves the end of the grant; the generation stays.
+    /// The grant lasts for `grant` from now; the generation stays.
     pub(crate) async fn renew(
         &self,
         epoch: u64,
-        grant_until: Timestamp,
+        grant: Micros,
     ) -> Result<StateAnswer, RouterAdminError> {
-        self.post("renew", &RenewRequest { epoch, grant_until }).await
+        self.post("renew", &RenewRequest { epoch, grant_us: grant }).await
     }
 
     /// All users to base, unconditionally: the one call of a rollback during a rollout.

@@ -5,9 +5,10 @@ use async_trait::async_trait;
 
 use super::client::{RouterAdmin, RouterAdminError};
 use crate::base::call_made::CallMade;
-use crate::base::clock::{Entropy, Timestamp};
+use crate::base::clock::Entropy;
 use crate::base::histogram::Histogram;
 use crate::base::ids::{CommitId, DeploymentId};
+use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::{HttpClient, HttpError};
@@ -21,9 +22,11 @@ use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::metrics::{ArmMetrics, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
+use crate::router::testers::ARM_HEADER;
 
-/// By which the router tells testers' requests: the arm that must answer.
-const ARM_HEADER: &str = "x-orca-arm";
+/// Of a router that wants to be told when a grant ends, by the clock of whoever asks.
+const OLDER_ROUTER: &str = "the router is older than this orca and does not know how long a grant \
+                            lasts, so nothing is raised: start it again with this orca";
 
 /// A router, by its admin interface and its front door.
 #[derive(Debug, Clone)]
@@ -40,7 +43,8 @@ impl RouterPlatform {
         admin: RouterAdmin,
         entropy: Entropy,
     ) -> Result<Self, HttpError> {
-        let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy);
+        let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy)
+            .proving(admin.tester_secret());
         Ok(Self { admin, front, name: format!("the router at {admin_url}") })
     }
 
@@ -107,6 +111,9 @@ impl RouterPlatform {
                             .and_then(|s| s.lowered_by.clone())
                             .unwrap_or_else(|| "another orca".to_owned()),
                     },
+                    "bad_request" if answer.message.contains("unknown field `grant_us`") => {
+                        Refused::Unsupported(OLDER_ROUTER.to_owned())
+                    }
                     _ => Refused::Unsupported(answer.message.clone()),
                 })
             }
@@ -173,16 +180,16 @@ impl Platform for RouterPlatform {
     async fn raise(&self, raise: Raise) -> Result<PlatformState, PlatformError> {
         let terms = raise.terms();
         let expected = Expected { generation: terms.expect_generation, epoch: terms.epoch };
-        let Some(until) = terms.grant_until else {
+        let Some(grant) = terms.grant else {
             let text = "a raise on the router needs a grant".to_owned();
             return Err(self.refused(Refused::Unsupported(text)));
         };
-        self.state_of(self.admin.raise(terms.to, until, expected).await)
+        self.state_of(self.admin.raise(terms.to, grant, expected).await)
             .map_err(|error| Self::expected(error, terms.expect_generation, terms.epoch))
     }
 
-    async fn renew(&self, until: Timestamp, epoch: u64) -> Result<PlatformState, PlatformError> {
-        self.state_of(self.admin.renew(epoch, until).await)
+    async fn renew(&self, grant: Micros, epoch: u64) -> Result<PlatformState, PlatformError> {
+        self.state_of(self.admin.renew(epoch, grant).await)
             .map_err(|error| Self::expected(error, 0, epoch))
     }
 
@@ -222,7 +229,7 @@ impl Platform for RouterPlatform {
             Arm::Base => "base",
             Arm::Canary => "canary",
         };
-        let headers = vec![(ARM_HEADER.to_owned(), name.to_owned())];
+        let headers = vec![(ARM_HEADER.to_string(), self.front.proved(name))];
         Ok(Door { url: self.front.url().to_owned(), headers })
     }
 
@@ -239,6 +246,10 @@ impl Platform for RouterPlatform {
 
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError> {
         Ok(self.front.probe_keys(count).await)
+    }
+
+    fn probe_headers(&self, tag: &str) -> Vec<(String, String)> {
+        self.front.probe_headers(tag)
     }
 
     fn closing(&self) -> Option<&dyn Closing> {

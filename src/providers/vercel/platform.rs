@@ -18,6 +18,7 @@ use crate::base::call_made::CallMade;
 use crate::base::clock::{Entropy, Timestamp};
 use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::redact::{Redactor, Secret};
+use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::providers::http::HttpError;
 use crate::rollout::board::Board;
@@ -293,7 +294,7 @@ impl Platform for VercelPlatform {
     }
 
     /// There is no grant: what stands, stands.
-    async fn renew(&self, _: Timestamp, _: u64) -> Result<PlatformState, PlatformError> {
+    async fn renew(&self, _: Micros, _: u64) -> Result<PlatformState, PlatformError> {
         self.look().await
     }
 

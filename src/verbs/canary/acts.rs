@@ -172,7 +172,7 @@ impl Acts<'_> {
             to: weight,
             expect_generation: seen.generation,
             epoch: self.held.epoch,
-            grant_until: grants.then(|| now.plus_us(self.plan.grant.as_i64())),
+            grant: grants.then_some(self.plan.grant),
         };
         let outcome = match Raise::new(clearance, &at_hand, terms, now) {
             Ok((raise, _)) => self.fleet.platform.raise(raise).await.map_err(refusal_of),
@@ -240,8 +240,7 @@ impl Acts<'_> {
         if !self.fleet.platform.capabilities().holds_grant {
             return Vec::new();
         }
-        let until = self.now().plus_us(self.plan.grant.as_i64());
-        match self.fleet.platform.renew(until, self.held.epoch).await {
+        match self.fleet.platform.renew(self.plan.grant, self.held.epoch).await {
             Ok(_) => Vec::new(),
             Err(PlatformError::Refused {
                 refused: Refused::StaleEpoch { who, found, .. }, ..

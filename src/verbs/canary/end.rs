@@ -7,6 +7,7 @@ use super::acts::Acts;
 use super::drive::Ending;
 use crate::base::clock;
 use crate::base::limits;
+use crate::base::units::Micros;
 use crate::gate::clearance::SeenLive;
 use crate::ledger::entry::{Body, RolledBack, RolloutEnd, TrafficProof};
 use crate::rollout::machine::{Event, ExitKind, StageNext, State};
@@ -97,12 +98,10 @@ impl Acts<'_> {
             self.fleet.ship.say("the new version keeps all traffic; promote it");
             return;
         }
-        let least = self.now().plus(limits::GRANT_COMPLETE);
-        let until = least.max(self.now().plus_us(self.plan.grant.as_i64()));
-        match self.fleet.platform.renew(until, self.held.epoch).await {
+        let grant = Micros::from_secs(limits::GRANT_COMPLETE.as_secs()).max(self.plan.grant);
+        match self.fleet.platform.renew(grant, self.held.epoch).await {
             Ok(_) => self.fleet.ship.say(format!(
-                "the new version keeps all traffic until {}; promote it before then",
-                until.rfc3339()
+                "the new version keeps all traffic for {grant}; promote it before then"
             )),
             Err(error) => self.fleet.ship.say(format!("the grant ends soon: {error}")),
         }

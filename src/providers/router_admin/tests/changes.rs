@@ -1,5 +1,7 @@
 //! What changes while requests are open: weights, grants, restarts, the end.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -7,9 +9,9 @@ use tokio::net::TcpStream;
 use super::support::{Bench, Client, config};
 use crate::base::atomic_file;
 use crate::base::clock::Clock;
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::router::persist::Origin;
-use crate::router::server::{self, RouterError};
+use crate::router::server::{self, RouterConfig, RouterError};
 use crate::router::state::Expected;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,8 +47,12 @@ async fn an_ended_grant_brings_everyone_to_base_without_a_call() {
     let bench = Bench::start().await;
     let staged = bench.stage(bench.two).await;
     let expected = Expected { generation: staged.state.generation, epoch: staged.state.epoch };
-    let until = Clock::System.now().plus(Duration::from_millis(400));
-    bench.admin().raise(Weight::FULL, until, expected).await.unwrap();
+    bench.admin().raise(Weight::FULL, Micros::from_millis(400), expected).await.unwrap();
+    falls_back(&bench).await;
+    bench.stop().await;
+}
+
+async fn falls_back(bench: &Bench) {
     let mut client = bench.client().await;
     let both = async {
         while client.get("/", "x-user-id: a\r\n").await.name() != "one" {
@@ -55,6 +61,48 @@ async fn an_ended_grant_brings_everyone_to_base_without_a_call() {
     };
     tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
     assert_eq!(bench.router.control.state().weight, Weight::ZERO);
+}
+
+/// Somebody sets the router's clock while a grant is under way: set back it makes none longer, set
+/// forward it ends none and lets it be renewed. After a restart what was left is still left.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_lasts_as_long_as_it_was_given_for_whoever_sets_the_clock() {
+    const HOUR_US: i64 = 3_600_000_000;
+    let set = Arc::new(AtomicI64::new(0));
+    let bench = Bench::by(Clock::Set(Arc::clone(&set))).await;
+    bench.stage(bench.two).await;
+    let raised = bench.raise(10_000).await.state;
+    set.store(HOUR_US, Ordering::SeqCst);
+    let renewed = bench.admin().renew(raised.epoch, Micros::from_secs(60)).await.unwrap().state;
+    assert_eq!(renewed.weight, Weight::FULL, "a clock set forward ends nothing");
+    assert_eq!(bench.client().await.get("/", "x-user-id: a\r\n").await.name(), "two");
+    set.store(-HOUR_US, Ordering::SeqCst);
+    let path = bench.folder.path().join("state.json");
+    let clock = Clock::Set(Arc::clone(&set));
+    let again = server::start(RouterConfig { clock: clock.clone(), ..config(bench.one, path) });
+    let again = again.unwrap();
+    let left = again.control.state().grant_until.unwrap().since_us(clock.now());
+    assert!((1..=60_000_000).contains(&left), "{left} us are left of a minute");
+    again.stop_now();
+    bench.admin().renew(raised.epoch, Micros::from_millis(400)).await.unwrap();
+    set.store(-2 * HOUR_US, Ordering::SeqCst);
+    falls_back(&bench).await;
+    bench.stop().await;
+}
+
+/// A caller whose clock is an hour wrong asks for as long as any other, and none for a week.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_has_a_ceiling() {
+    let bench = Bench::start().await;
+    let staged = bench.stage(bench.two).await.state;
+    let expected = Expected { generation: staged.generation, epoch: staged.epoch };
+    let week = Micros::from_secs(7 * 86_400);
+    let refused = bench.admin().raise(Weight::FULL, week, expected).await.unwrap_err();
+    assert!(refused.to_string().contains("longer than 24 h"), "{refused}");
+    assert_eq!(bench.router.control.state(), staged);
+    bench.raise(10_000).await;
+    let refused = bench.admin().renew(staged.epoch, week).await.unwrap_err();
+    assert!(refused.to_string().contains("grant_out_of_range"), "{refused}");
     bench.stop().await;
 }
 

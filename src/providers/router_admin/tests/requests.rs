@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 use super::support::{Bench, read_head};
 use crate::router::metrics::ArmMetrics;
 use crate::router::split::{Arm, Source};
+use crate::router::testers::signed;
 
 fn row(bench: &Bench, arm: Arm, source: Source) -> ArmMetrics {
     bench.router.control.metrics().in_window(arm, source).unwrap().clone()
@@ -58,22 +59,54 @@ async fn a_client_without_a_key_gets_its_bucket_and_keeps_its_arm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn testers_choose_are_counted_apart_and_their_header_stays_here() {
+async fn testers_choose_are_counted_apart_and_their_secret_stays_here() {
     let bench = Bench::start().await;
     bench.stage(bench.two).await;
     let mut client = bench.client().await;
-    let forced = client.get("/", "x-orca-arm: canary\r\n").await;
+    let secret = bench.admin().tester_secret();
+    let tester = |name: &str, what: &str| format!("{name}: {}\r\n", signed(what, &secret));
+    let choosing = tester("x-orca-arm", "canary");
+    let forced = client.get("/", &choosing).await;
     assert_eq!(forced.name(), "two");
     assert!(forced.head.contains("x-orca-served-by: canary"));
     assert!(!forced.body.contains("x-orca-arm"), "{}", forced.body);
-    assert_eq!(client.get("/", "x-orca-probe: 1\r\n").await.name(), "one");
+    let probe = client.get("/", &tester("x-orca-probe", "smoke")).await;
+    assert_eq!(probe.name(), "one");
+    assert!(probe.body.contains("x-orca-probe: smoke\r\n"), "{}", probe.body);
     assert_eq!(client.get("/", "").await.name(), "one");
     assert_eq!(row(&bench, Arm::Canary, Source::Probes).requests, 1);
     assert_eq!(row(&bench, Arm::Base, Source::Probes).requests, 1);
     assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 1);
     assert_eq!(row(&bench, Arm::Canary, Source::Users).requests, 0);
     bench.admin().revert().await.unwrap();
-    assert_eq!(client.get("/", "x-orca-arm: canary\r\n").await.name(), "one");
+    assert_eq!(client.get("/", &choosing).await.name(), "one");
+    bench.stop().await;
+}
+
+/// What anybody can write opens nothing: neither a staged candidate nor a closed door, and no failure
+/// is counted as a probe's.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_knows_no_secret_is_a_user() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    let mut client = bench.client().await;
+    let secret = bench.admin().tester_secret();
+    let claims =
+        ["x-orca-arm: canary", "x-orca-arm: canary:t", "x-orca-probe: 1", "x-orca-probe: 1:"];
+    for claim in claims {
+        let seen = client.get("/", &format!("{claim}\r\n")).await;
+        assert_eq!(seen.name(), "one", "{claim}");
+        assert!(!seen.head.contains("x-orca-served-by"), "{claim}");
+        assert!(!seen.body.to_ascii_lowercase().contains("x-orca"), "{claim}: {}", seen.body);
+    }
+    assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 4);
+    assert_eq!(row(&bench, Arm::Base, Source::Probes).requests, 0);
+    bench.admin().close(true).await.unwrap();
+    for claim in claims {
+        assert_eq!(client.get("/", &format!("{claim}\r\n")).await.status, 503, "{claim}");
+    }
+    let mine = format!("x-orca-arm: {}\r\n", signed("canary", &secret));
+    assert_eq!(client.get("/", &mine).await.name(), "two", "whoever repairs gets through");
     bench.stop().await;
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use crate::base::clock::{Clock, Entropy};
 use crate::base::redact::Secret;
-use crate::base::units::Weight;
+use crate::base::units::{Micros, Weight};
 use crate::providers::router_admin::RouterAdmin;
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::health::HealthSettings;
@@ -150,11 +150,17 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
+        Self::by(Clock::System).await
+    }
+
+    /// With a router that goes by this clock.
+    pub(crate) async fn by(clock: Clock) -> Self {
         let slow = Arc::new(Slow::default());
         let one = app("one", Arc::clone(&slow)).await;
         let two = app("two", Arc::clone(&slow)).await;
         let folder = tempfile::tempdir().unwrap();
-        let router = server::start(config(one, folder.path().join("state.json"))).unwrap();
+        let config = RouterConfig { clock, ..config(one, folder.path().join("state.json")) };
+        let router = server::start(config).unwrap();
         Self { one, two, slow, router, folder }
     }
 
@@ -184,9 +190,8 @@ impl Bench {
     pub(crate) async fn raise(&self, bp: u32) -> StateAnswer {
         let state = self.router.control.state();
         let expected = Expected { generation: state.generation, epoch: state.epoch };
-        let until = Clock::System.now().plus(Duration::from_mins(1));
         let weight = Weight::from_basis_points(bp).unwrap();
-        self.admin().raise(weight, until, expected).await.unwrap()
+        self.admin().raise(weight, Micros::from_secs(60), expected).await.unwrap()
     }
 
     pub(crate) async fn stop(mut self) {
