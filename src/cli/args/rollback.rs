@@ -58,6 +58,11 @@ pub(crate) struct RollbackDocument {
     /// `verified`, `requested` or `failed`; absent on a dry run.
     traffic: Option<&'static str>,
     headline: String,
+    /// Why there, where something else could have been meant: a canary that was taken back a moment
+    /// ago, or the base; or a rollback that was made before.
+    because: Option<String>,
+    /// The deployment that `--to` leads to where that other thing is meant.
+    or_to: Option<String>,
     /// From the command to the platform's answer.
     moved_us: Option<u64>,
     /// From the command to real requests showing it.
@@ -92,7 +97,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         reason: context.redactor.text(&args.reason).into_owned(),
         to: args.to.clone(),
         emergency: args.emergency,
+        fails: None,
         since,
+        now: context.clock.now(),
         tell: wire_fleet::tell(context),
     };
     let target = rollback.target().await?;
@@ -118,6 +125,8 @@ fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> Rollback
         steps,
         traffic: None,
         headline,
+        because: target.because.clone(),
+        or_to: target.or_to.as_ref().map(ToString::to_string),
         moved_us: None,
         verified_us: None,
         stored: true,
@@ -133,9 +142,29 @@ fn would(rollback: &Rollback, target: &Target, context: &Context) -> Report {
     plan.extend(rollback_smoke::planned(context));
     let steps = render::plan::steps(&plan);
     let headline = format!("would go back to {}", target.deployment);
-    let human = format!("{headline}\n\n{}", render::plan::human(&steps));
+    let human = format!("{headline}\n{}\n{}", explained(target), render::plan::human(&steps));
     let document = document(target, steps, headline);
-    Report::new(Exit::Done, "orca.rollback/v1", &document, human).next("orca rollback --reason R")
+    let report = Report::new(Exit::Done, "orca.rollback/v1", &document, human);
+    otherwise(report.next("orca rollback --reason R"), target)
+}
+
+/// What was decided, where something else could have been meant.
+fn explained(target: &Target) -> String {
+    target.because.as_ref().map(|why| format!("why there: {why}\n")).unwrap_or_default()
+}
+
+/// The one command that does the other thing.
+fn otherwise(report: Report, target: &Target) -> Report {
+    match (&target.or_to, &target.from) {
+        (Some(other), Some(_)) => report.next(format!(
+            "orca rollback --to {other} --reason R, where {other} should serve after all"
+        )),
+        (Some(other), None) => report.next(format!(
+            "orca rollback --to {other} --reason R, where {} itself is what fails",
+            target.deployment
+        )),
+        (None, _) => report,
+    }
 }
 
 /// How many calls it took, changing ones first.
@@ -181,7 +210,8 @@ fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) ->
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "{first}: {sentence}\n{}\n{what} after {moved}{}\n{}{}{}{}{}",
+        "{first}: {sentence}\n{}{}\n{what} after {moved}{}\n{}{}{}{}{}",
+        explained(target),
         back.headline,
         verified.unwrap_or_default(),
         called(&calls),
@@ -202,14 +232,15 @@ fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) ->
         validation,
         ..document(target, render::plan::steps(&back.plan), headline)
     };
-    let report = Report::new(exit, "orca.rollback/v1", &document, human);
-    advised(report, exit, (is_sound, stayed))
+    let report = otherwise(Report::new(exit, "orca.rollback/v1", &document, human), target);
+    let unnamed = stayed && target.or_to.is_none();
+    advised(report, exit, (is_sound, unnamed))
 }
 
 /// What to type next.
-fn advised(report: Report, exit: Exit, (is_sound, stayed): (bool, bool)) -> Report {
+fn advised(report: Report, exit: Exit, (is_sound, unnamed): (bool, bool)) -> Report {
     match exit {
-        Exit::Done if stayed => report
+        Exit::Done if unnamed => report
             .next("orca rollback --to DEPLOYMENT --reason R, for an older release")
             .next("orca release status lists what served here"),
         Exit::Done => report.next("orca release status"),

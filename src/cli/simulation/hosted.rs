@@ -4,7 +4,9 @@
 use super::platform::SimPlatform;
 use super::world::{Kind, World, commit_of, deployment};
 use crate::base::clock::Timestamp;
-use crate::rollout::ports::{Known, PlatformState, RaiseTerms};
+use crate::base::units::Micros;
+use crate::rollout::ports::{Known, Lowered, Lowering, PlatformState, RaiseTerms};
+use crate::router::lowered::Lowering as RouterLowering;
 use crate::router::state::{Expected, Refusal, RouterState, Upstream};
 
 fn known(upstream: &Upstream) -> Known {
@@ -21,6 +23,7 @@ fn seen(router: &RouterState) -> PlatformState {
         previous: router.previous.as_ref().map(known),
         went_back: router.suspended,
         lowered_by: router.lowered_by.clone(),
+        lowered: None,
         weight: router.weight,
         generation: router.generation,
         epoch: router.epoch,
@@ -41,7 +44,17 @@ pub(super) fn seen_on(kind: Kind, router: &RouterState) -> PlatformState {
 
 impl World {
     pub(super) fn seen(&mut self) -> PlatformState {
-        seen_on(self.kind, &self.router)
+        let seen = seen_on(self.kind, &self.router);
+        let lowered = self.router.lowered.filter(|_| self.kind == Kind::Router);
+        let lowered = lowered.map(|lowered| Lowered {
+            how: match lowered.how {
+                RouterLowering::RolledBack => Lowering::RolledBack,
+                RouterLowering::Withdrawn => Lowering::Withdrawn,
+                RouterLowering::GrantEnded => Lowering::GrantEnded,
+            },
+            ago: Micros(u64::try_from(self.now().since_us(lowered.at)).unwrap_or(0)),
+        });
+        PlatformState { lowered, ..seen }
     }
 }
 

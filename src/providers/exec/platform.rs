@@ -18,7 +18,7 @@ use crate::base::units::Weight;
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Door, Identity, Measures, Platform, PlatformError,
+    Arm, ArmSamples, Capabilities, Door, Identity, Lowering, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
     Weights,
 };
@@ -230,10 +230,11 @@ impl Platform for ExecPlatform {
         self.look().await
     }
 
-    /// The commands keep the base themselves.
+    /// The commands keep the base themselves. Their answers have no place for why users went back.
     async fn lower_to_base(
         &self,
         _: Option<&DeploymentId>,
+        _: Lowering,
     ) -> Result<PlatformState, PlatformError> {
         self.back(None).await
     }

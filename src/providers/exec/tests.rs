@@ -16,7 +16,7 @@ use crate::base::units::Weight;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::HttpClient;
 use crate::rollout::ports::{
-    Arm, Measures, Platform as _, PlatformError, Refused, StageOrder, Weights,
+    Arm, Lowering, Measures, Platform as _, PlatformError, Refused, StageOrder, Weights,
 };
 
 const SPLIT: &str = r#"{"state":{"base":{"deployment":"http://old"},"canary":{"deployment":"new"},"weight_bp":500,"epoch":3}}"#;
@@ -119,7 +119,7 @@ async fn the_end_of_a_change_is_what_it_says() {
         (&whole, "exit 5", "refused"),
     ] {
         let (platform, said) = platform(&[(Current, current), (Rollback, rollback)]);
-        let word = match platform.lower_to_base(None).await {
+        let word = match platform.lower_to_base(None, Lowering::RolledBack).await {
             Ok(state) => {
                 assert_eq!(state.weight, Weight::ZERO);
                 assert_eq!(*said.lock().unwrap(), ["rollback: gone back"]);
@@ -168,7 +168,7 @@ async fn a_change_is_told_what_it_counts_on_and_going_back_counts_on_nothing() {
     let (platform, _) = platform(&scripts);
     let generation = platform.look().await.unwrap().generation;
     platform.stage(&order(generation, 7)).await.unwrap_err();
-    platform.lower_to_base(None).await.unwrap_err();
+    platform.lower_to_base(None, Lowering::RolledBack).await.unwrap_err();
     let read = |name: &str| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
     };
