@@ -53,7 +53,7 @@ fn a_rollback_converges() {
     let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
-    fleet.promoted();
+    let promoted = fleet.promoted();
     let back = ["rollback", "--json", "--reason", "checkout is down"];
     for round in 1..=2 {
         let made = fleet.orca(&back).expect_code(0).json();
@@ -67,6 +67,13 @@ fn a_rollback_converges() {
     for part in ["nothing moved: users were on", "already: verified", "rollback --to DEPLOYMENT"] {
         assert!(format!("{}{}", said.stdout, said.stderr).contains(part), "{part}: {said:#?}");
     }
+    let served = fleet.status()["served"].as_array().unwrap().clone();
+    let places: Vec<_> = served.iter().map(|one| one["deployment"].as_str().unwrap()).collect();
+    assert_eq!(places, [&fleet.base, &promoted.url], "{served:?}");
+    assert_eq!((&served[0]["condemned"], &served[1]["stable"]), (&().into(), &false.into()));
+    assert!(served[1]["condemned"].as_str().unwrap().contains("checkout is down"), "{served:?}");
+    let shown = fleet.orca(&["release", "status"]).expect_code(0).stdout;
+    assert!(shown.contains(&format!("\n{}  ", promoted.url)), "{shown}");
     for round in 1..=2 {
         let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
         assert_eq!(made["to"], fleet.base.as_str(), "without a ledger, round {round}");

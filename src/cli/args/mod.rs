@@ -58,6 +58,7 @@ mod place;
 pub(crate) mod preflight;
 pub(crate) mod promote;
 pub(crate) mod release;
+mod release_served;
 pub(crate) mod release_status;
 pub(crate) mod release_tag;
 pub(crate) mod rollback;
