@@ -71,8 +71,8 @@ pub(crate) struct RollbackDocument {
     stored: bool,
     /// `synced`, `no remote` or `pending: ...`.
     ledger: Option<String>,
-    /// The calls to the platform's own interface, in their order; requests of the front door are
-    /// not among them.
+    /// The calls to the platform's own interface, or the commands that were run for it, in their
+    /// order; requests of the front door are not among them. Empty where nobody keeps a record.
     calls: Vec<CallMade>,
     /// What people must know of the platform once users went back.
     note: Option<String>,
@@ -167,8 +167,11 @@ fn otherwise(report: Report, target: &Target) -> Report {
     }
 }
 
-/// How many calls it took, changing ones first.
+/// How many calls it took, changing ones first; nothing where the platform keeps no record.
 fn called(calls: &[CallMade]) -> String {
+    if calls.is_empty() {
+        return String::new();
+    }
     let changes = calls.iter().filter(|call| call.is_change()).count();
     let reads = calls.len() - changes;
     let s = |count| if count == 1 { "" } else { "s" };
@@ -184,7 +187,8 @@ pub(super) fn noted(note: Option<&String>) -> String {
 fn outcome(back: &Back, validation: Option<&Validation>) -> (Exit, &'static str, &'static str) {
     let is_sound = validation.is_none_or(|seen| seen.verdict == Verdict::Pass);
     // What waits in a file comes in with the next entry; what was kept nowhere condemns nothing.
-    let is_kept = back.unstored.is_none() && !matches!(back.ledger, Sync::Unwritten(_));
+    let is_kept =
+        back.unstored.is_none() && !matches!(back.ledger, Sync::Unwritten(_) | Sync::NoLedger);
     match back.proof {
         TrafficProof::Verified if is_sound && is_kept => (Exit::Done, "verified", "verified"),
         TrafficProof::Verified => (Exit::PartDone, "verified", "verified"),
@@ -253,5 +257,25 @@ fn advised(report: Report, exit: Exit, (is_sound, unnamed): (bool, bool)) -> Rep
         _ => {
             report.next("orca rollback --reason R (safe to repeat)").next("orca explain ORCA-1604")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_where_somebody_keeps_them() {
+        let call = |method: &str| CallMade {
+            method: method.to_owned(),
+            url: String::new(),
+            status: None,
+            failure: None,
+            took_us: 0,
+            request_id: None,
+        };
+        assert_eq!(called(&[]), "", "nobody says that nothing was called");
+        let calls = [call("READ"), call("RUN"), call("READ")];
+        assert_eq!(called(&calls), "platform calls: 1 change, 2 reads\n");
     }
 }

@@ -55,6 +55,7 @@ fn platform(scripts: &[(Operation, &str)]) -> (ExecPlatform, Arc<Mutex<Vec<Strin
         environment: "production".to_owned(),
         clock: Clock::System,
         tell: Arc::new(move |line| own.lock().unwrap().push(line.to_owned())),
+        made: std::sync::Mutex::default(),
     };
     (platform, said)
 }
@@ -132,6 +133,21 @@ async fn the_end_of_a_change_is_what_it_says() {
         };
         assert_eq!(word, expected, "{rollback}");
     }
+}
+
+/// Each command that ran is in the record, told by what it was asked to do and not by its arguments.
+#[tokio::test]
+async fn commands_are_counted_by_whether_they_change_anything() {
+    use Operation::{Current, Rollback};
+    let whole = format!("echo '{WHOLE}'");
+    let (platform, _) = platform(&[(Current, &whole), (Rollback, "exit 5")]);
+    assert_eq!(platform.calls(), []);
+    platform.look().await.unwrap();
+    platform.lower_to_base(None, Lowering::RolledBack).await.unwrap_err();
+    let told: Vec<_> =
+        platform.calls().into_iter().map(|c| (c.is_change(), c.url, c.status)).collect();
+    let of = |name: &str| format!("exec:{name}");
+    assert_eq!(told, [(false, of("current"), Some(0)), (true, of("rollback"), Some(5))]);
 }
 
 /// Another state than the one that was judged, or a higher epoch, is found before the command runs.
