@@ -7,7 +7,7 @@ use super::target::{BackError, Target};
 use crate::base::units::Weight;
 use crate::ledger::environment::{Base, Reached};
 use crate::ledger::fold::State;
-use crate::rollout::ports::{Lowering, PlatformState};
+use crate::rollout::ports::PlatformState;
 
 impl Rollback {
     /// Whether the platform shows something that this ledger does not know: it was written elsewhere.
@@ -25,25 +25,18 @@ impl Rollback {
             if said.is_some_and(|target| target.deployment == seen.base) {
                 return false;
             }
-            match seen.lowered.map(|lowered| lowered.how) {
-                // It would go one release further than whoever rolled back and could not write it.
-                Some(Lowering::RolledBack) if self.to.is_none() => return true,
-                Some(_) => {}
-                // Traffic went back to what this ledger still believes to be new, and it knows no
-                // canary that was taken back since: it misses a release and its rollback.
-                None => {
-                    let is_new = |reached: &Reached| matches!(reached, Reached::Promoted { .. });
-                    let is_told =
-                        |b: &Base| known.is_some_and(|e| meant::withdrawn(e, b).is_some());
-                    if rollout.is_none()
-                        && seen.previous.is_none()
-                        && base.is_some_and(|b| {
-                            b.deployment == seen.base && is_new(&b.reached) && !is_told(b)
-                        })
-                    {
-                        return true;
-                    }
-                }
+            // Traffic went back, nobody knows from what, to what this ledger still believes to be
+            // new, and it knows no canary that was taken back since: it misses a release and its
+            // rollback.
+            let is_new = |reached: &Reached| matches!(reached, Reached::Promoted { .. });
+            let is_told = |b: &Base| known.is_some_and(|e| meant::withdrawn(e, b).is_some());
+            if seen.lowered.is_none()
+                && rollout.is_none()
+                && seen.previous.is_none()
+                && base
+                    .is_some_and(|b| b.deployment == seen.base && is_new(&b.reached) && !is_told(b))
+            {
+                return true;
             }
         }
         if base.is_some_and(|base| base.deployment != seen.base) {

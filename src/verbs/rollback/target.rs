@@ -77,7 +77,7 @@ impl Rollback {
         let said = self.by_ledger_and(&state, &seen, &platform);
         let is_old = self.is_stale(&state, said.as_ref().ok(), &seen);
         let target = match (said, &self.to) {
-            (Ok(target), _) if !is_old => Ok(self.unless_just_taken_back(&state, target, &seen)),
+            (Ok(target), _) if !is_old => Ok(self.unless_it_stays(&state, target, &seen)),
             // It served once: that is all a named target needs.
             (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
             (Err(error @ BackError::NeverServed(_)), _) if !is_old => Err(error),
@@ -118,13 +118,9 @@ impl Rollback {
         }
     }
 
-    /// A canary of this base was taken back a moment ago, and it may be what is meant: users stay.
-    fn unless_just_taken_back(
-        &self,
-        state: &State,
-        target: Target,
-        seen: &PlatformState,
-    ) -> Target {
+    /// Somebody rolled back, which this ledger never heard of, or a canary of this base was taken back a
+    /// moment ago, and it may be what is meant: users stay.
+    fn unless_it_stays(&self, state: &State, target: Target, seen: &PlatformState) -> Target {
         let known = state.environment(&self.environment);
         let base = known.zip(known.and_then(|e| e.base.as_ref()));
         let moves = target.deployment != seen.base && seen.weight == Weight::ZERO;
