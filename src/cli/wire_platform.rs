@@ -104,6 +104,7 @@ fn exec(context: &Context, config: &Config) -> Result<Arc<dyn Platform>, Failure
         environment: config.environment.value.to_string(),
         clock: context.clock.clone(),
         tell: wire_fleet::tell(context),
+        made: std::sync::Mutex::default(),
     }))
 }
 

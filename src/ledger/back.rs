@@ -44,12 +44,20 @@ impl State {
     /// Where traffic of `environment` goes back to.
     pub(crate) fn way_back(&self, environment: &Environment) -> Result<WayBack, NoWayBack> {
         let state = self.environment(environment);
+        match state.and_then(|state| Some((state, state.rollout.as_ref()?))) {
+            Some((state, rollout)) if state.base.is_some() => {
+                Ok(to_rollout_base(state, &rollout.started, &rollout.by.entry))
+            }
+            _ => self.way_past_base(environment),
+        }
+    }
+
+    /// The same where the base itself is what fails, whatever canary stands beside it.
+    pub(crate) fn way_past_base(&self, environment: &Environment) -> Result<WayBack, NoWayBack> {
+        let state = self.environment(environment);
         let Some((state, base)) = state.and_then(|s| Some((s, s.base.as_ref()?))) else {
             return Err(NoWayBack::NoHistory(environment.clone()));
         };
-        if let Some(rollout) = &state.rollout {
-            return Ok(to_rollout_base(state, &rollout.started, &rollout.by.entry));
-        }
         match &base.reached {
             Reached::RolledBack => return Ok(to_base(base, Because::AlreadyBack)),
             Reached::Promoted { over, over_commit } => {
@@ -73,6 +81,18 @@ impl State {
     ) -> Option<WayBack> {
         let base = newest_stable(self.environment(environment)?, serving)?;
         Some(to_base(base, Because::NewestStable))
+    }
+
+    /// Where a person may send users who are to leave `serving`: the newest stable release, else the
+    /// newest that served, and none that was rolled back. Never chosen without a person.
+    pub(crate) fn other_way(
+        &self,
+        environment: &Environment,
+        serving: &DeploymentId,
+    ) -> Option<DeploymentId> {
+        let state = self.environment(environment)?;
+        let served = || state.served().find(|b| b.deployment != *serving && is_sound(state, b));
+        newest_stable(state, serving).or_else(served).map(|base| base.deployment.clone())
     }
 }
 
@@ -125,8 +145,11 @@ fn newest_stable<'a>(state: &'a EnvironmentState, serving: &DeploymentId) -> Opt
         let commit = state.stable.values().any(|(c, _)| Some(c) == b.commit.as_ref());
         release || commit
     };
-    let is_sound = |b: &Base| !b.commit.as_ref().is_some_and(|c| state.condemned.contains_key(c));
-    state.served().find(|b| b.deployment != *serving && is_stable(b) && is_sound(b))
+    state.served().find(|b| b.deployment != *serving && is_stable(b) && is_sound(state, b))
+}
+
+fn is_sound(state: &EnvironmentState, base: &Base) -> bool {
+    !base.commit.as_ref().is_some_and(|commit| state.condemned.contains_key(commit))
 }
 
 #[cfg(test)]
@@ -190,6 +213,24 @@ mod tests {
         assert_eq!(after(once.clone()), to("d2", Because::AlreadyBack));
         let twice = [once.clone(), once].concat();
         assert_eq!(after(twice), to("d2", Because::AlreadyBack));
+    }
+
+    #[test]
+    fn a_person_is_told_the_newest_stable_release_else_the_newest_that_served() {
+        let other = |bodies: Vec<Body>| {
+            let mut told = Told::new();
+            for body in bodies {
+                told.live(body);
+            }
+            let at = environment("production");
+            told.state().other_way(&at, &deployment("d3")).map(|way| way.to_string())
+        };
+        assert_eq!(other(history()).as_deref(), Some("d1"), "stable, though d2 is newer");
+        let unwatched = || vec![promoted("v1.2.0", '2', "d1"), promoted("v1.3.0", '3', "d2")];
+        assert_eq!(other(unwatched()).as_deref(), Some("d2"));
+        let condemned = vec![rolled_back('2', "d1", TrafficProof::Failed)];
+        assert_eq!(other([unwatched(), condemned].concat()).as_deref(), Some("d1"));
+        assert_eq!(other(vec![]), None);
     }
 
     #[test]

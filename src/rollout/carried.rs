@@ -23,10 +23,10 @@ impl State {
         let in_force = rollout.paused.as_ref().filter(|pause| pause.is_in_force(now));
         let lifted = rollout.paused.as_ref().and_then(|pause| pause.ended(now));
         Self {
-            at: if rollout.complete {
-                At::Baking { since: now }
-            } else if breached {
+            at: if breached {
                 At::Holding { asked: now }
+            } else if rollout.complete {
+                At::Baking { since: now }
             } else {
                 At::Looking
             },

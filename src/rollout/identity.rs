@@ -11,9 +11,11 @@ use crate::base::ids::{CheckId, CommitId};
 use crate::gate::check::{Check, Look, RuleId, Unseen};
 use crate::gate::verdict::{Cause, Finding, Judgement, Unit};
 
-/// Asks the canary who it is.
+/// Asks the new version who it is.
 pub(crate) struct IdentityCheck {
     pub(crate) platform: Arc<dyn Platform>,
+    /// Where the new version serves: as the canary, or as the base once it has everybody.
+    pub(crate) arm: Arm,
     pub(crate) expected: Expected,
 }
 
@@ -50,7 +52,7 @@ impl Check for IdentityCheck {
     }
 
     async fn observe(&self, _: &Look) -> Result<Said, Unseen> {
-        match self.platform.identity(Arm::Canary).await {
+        match self.platform.identity(self.arm).await {
             Ok(Some(identity)) => {
                 Ok(Said { commit: Some(identity.commit), digest: identity.digest })
             }

@@ -14,6 +14,7 @@ pub(crate) mod health;
 pub(crate) mod identity;
 #[cfg(test)]
 mod little_traffic;
+pub(crate) mod lowered;
 pub(crate) mod machine;
 pub(crate) mod plan;
 pub(crate) mod ports;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub(crate) use super::capabilities::{Capabilities, Measures, Weights};
+pub(crate) use super::lowered::{Lowered, Lowering};
 
 use super::board::Board;
 use super::bypass::Pushes;
@@ -64,10 +65,11 @@ pub(crate) trait Platform: Send + Sync {
 
     /// All traffic to the base: one call, whatever the state, under the platform's next epoch.
     /// `base` is the base as the caller knows it, for a platform that keeps none once a canary has
-    /// everything.
+    /// everything; `how` is remembered by those that can.
     async fn lower_to_base(
         &self,
         base: Option<&DeploymentId>,
+        how: Lowering,
     ) -> Result<PlatformState, PlatformError>;
 
     /// Makes the canary the base.
@@ -171,6 +173,8 @@ pub(crate) struct PlatformState {
     pub(crate) went_back: bool,
     /// Who went back, where the platform was told.
     pub(crate) lowered_by: Option<String>,
+    /// What took users back last, where the platform remembers it.
+    pub(crate) lowered: Option<Lowered>,
     /// The canary's share now, after a lapsed grant.
     pub(crate) weight: Weight,
     /// Grows with every change of who gets what: the compare value of a raise.

@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 
+use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::redact::Secret;
 
@@ -27,6 +28,7 @@ use super::api::{
     UpstreamHealth,
 };
 use super::control::{ChangeError, Changed, Control};
+use super::lowered::Asked;
 use super::prometheus;
 use super::state::{Expected, Staging};
 
@@ -167,13 +169,14 @@ async fn change(control: &Control, path: &str, body: &Bytes) -> Result<Changed, 
     let changed = match path {
         "/revert" => {
             // Whatever the body says: it may only tell who asks.
-            let RevertRequest { by } = parse(body).unwrap_or_default();
-            control.lower(|state| Ok(state.revert().lowered_by(by.as_deref()))).await
+            let RevertRequest { by, how } = parse(body).unwrap_or_default();
+            let asked = Asked { how, by: by.as_deref() };
+            control.lower(|state| Ok(state.revert_as(asked, now))).await
         }
         "/previous" => {
             let PreviousRequest { to, by } =
                 if body.is_empty() { PreviousRequest::default() } else { parse(body)? };
-            control.lower(|state| Ok(state.restore(to)?.lowered_by(by.as_deref()))).await
+            control.lower(|state| Ok(state.restore(to, now)?.lowered_by(by.as_deref()))).await
         }
         "/lower" => {
             let LowerRequest { weight } = parse(body)?;
@@ -223,7 +226,9 @@ fn granting<T: DeserializeOwned>(body: &Bytes) -> Result<T, CallError> {
 
 fn state_answer(control: &Control, changed: Changed) -> Answer {
     let routing = control.routing();
+    let ago = |at: Timestamp| u64::try_from(control.now().as_us() - at.as_us()).unwrap_or(0);
     let body = StateAnswer {
+        lowered_us_ago: changed.state.lowered.map(|lowered| ago(lowered.at)),
         schema: STATE_SCHEMA.into(),
         state: changed.state,
         health: UpstreamHealth {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::units::{Micros, Weight};
 
+use super::lowered::Lowering;
 use super::state::{Audience, RouterState, Upstream};
 
 pub(crate) const STATE_SCHEMA: &str = "orca.router-admin-state/v1";
@@ -59,12 +60,14 @@ pub(crate) struct PromoteRequest {
     pub(crate) epoch: u64,
 }
 
-/// `POST /revert`: everything to the base. An empty body says the same, and not who.
+/// `POST /revert`: everything to the base. An empty body says the same, and neither who nor why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RevertRequest {
     #[serde(default)]
     pub(crate) by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) how: Option<Lowering>,
 }
 
 /// `POST /previous`: everything to `to`, or to the base before the last promotion.
@@ -102,6 +105,9 @@ pub(crate) struct StateAnswer {
     pub(crate) draining: bool,
     /// False when a lowering is served but could not be stored.
     pub(crate) persisted: bool,
+    /// How long ago `state.lowered` was, by the router's own clock; with it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lowered_us_ago: Option<u64>,
 }
 
 /// The answer to a call that changed nothing.

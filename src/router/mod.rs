@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub(crate) mod control;
 pub(crate) mod headers;
 pub(crate) mod health;
+pub(crate) mod lowered;
 mod maintenance;
 pub(crate) mod metrics;
 pub(crate) mod persist;

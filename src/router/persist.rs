@@ -155,6 +155,20 @@ mod tests {
         assert!(!plain.contains(SAVED_AT), "an older router reads it: {plain}");
     }
 
+    /// An older router wrote no `lowered`, and a newer client asks an older router for nothing new:
+    /// what is absent is not known, and nothing is guessed for it.
+    #[test]
+    fn a_state_of_an_older_router_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let mut old = serde_json::to_value(RouterState::all_base(upstream("one"))).unwrap();
+        old["suspended"] = true.into();
+        assert!(old.get("lowered").is_none(), "written only where it is known");
+        atomic_file::write(&path, old.to_string().as_bytes()).unwrap();
+        let (state, origin) = load(&path, upstream("zero"), Timestamp::from_us(0));
+        assert_eq!((state.suspended, state.lowered, origin), (true, None, Origin::Stored));
+    }
+
     #[test]
     fn a_file_that_cannot_be_used_means_base() {
         let folder = tempfile::tempdir().unwrap();

@@ -15,6 +15,8 @@ use crate::base::clock::Timestamp;
 use crate::base::limits;
 use crate::base::units::{Micros, Weight};
 
+use super::lowered::{Lowered, Lowering};
+
 /// The schema id of a stored state.
 pub(crate) const SCHEMA: &str = "orca.router-state/v1";
 
@@ -72,6 +74,10 @@ pub(crate) struct RouterState {
     /// Who lowered last, as they said; forgotten with the next staging.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lowered_by: Option<String>,
+    /// What took users back last, and when. Absent where nothing did since the last staging or
+    /// raise, and where it is not known: then `suspended` alone says that somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lowered: Option<Lowered>,
     pub(crate) audience: Audience,
     /// Users get the router's own page, and no version. Probes get through.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -154,6 +160,7 @@ impl RouterState {
             grant_until: None,
             suspended: false,
             lowered_by: None,
+            lowered: None,
             audience: Audience::default(),
             closed: false,
         }
@@ -213,6 +220,7 @@ impl RouterState {
         next.audience = staging.audience;
         next.suspended = false;
         next.lowered_by = None;
+        next.lowered = None;
         next.grant_until = None;
         next.epoch = expected.epoch;
         Ok(next)
@@ -240,6 +248,7 @@ impl RouterState {
         let until = end_of(grant, now)?;
         let mut next = self.changed();
         next.weight = weight;
+        next.lowered = None;
         next.grant_until = Some(until);
         next.epoch = expected.epoch;
         Ok(next)
@@ -276,9 +285,13 @@ impl RouterState {
         Ok(next)
     }
 
-    /// All traffic to base, lists and header override off. Never refused.
+    /// All traffic to base, lists and header override off. Never refused. What is taken back so is
+    /// not known afterwards; `revert_as` says it.
     pub(crate) fn revert(&self) -> Self {
         let mut next = self.lowered_by_force();
+        if self.weight != Weight::ZERO {
+            next.lowered = None;
+        }
         next.weight = Weight::ZERO;
         next.grant_until = None;
         next.suspended = true;
@@ -305,7 +318,7 @@ impl RouterState {
 
     /// Everything to `to`, or to the base before the last promotion. Repeating it changes nothing
     /// but generation and epoch, and it never walks one release further back.
-    pub(crate) fn restore(&self, to: Option<Upstream>) -> Result<Self, Refusal> {
+    pub(crate) fn restore(&self, to: Option<Upstream>, now: Timestamp) -> Result<Self, Refusal> {
         let target = match to {
             Some(named) => self.known(named),
             None => self.previous.clone().ok_or(Refusal::NoPrevious)?,
@@ -317,6 +330,7 @@ impl RouterState {
         }
         next.canary = None;
         next.audience = Audience::default();
+        next.lowered = Some(Lowered { how: Lowering::RolledBack, at: now });
         Ok(next)
     }
 
@@ -338,7 +352,8 @@ impl RouterState {
         }
         let mut next = self.changed();
         next.weight = Weight::ZERO;
-        next.grant_until = None;
+        let at = next.grant_until.take().unwrap_or(now);
+        next.lowered = Some(Lowered { how: Lowering::GrantEnded, at });
         Some(next)
     }
 }
@@ -449,10 +464,10 @@ mod tests {
         let promoted = state.promote(seen(&state), at(0)).unwrap();
         assert_eq!(promoted.base, upstream("two"));
         assert_eq!(promoted.previous, Some(upstream("one")));
-        let back = promoted.restore(None).unwrap();
+        let back = promoted.restore(None, at(0)).unwrap();
         assert_eq!((&back.base, &back.previous), (&upstream("one"), &None));
-        assert_eq!(back.restore(None), Err(Refusal::NoPrevious));
-        let again = back.restore(Some(upstream("one"))).unwrap();
+        assert_eq!(back.restore(None, at(0)), Err(Refusal::NoPrevious));
+        let again = back.restore(Some(upstream("one")), at(0)).unwrap();
         assert_eq!(again.base, upstream("one"));
         assert!(again.epoch > promoted.epoch);
     }
@@ -525,7 +540,7 @@ mod tests {
                     Step::Lower(bp) => state.lower(weight(bp)),
                     Step::Revert => Ok(state.revert()),
                     Step::Promote => state.promote(here, at(now)),
-                    Step::Restore => state.restore(None),
+                    Step::Restore => state.restore(None, at(0)),
                     Step::Pass(us) => {
                         now += us;
                         Ok(state.clone())

@@ -15,6 +15,7 @@ use crate::release::ports::TrustSource;
 use crate::release::trust_change::TrustCheck;
 use crate::rollout::bypass::BypassCheck;
 use crate::rollout::identity::{Expected, IdentityCheck};
+use crate::rollout::ports::Arm;
 use crate::rollout::ready::ReadyCheck;
 
 /// How long the way back counts as seen. It is looked at again before every raise anyway.
@@ -60,9 +61,19 @@ fn calendar_check(ship: &Ship) -> Option<Arc<dyn ErasedCheck>> {
 /// `rollback.ready`, `release.identity`, `release.trust`, the calendar, and `platform.bypass` where
 /// the platform can tell.
 pub(crate) fn ready(fleet: &Fleet, candidate: &Candidate, base: &DeploymentId) -> PhaseGate {
+    ready_on(fleet, candidate, (base, Arm::Canary))
+}
+
+/// The same for a candidate on `arm`: one that serves everybody already is the platform's base.
+pub(crate) fn ready_on(
+    fleet: &Fleet,
+    candidate: &Candidate,
+    (base, arm): (&DeploymentId, Arm),
+) -> PhaseGate {
     let platform = &fleet.platform;
     let identity = IdentityCheck {
         platform: Arc::clone(platform),
+        arm,
         expected: Expected { commit: candidate.commit.clone(), digest: candidate.digest },
     };
     let way_back = ReadyCheck { platform: Arc::clone(platform), base: base.clone() };

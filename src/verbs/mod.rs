@@ -17,6 +17,7 @@ pub(crate) mod maintenance;
 mod notice;
 pub(crate) mod ports;
 pub(crate) mod promote;
+mod promoted_already;
 mod promoting;
 pub(crate) mod read_back;
 pub(crate) mod rollback;

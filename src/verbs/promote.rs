@@ -3,7 +3,7 @@
 //! and never a wrong version.
 
 use super::book::{BookError, Held};
-use super::canary::clear::Proof;
+use super::canary::clear::{Granted, Proof};
 use super::canary::start::Candidate;
 use super::promoting::{Promoting, Recorded};
 use super::read_back::{self, ReadBack};
@@ -87,9 +87,7 @@ impl Promotion<'_> {
         let recorded = if moved {
             self.move_traffic(&state).await?
         } else {
-            self.record_if_missing(&state, &seen).await?;
-            settle::steps(&*ship.book, &ship.environment).await?;
-            Ok(())
+            self.found_moved(&state, &seen).await?
         };
         let commit = Some(&self.candidate.commit);
         let read = read_back::until_on(self.fleet.platform.as_ref(), Arm::Base, commit).await;
@@ -113,7 +111,7 @@ impl Promotion<'_> {
         Some(format!("stage {} is breached: {}", said.stage, said.headline))
     }
 
-    fn promoting(&self) -> Promoting<'_> {
+    pub(super) fn promoting(&self) -> Promoting<'_> {
         Promoting { fleet: self.fleet, candidate: &self.candidate, release: &self.tag }
     }
 
@@ -168,20 +166,25 @@ impl Promotion<'_> {
         settle::steps(&*ship.book, &ship.environment).await?;
         let mut ready = gates::ready(self.fleet, &self.candidate, base);
         ready.phase = Phase::Promote;
+        let granted = self.ask(&ready, state).await.map_err(PromoteError::Denied)?;
+        // Gates take their time: somebody may have gone back meanwhile.
+        self.on_candidate(&granted.seen)?;
+        self.promoting().run(granted, held, base_commit).await
+    }
+
+    /// Asks the promote phase for a clearance.
+    pub(super) async fn ask(&self, ready: &PhaseGate, state: &State) -> Result<Granted, Denied> {
         let stages = self.last_stage(state);
         let proof = Proof {
             fleet: self.fleet,
             candidate: &self.candidate,
             gates: self.gates,
-            ready: std::slice::from_ref(&ready),
+            ready: std::slice::from_ref(ready),
             stages: &stages,
             rulings: &[],
             phase: Phase::Promote,
         };
-        let granted = proof.ask().await.map_err(PromoteError::Denied)?;
-        // Gates take their time: somebody may have gone back meanwhile.
-        self.on_candidate(&granted.seen)?;
-        self.promoting().run(granted, held, base_commit).await
+        proof.ask().await
     }
 
     /// What the canary's newest stage required: its ruling is recalled from the ledger.
@@ -195,31 +198,6 @@ impl Promotion<'_> {
             .map(|kept| GateRequirement::recorded(Phase::Canary, &kept.record))
             .into_iter()
             .collect()
-    }
-
-    /// An earlier run moved traffic and died before it could say so.
-    async fn record_if_missing(
-        &self,
-        state: &State,
-        seen: &PlatformState,
-    ) -> Result<(), PromoteError> {
-        let ship = &self.fleet.ship;
-        let known = state.environment(&ship.environment);
-        let recorded = known
-            .and_then(|e| e.base.as_ref())
-            .is_some_and(|base| base.deployment == self.candidate.deployment);
-        if recorded {
-            return Ok(());
-        }
-        let Some(rollout) = known.and_then(|e| e.rollout.as_ref()).filter(|r| r.complete) else {
-            let (release, environment) =
-                (self.candidate.release.clone(), ship.environment.to_string());
-            return Err(PromoteError::NotComplete(release, environment));
-        };
-        let before = PlatformState { base: rollout.started.base.clone(), ..seen.clone() };
-        let body = self.promoting().fact(&before, rollout.started.base_commit.clone());
-        ship.book.keep(ship.note(body)).await?;
-        Ok(())
     }
 
     /// The final tag on the tested commit, pushed; done already counts.

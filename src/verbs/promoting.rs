@@ -9,8 +9,12 @@ use super::promote::PromoteError;
 use super::ship::Fleet;
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::digest::canonical_json;
-use crate::base::ids::{CommitId, OrcaId, ReleaseName};
+use crate::base::ids::{CommitId, Environment, OrcaId, ReleaseName};
+use crate::gate::clearance::{Clearance, RaiseSubject};
+use crate::gate::phase::Phase;
 use crate::ledger::entry::{Body, Outcome, Promoted};
+use crate::ledger::environment::Rollout;
+use crate::ledger::fold::{KeptClearance, State};
 use crate::rollout::machine::Denied;
 use crate::rollout::ports::{PlatformError, PlatformState, PromoteOrder, PromoteTerms};
 
@@ -20,6 +24,24 @@ pub(super) struct Promoting<'a> {
     pub(super) candidate: &'a Candidate,
     /// The version that it becomes, such as `v1.4.0`.
     pub(super) release: &'a ReleaseName,
+}
+
+/// The clearances to promote that were spent in this rollout and that no rollback voided.
+pub(super) fn spent_clearances<'a>(
+    state: &'a State,
+    environment: &'a Environment,
+    running: &'a Rollout,
+) -> impl Iterator<Item = &'a KeptClearance> {
+    let started = &running.started;
+    state.clearances.values().filter(move |kept| {
+        let cleared = &kept.record.subject;
+        kept.phase == Phase::Promote
+            && kept.spent.is_some()
+            && kept.voided.is_none()
+            && kept.by.at >= running.by.at
+            && cleared.subject.commit == started.commit
+            && cleared.subject.environment == *environment
+    })
 }
 
 /// Whether the ledger took what was done, once traffic has moved: an error of it is no reason to say
@@ -80,6 +102,41 @@ impl Promoting<'_> {
         self.say(promoted.as_ref().err().cloned());
         hit(CrashPoint::StepAfterOutcome);
         Ok(promoted.map(drop))
+    }
+
+    /// The same where it is the base already: the clearance is spent on what is written, and nothing is
+    /// called. `fact` is the promotion, where nobody recorded it.
+    pub(super) async fn stands(
+        &self,
+        (clearance, at_hand): (Clearance, RaiseSubject),
+        held: &Held,
+        fact: Option<Body>,
+    ) -> Result<Recorded, PromoteError> {
+        let ship = &self.fleet.ship;
+        let step = ship.book.id("st");
+        let mut note = ship.note(Body::PromoteIntended {
+            step: step.clone(),
+            release: self.release.clone(),
+            clearance: clearance.record().id.clone(),
+            to: self.candidate.deployment.clone(),
+        });
+        note.epoch = Some(held.epoch);
+        ship.book.decide(note).await?;
+        hit(CrashPoint::StepAfterIntent);
+        if let Err(refusal) = clearance.spend(&at_hand, ship.now()) {
+            let detail = refusal.to_string();
+            self.say(self.ended(step, (Outcome::Failed, detail.clone())).await.err());
+            return Err(PromoteError::Denied(Denied::Expired { detail }));
+        }
+        let detail = "it served everybody already".to_owned();
+        self.say(self.ended(step, (Outcome::Done, detail)).await.err());
+        let recorded = match fact {
+            Some(fact) => ship.book.keep(ship.note(fact)).await.map(drop),
+            None => Ok(()),
+        };
+        self.say(recorded.as_ref().err().cloned());
+        hit(CrashPoint::StepAfterOutcome);
+        Ok(recorded)
     }
 
     /// Writes what became of the step, and what was said to the platform.

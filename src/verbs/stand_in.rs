@@ -17,8 +17,8 @@ use crate::ledger::fixture::{Told, deployment, id};
 use crate::ledger::fold::State;
 use crate::ledger::lease::Lease;
 use crate::rollout::ports::{
-    Arm, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError, PlatformState,
-    ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
+    Arm, Capabilities, Door, Identity, Known, Lowering, Measures, Platform, PlatformError,
+    PlatformState, ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
 use crate::verbs::book::{Book, BookError, Held, Note, Sync, Unwritten};
 
@@ -119,6 +119,7 @@ impl Scripted {
             previous: previous.map(known),
             went_back,
             lowered_by: None,
+            lowered: None,
             weight: Weight::ZERO,
             generation: 1,
             epoch: 1,
@@ -185,6 +186,7 @@ impl Platform for Scripted {
     async fn lower_to_base(
         &self,
         _: Option<&DeploymentId>,
+        _: Lowering,
     ) -> Result<PlatformState, PlatformError> {
         self.went("lower".to_owned(), None)
     }

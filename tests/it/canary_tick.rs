@@ -101,6 +101,11 @@ fn a_tick_that_dies_is_taken_up_by_the_next() {
         assert_eq!(fleet.weight(), before, "{point}");
         let waiting = fleet.orca(&TICK).expect_code(0).json();
         assert_eq!(waiting["did"], "attended", "the dead one holds the lease: {waiting}");
+        let until = waiting["lease_until"].as_str().expect("it says until when");
+        let reason = waiting["reason"].as_str().unwrap();
+        assert!(reason.contains("or died within the lease") && reason.contains(until), "{reason}");
+        let said = fleet.orca(&["canary", "tick"]).expect_code(0);
+        assert!(said.stdout.contains("orca canary abort --reason R"), "{said:#?}");
         fleet.lease_ends();
         let next = fleet.orca(&TICK).expect_code(0).json();
         assert_eq!(next["stage"], 2, "{point}: {next}");

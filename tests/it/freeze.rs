@@ -44,7 +44,13 @@ fn a_freeze_ends_and_admits_fixes() {
     let frozen = world.orca(&["freeze", "status", "--json"]).expect_code(1).json();
     assert_eq!(frozen["release"], "v1.1.0-rc.1");
     let other = ["freeze", "--reason", "x", "--until", "10s"];
-    world.orca(&other).expect_code(1);
+    // A person stops also what is on its way, and lifts that alone.
+    world.orca(&other).expect_code(0);
+    let both = world.orca(&["freeze", "status", "--json"]).expect_code(1).json();
+    assert_eq!(both["release"], "by-hand");
+    world.orca(&["unfreeze", "--reason", "over"]).expect_code(0);
+    let left = world.orca(&["freeze", "status", "--json"]).expect_code(1).json();
+    assert_eq!(left["release"], "v1.1.0-rc.1");
     world.orca(&[&other[..], &["--admit", "v1.1.0-rc.2"]].concat()).expect_code(0);
     world.commit("fix(cart): count twice");
     world.git(&["push", "--quiet", "origin", "main"]);

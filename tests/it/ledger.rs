@@ -52,6 +52,29 @@ fn what_happened_is_shown_shared_and_checked() {
     world.orca(&["schema", "orca.why/v1"]).expect_code(0);
 }
 
+/// Whoever waits for entries in a repository that has none, and whose remote has none, is in the
+/// wrong one: nothing was synced, and nobody reads that it was.
+#[test]
+fn a_sync_without_a_ledger_is_no_sync() {
+    let world = World::repository();
+    for remote in [false, true] {
+        if remote {
+            world.git(&["init", "--quiet", "--bare", "../origin.git"]);
+            world.git(&["remote", "add", "origin", "../origin.git"]);
+        }
+        let none = world.orca(&["ledger", "sync", "--json"]).expect_code(4).json();
+        assert_eq!(none["standing"], "no_ledger", "{none}");
+        let said = world.orca(&["ledger", "sync"]).expect_code(4);
+        assert!(said.stdout.contains("nothing was synced"), "{said:#?}");
+    }
+    let planned = world.orca(&["ledger", "sync", "--dry-run"]).expect_code(0);
+    assert!(planned.stdout.contains("no ledger here yet"), "{planned:#?}");
+    world.git(&["push", "--quiet", "--set-upstream", "origin", "main"]);
+    world.orca(&TAG).expect_code(0);
+    let synced = world.orca(&["ledger", "sync", "--json"]).expect_code(0).json();
+    assert_eq!(synced["standing"], "synced", "{synced}");
+}
+
 /// An exhibit too large for a commit stands beside the ledger; without it nobody can judge again.
 #[test]
 fn a_lost_exhibit_is_named_and_decides_nothing() {

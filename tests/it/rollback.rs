@@ -53,7 +53,7 @@ fn a_rollback_converges() {
     let _quiet = traffic();
     let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
     fleet.users("users");
-    fleet.promoted();
+    let promoted = fleet.promoted();
     let back = ["rollback", "--json", "--reason", "checkout is down"];
     for round in 1..=2 {
         let made = fleet.orca(&back).expect_code(0).json();
@@ -67,6 +67,13 @@ fn a_rollback_converges() {
     for part in ["nothing moved: users were on", "already: verified", "rollback --to DEPLOYMENT"] {
         assert!(format!("{}{}", said.stdout, said.stderr).contains(part), "{part}: {said:#?}");
     }
+    let served = fleet.status()["served"].as_array().unwrap().clone();
+    let places: Vec<_> = served.iter().map(|one| one["deployment"].as_str().unwrap()).collect();
+    assert_eq!(places, [&fleet.base, &promoted.url], "{served:?}");
+    assert_eq!((&served[0]["condemned"], &served[1]["stable"]), (&().into(), &false.into()));
+    assert!(served[1]["condemned"].as_str().unwrap().contains("checkout is down"), "{served:?}");
+    let shown = fleet.orca(&["release", "status"]).expect_code(0).stdout;
+    assert!(shown.contains(&format!("\n{}  ", promoted.url)), "{shown}");
     for round in 1..=2 {
         let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
         assert_eq!(made["to"], fleet.base.as_str(), "without a ledger, round {round}");
@@ -202,4 +209,65 @@ fn two_people_at_once_and_one_that_dies_converge() {
     assert_eq!(condemned(&fleet), 2);
     let stays = fleet.orca(&back).expect_code(0).json();
     assert_eq!(stays["to"], fleet.base.as_str(), "never one release further");
+}
+
+/// A bad release was promoted, and the canary of the next one was aborted: somebody in an empty
+/// folder wants the bad release gone. Right after the abort nobody can tell it from a rollback of the
+/// canary, so users stay and the command that goes on is named; an hour later there is no doubt.
+#[test]
+fn an_abort_keeps_nobody_on_a_bad_base() {
+    let _quiet = traffic();
+    let mut fleet = Fleet::start(&["{weight: 25%, bake: 2s, max_hold: 30s}", ALL]);
+    fleet.users("users");
+    let bad = fleet.promoted();
+    let next = fleet.candidate();
+    let canary = fleet.spawn(&Fleet::canary(&next));
+    wait_until("users on the canary", DEADLINE, || fleet.weight() > 0);
+    fleet.orca(&["canary", "abort", "--reason", "too slow"]).expect_code(0);
+    canary.end();
+    let back = ["rollback", "--json", "--reason", "checkout is down"];
+    let planned = |fleet: &Fleet, command: std::process::Command| {
+        let planned = Run::of(command).expect_code(0).json();
+        let text = |key: &str| planned[key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(fleet.platform()["base"], bad.url.as_str());
+        (text("to"), text("or_to"), text("because"))
+    };
+    let dry = [&back[..], &["--dry-run"]].concat();
+    for command in [fleet.elsewhere(&dry), fleet.command(&dry)] {
+        let (to, or_to, why) = planned(&fleet, command);
+        assert_eq!((&to, &or_to), (&bad.url, &fleet.base));
+        assert!(why.starts_with("ada took the canary back"), "{why}");
+    }
+    let typed = ["rollback", "--reason", "checkout is down"];
+    let said = Run::of(fleet.elsewhere(&typed)).expect_code(0);
+    let next = format!("orca rollback --to {} --reason R", fleet.base);
+    assert!(format!("{}{}", said.stdout, said.stderr).contains(&next), "{said:#?}");
+
+    // A state that an older router stored: nobody knows what was taken back.
+    fleet.restart_router(|state| {
+        assert_eq!(state["lowered"]["how"], "rolled_back", "the rollback that stayed counts");
+        state.as_object_mut().unwrap().remove("lowered");
+    });
+    let (to, or_to, why) = planned(&fleet, fleet.elsewhere(&dry));
+    assert_eq!((&to, &or_to), (&bad.url, &fleet.base));
+    assert!(why.contains("does not tell whether from a canary"), "{why}");
+
+    fleet.restart_router(|state| {
+        let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+        let at = hour_ago.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+        state["lowered"] =
+            serde_json::json!({"how": "withdrawn", "at": u64::try_from(at).unwrap()});
+    });
+    let (to, or_to, why) = planned(&fleet, fleet.elsewhere(&dry));
+    assert_eq!((&to, &or_to), (&fleet.base, &bad.url));
+    assert!(why.contains("60 min ago, so the base is meant"), "{why}");
+    for because in ["so the base is meant", "a second rollback stays"] {
+        let made = Run::of(fleet.elsewhere(&back)).expect_code(0).json();
+        assert_eq!(
+            (&made["to"], &made["traffic"]),
+            (&fleet.base.clone().into(), &"verified".into())
+        );
+        assert!(made["because"].as_str().unwrap().contains(because), "{made}");
+    }
+    assert_eq!(fleet.served_by(&bad.commit, 50), 0);
 }

@@ -51,6 +51,53 @@ fn a_healthy_version_gets_everything_stage_by_stage_and_is_promoted() {
     assert_eq!(lines.len(), look.len(), "{look:?}");
 }
 
+/// At 100 % Vercel has made the candidate the production deployment, so there is nothing to move. Its
+/// final tag still needs what a promotion needs; only a promotion that had its clearance, and whose
+/// process died, is tagged without asking again.
+#[test]
+fn the_tag_of_what_serves_already_needs_a_fresh_clearance() {
+    let _quiet = traffic();
+    let shop = Shop::start(&["25%", "100%"]);
+    let candidate = shop.candidate();
+    let id = candidate.deployment.id.clone();
+    shop.orca(&Shop::canary(&candidate)).expect_code(0);
+    assert_eq!(shop.production(), id);
+    let load = ["load", "--rc", &candidate.release, "--target", &candidate.deployment.url];
+    let promote = ["promote", "--rc", &candidate.release];
+    let (name, _) = candidate.release.split_once("-rc.").unwrap();
+    let finals = || shop.world.git(&["tag", "--list", name]);
+    let judged = |one_in: Option<u64>, code: i32| {
+        shop.vercel.behave(&id, one_in.map_or_else(Behaviour::default, failing));
+        shop.orca(&load).expect_code(code);
+        shop.vercel.behave(&id, Behaviour::default());
+    };
+
+    judged(Some(1), 1);
+    let refused = shop.orca(&promote).expect_code(1);
+    for part in ["serves everybody already", "needs a clearance"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert_eq!(finals(), "", "no final tag on a load that failed");
+    assert_eq!(shop.production(), id, "users stay where they are");
+
+    // A freeze of another version stops it, as it stops every promotion.
+    judged(None, 0);
+    shop.orca(&["unfreeze", "--reason", "its own freeze makes room"]).expect_code(0);
+    shop.orca(&["freeze", "--until", "1h", "--reason", "holidays"]).expect_code(0);
+    shop.orca(&promote).expect_code(1);
+    shop.orca(&["unfreeze", "--reason", "they are over"]).expect_code(0);
+
+    // Recorded with its clearance, and killed before the tag: the tag is all that is left.
+    let mut dying = shop.command(&promote);
+    dying.env("ORCA_TEST_CRASH", "StepAfterOutcome");
+    assert_eq!(Run::of(dying).code, None);
+    assert_eq!(finals(), "");
+    judged(Some(1), 1);
+    shop.orca(&promote).expect_code(0);
+    assert_ne!(finals(), "");
+    assert_eq!(calls(&shop, "/promote/"), 0, "nothing was moved");
+}
+
 /// A version that breaks once it has so much traffic goes back, whichever stage that is.
 #[expect(clippy::print_stdout, reason = "the script reads it")]
 fn breaks_at(weight: &str, percent: u32) {

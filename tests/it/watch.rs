@@ -39,10 +39,10 @@ fn a_quiet_window_makes_it_stable_and_a_breach_brings_users_back() {
     fleet.orca(&["watch", "--for", "1s"]).expect_code(1);
 }
 
-/// A canary that died before it had users is no way back for what fails beside it: what the message
-/// says to type brings users back.
+/// A canary that died before it had users stands beside the release that fails: users go back to
+/// what that release replaced, and the canary, which failed nothing, ends with it.
 #[test]
-fn what_fails_is_no_way_back() {
+fn a_canary_beside_what_fails_keeps_nobody_there() {
     let _quiet = traffic();
     let mut fleet = Fleet::start_with("p95_ratio_max_pct: 5000", &[HALF, ALL]);
     fleet.users("users");
@@ -54,11 +54,20 @@ fn what_fails_is_no_way_back() {
     assert_ne!(died.code, Some(0), "{died:?}");
     assert_eq!(fleet.weight(), 0);
     fail(&promoted.url, &json!({"errors": 10000}));
-    let stuck = fleet.orca(&["watch", "--for", "5m"]).expect_code(7);
-    let said = format!("{}{}", stuck.stdout, stuck.stderr);
-    assert!(said.contains("orca canary abort --reason R, then orca rollback"), "{said}");
-    assert_eq!(fleet.platform()["base"], promoted.url, "nobody was moved, nobody is condemned");
-    fleet.orca(&["canary", "abort", "--reason", "it died"]).expect_code(0);
-    fleet.orca(&["rollback", "--reason", "checkout is down"]).expect_code(0);
+    let back = fleet.orca(&["watch", "--for", "5m", "--json"]).expect_code(6);
+    let document = back.json();
+    assert_eq!(
+        (&document["outcome"], &document["traffic"]),
+        (&json!("rolled_back"), &json!("verified"))
+    );
+    let said = format!("the canary {} beside it is taken back with it", next.release);
+    assert!(back.stderr.contains(&said), "{}", back.stderr);
+    assert!(document["headline"].as_str().unwrap().contains(&said), "{document}");
     assert_eq!(fleet.platform()["base"], fleet.base);
+    assert_eq!(fleet.platform()["canary"], json!(null));
+    let status = fleet.status();
+    let condemned = status["condemned"].as_array().unwrap();
+    assert_eq!(condemned.len(), 1, "{status}");
+    assert!(promoted.commit.starts_with(&condemned[0].as_str().unwrap()[..7]), "{status}");
+    assert_eq!(status["canary"], json!(null), "{status}");
 }

@@ -132,6 +132,18 @@ impl Fleet {
         self.router = None;
     }
 
+    /// The router ends and starts again from its stored state as `edit` leaves it.
+    pub(crate) fn restart_router(&mut self, edit: impl FnOnce(&mut serde_json::Value)) {
+        self.kill_router();
+        let path = self.world.folder().join("../router.json");
+        let stored = std::fs::read(&path).expect("the router stored its state");
+        let mut state = serde_json::from_slice(&stored).expect("a state is JSON");
+        edit(&mut state);
+        std::fs::write(path, state.to_string()).expect("a file of the world");
+        let base_commit = self.world.git(&["rev-parse", "HEAD"]);
+        self.start_router(&base_commit);
+    }
+
     /// Users stop coming.
     pub(crate) fn no_users(&mut self) {
         self.traffic = None;

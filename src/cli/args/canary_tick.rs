@@ -43,6 +43,8 @@ pub(crate) struct TickDocument {
     reason: String,
     /// Until when the platform keeps the weight without another tick.
     grant_until: Option<String>,
+    /// Until when another process is waited for; only with `attended`.
+    lease_until: Option<String>,
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
@@ -89,8 +91,16 @@ pub(crate) fn report(rollout: &Rollout, ticked: &Ticked, now: Timestamp) -> Repo
     let (exit, mut document) = match ticked {
         Ticked::Nothing => return nothing(),
         Ticked::Attended { by, until } => {
-            let reason = format!("{by} drives it, with the lease until {}", until.rfc3339());
-            (Exit::Done, TickDocument { did: "attended", reason, ..TickDocument::default() })
+            let until = until.rfc3339();
+            // A lease tells neither when it was prolonged last nor whether its holder lives.
+            let reason = format!(
+                "{by} drives it, or died within the lease, which ends at {until} unless prolonged; \
+                 the first tick after that goes on"
+            );
+            let lease_until = Some(until);
+            let attended =
+                TickDocument { did: "attended", reason, lease_until, ..TickDocument::default() };
+            (Exit::Done, attended)
         }
         Ticked::GoesOn { stands, plan, grant_until } => {
             goes_on(stands, plan, grant_until.map(|until| (until, now)))
@@ -118,10 +128,16 @@ pub(crate) fn report(rollout: &Rollout, ticked: &Ticked, now: Timestamp) -> Repo
         ("ended", _) => format!("orca why {release}"),
         _ => "orca canary status".to_owned(),
     };
-    Report::new(exit, "orca.canary.tick/v1", &document, human)
+    let report = Report::new(exit, "orca.canary.tick/v1", &document, human)
         .output("did", document.did)
-        .output("end", document.end.clone().unwrap_or_default())
-        .next(next)
+        .output("end", document.end.clone().unwrap_or_default());
+    let report = report.next(next);
+    match document.did {
+        "attended" => report.next(
+            "orca canary abort --reason R, where that process is known to be dead: it waits for no lease",
+        ),
+        _ => report,
+    }
 }
 
 /// A canary that goes on: 0, or 3 where it holds undecided, or 1 where a breach holds for a person.

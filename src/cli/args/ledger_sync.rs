@@ -22,7 +22,7 @@ pub(crate) struct Args {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Synced {
     dry_run: bool,
-    /// `synced`, `pending` or `no_remote`.
+    /// `synced`, `pending` or `no_remote`; `no_ledger` where there is none, here or there.
     standing: &'static str,
     /// Entries here now.
     entries: u64,
@@ -63,9 +63,19 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     }
     let own = u64::try_from(pending_files).unwrap_or(u64::MAX);
     let fetched = if dry_run { 0 } else { entries.saturating_sub(before).saturating_sub(own) };
+    // Nothing was made one with anything: whoever waits for entries is in the wrong repository.
+    let is_none = entries == 0 && pending_files == 0;
+    let standing = if is_none { "no_ledger" } else { standing };
+    let exit = if is_none && !dry_run { Exit::Unavailable } else { Exit::Done };
     let document = Synced { dry_run, standing, entries, waiting, pending_files, fetched };
-    let report = Report::new(Exit::Done, "orca.ledger-sync/v1", &document, human(&document));
-    Ok(if dry_run { report.next("orca ledger sync") } else { report })
+    let report = Report::new(exit, "orca.ledger-sync/v1", &document, human(&document));
+    Ok(match (dry_run, is_none) {
+        (true, _) => report.next("orca ledger sync"),
+        (false, true) => report
+            .next("orca -C FOLDER ledger sync, in the repository of the service")
+            .next("orca release tag --rc writes its first entry"),
+        (false, false) => report,
+    })
 }
 
 fn human(done: &Synced) -> String {
@@ -75,6 +85,10 @@ fn human(done: &Synced) -> String {
         count => format!("; {count} that waited in files"),
     };
     match (done.dry_run, done.standing) {
+        (true, "no_ledger") => "there is no ledger here yet; sync asks the remote\n".to_owned(),
+        (false, "no_ledger") => {
+            "there is no ledger, here or at a remote: nothing was synced\n".to_owned()
+        }
         (true, _) => format!("would share {waiting} of {entries} entries{files}\n"),
         (false, "no_remote") => {
             format!("there is no remote to share with; {entries} entries are here{files}\n")

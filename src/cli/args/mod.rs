@@ -59,6 +59,7 @@ pub(crate) mod preflight;
 pub(crate) mod promote;
 mod reason;
 pub(crate) mod release;
+mod release_served;
 pub(crate) mod release_status;
 pub(crate) mod release_tag;
 pub(crate) mod rollback;

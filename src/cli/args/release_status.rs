@@ -6,6 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::release_served::{self, ServedBefore};
 use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
@@ -27,6 +28,8 @@ pub(crate) struct Status {
     environment: String,
     /// What the ledger says is the base.
     base: Option<Served>,
+    /// The last ten versions that served everybody, newest first: what `orca rollback --to` takes.
+    served: Vec<ServedBefore>,
     canary: Option<Canary>,
     /// The newest candidate.
     candidate: Option<String>,
@@ -107,7 +110,7 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
         promoted || known.condemned.contains_key(&tagged.commit)
     });
     status.next = next(&status, is_spent);
-    let human = human(&status);
+    let human = human(&status) + &release_served::human(&status.served, context.columns);
     let next = status.next.clone();
     let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human);
     Ok(next.into_iter().fold(report, Report::next))
@@ -143,6 +146,7 @@ fn of_ledger(state: &State, known: &EnvironmentState, context: &Context) -> Stat
             }),
             promoted: matches!(base.reached, Reached::Promoted { .. }),
         }),
+        served: release_served::served(known),
         canary: known.rollout.as_ref().map(|rollout| Canary {
             rollout: rollout.started.rollout.to_string(),
             release: rollout.started.release.to_string(),

@@ -59,6 +59,11 @@ pub(crate) struct RollbackDocument {
     /// `verified`, `requested` or `failed`; absent on a dry run.
     traffic: Option<&'static str>,
     headline: String,
+    /// Why there, where something else could have been meant: a canary that was taken back a moment
+    /// ago, or the base; or a rollback that was made before.
+    because: Option<String>,
+    /// The deployment that `--to` leads to where that other thing is meant.
+    or_to: Option<String>,
     /// From the command to the platform's answer.
     moved_us: Option<u64>,
     /// From the command to real requests showing it.
@@ -67,8 +72,8 @@ pub(crate) struct RollbackDocument {
     stored: bool,
     /// `synced`, `no remote` or `pending: ...`.
     ledger: Option<String>,
-    /// The calls to the platform's own interface, in their order; requests of the front door are
-    /// not among them.
+    /// The calls to the platform's own interface, or the commands that were run for it, in their
+    /// order; requests of the front door are not among them. Empty where nobody keeps a record.
     calls: Vec<CallMade>,
     /// What people must know of the platform once users went back.
     note: Option<String>,
@@ -93,7 +98,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         reason: context.redactor.text(&args.reason).into_owned(),
         to: args.to.clone(),
         emergency: args.emergency,
+        fails: None,
         since,
+        now: context.clock.now(),
         tell: wire_fleet::tell(context),
     };
     let target = rollback.target().await?;
@@ -119,6 +126,8 @@ fn document(target: &Target, steps: Vec<PlanStep>, headline: String) -> Rollback
         steps,
         traffic: None,
         headline,
+        because: target.because.clone(),
+        or_to: target.or_to.as_ref().map(ToString::to_string),
         moved_us: None,
         verified_us: None,
         stored: true,
@@ -134,13 +143,36 @@ fn would(rollback: &Rollback, target: &Target, context: &Context) -> Report {
     plan.extend(rollback_smoke::planned(context));
     let steps = render::plan::steps(&plan);
     let headline = format!("would go back to {}", target.deployment);
-    let human = format!("{headline}\n\n{}", render::plan::human(&steps));
+    let human = format!("{headline}\n{}\n{}", explained(target), render::plan::human(&steps));
     let document = document(target, steps, headline);
-    Report::new(Exit::Done, "orca.rollback/v1", &document, human).next("orca rollback --reason R")
+    let report = Report::new(Exit::Done, "orca.rollback/v1", &document, human);
+    otherwise(report.next("orca rollback --reason R"), target)
 }
 
-/// How many calls it took, changing ones first.
+/// What was decided, where something else could have been meant.
+fn explained(target: &Target) -> String {
+    target.because.as_ref().map(|why| format!("why there: {why}\n")).unwrap_or_default()
+}
+
+/// The one command that does the other thing.
+fn otherwise(report: Report, target: &Target) -> Report {
+    match (&target.or_to, &target.from) {
+        (Some(other), Some(_)) => report.next(format!(
+            "orca rollback --to {other} --reason R, where {other} should serve after all"
+        )),
+        (Some(other), None) => report.next(format!(
+            "orca rollback --to {other} --reason R, where {} itself is what fails",
+            target.deployment
+        )),
+        (None, _) => report,
+    }
+}
+
+/// How many calls it took, changing ones first; nothing where the platform keeps no record.
 fn called(calls: &[CallMade]) -> String {
+    if calls.is_empty() {
+        return String::new();
+    }
     let changes = calls.iter().filter(|call| call.is_change()).count();
     let reads = calls.len() - changes;
     let s = |count| if count == 1 { "" } else { "s" };
@@ -156,7 +188,8 @@ pub(super) fn noted(note: Option<&String>) -> String {
 fn outcome(back: &Back, validation: Option<&Validation>) -> (Exit, &'static str, &'static str) {
     let is_sound = validation.is_none_or(|seen| seen.verdict == Verdict::Pass);
     // What waits in a file comes in with the next entry; what was kept nowhere condemns nothing.
-    let is_kept = back.unstored.is_none() && !matches!(back.ledger, Sync::Unwritten(_));
+    let is_kept =
+        back.unstored.is_none() && !matches!(back.ledger, Sync::Unwritten(_) | Sync::NoLedger);
     match back.proof {
         TrafficProof::Verified if is_sound && is_kept => (Exit::Done, "verified", "verified"),
         TrafficProof::Verified => (Exit::PartDone, "verified", "verified"),
@@ -182,7 +215,8 @@ fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) ->
     let moved = Micros(back.moved_us);
     let verified = back.verified_us.map(|us| format!(", verified after {}", Micros(us)));
     let human = format!(
-        "{first}: {sentence}\n{}\n{what} after {moved}{}\n{}{}{}{}{}",
+        "{first}: {sentence}\n{}{}\n{what} after {moved}{}\n{}{}{}{}{}",
+        explained(target),
         back.headline,
         verified.unwrap_or_default(),
         called(&calls),
@@ -203,14 +237,15 @@ fn made(back: &Back, platform: &dyn Platform, validation: Option<Validation>) ->
         validation,
         ..document(target, render::plan::steps(&back.plan), headline)
     };
-    let report = Report::new(exit, "orca.rollback/v1", &document, human);
-    advised(report, exit, (is_sound, stayed))
+    let report = otherwise(Report::new(exit, "orca.rollback/v1", &document, human), target);
+    let unnamed = stayed && target.or_to.is_none();
+    advised(report, exit, (is_sound, unnamed))
 }
 
 /// What to type next.
-fn advised(report: Report, exit: Exit, (is_sound, stayed): (bool, bool)) -> Report {
+fn advised(report: Report, exit: Exit, (is_sound, unnamed): (bool, bool)) -> Report {
     match exit {
-        Exit::Done if stayed => report
+        Exit::Done if unnamed => report
             .next("orca rollback --to DEPLOYMENT --reason R, for an older release")
             .next("orca release status lists what served here"),
         Exit::Done => report.next("orca release status"),
@@ -223,5 +258,25 @@ fn advised(report: Report, exit: Exit, (is_sound, stayed): (bool, bool)) -> Repo
         _ => {
             report.next("orca rollback --reason R (safe to repeat)").next("orca explain ORCA-1604")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_where_somebody_keeps_them() {
+        let call = |method: &str| CallMade {
+            method: method.to_owned(),
+            url: String::new(),
+            status: None,
+            failure: None,
+            took_us: 0,
+            request_id: None,
+        };
+        assert_eq!(called(&[]), "", "nobody says that nothing was called");
+        let calls = [call("READ"), call("RUN"), call("READ")];
+        assert_eq!(called(&calls), "platform calls: 1 change, 2 reads\n");
     }
 }

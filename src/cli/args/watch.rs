@@ -185,7 +185,9 @@ pub(crate) fn report(wanted: &Wanted, watched: &Watched) -> Report {
         Watched::Undecided { headline } => ("undecided", headline.clone()),
         Watched::Breach { headline } => ("breach", headline.clone()),
         Watched::WentBack { headline, back } => {
-            ("rolled_back", format!("{headline}; back on {}", back.target.deployment))
+            let because = back.target.because.as_ref();
+            let because = because.map(|why| format!(": {why}")).unwrap_or_default();
+            ("rolled_back", format!("{headline}; back on {}{because}", back.target.deployment))
         }
         Watched::Stuck { headline, why } => ("stuck", format!("{headline}; going back: {why}")),
         Watched::Changed { headline } => ("changed", headline.clone()),

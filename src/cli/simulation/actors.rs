@@ -196,7 +196,9 @@ pub(super) async fn rollback(orca: &Orca, book: Option<Arc<dyn Book>>) -> Option
             reason: "checkout is down".to_owned(),
             to: None,
             emergency: false,
+            fails: None,
             since: clock::monotonic(),
+            now: orca.clock().now(),
             tell: Arc::new(move |text: &str| told.lock().tell(&told.name, text)),
         };
         let target = match rollback.target().await {

@@ -6,7 +6,8 @@ use super::schedule::FOR_EVER_US;
 use super::world::{Kind, World, commit_of, deployment};
 use crate::base::clock::Timestamp;
 use crate::base::units::Micros;
-use crate::rollout::ports::{Known, PlatformState, RaiseTerms};
+use crate::rollout::ports::{Known, Lowered, Lowering, PlatformState, RaiseTerms};
+use crate::router::lowered::Lowering as RouterLowering;
 use crate::router::state::{Expected, Refusal, RouterState, Upstream};
 
 fn known(upstream: &Upstream) -> Known {
@@ -23,6 +24,7 @@ fn seen(router: &RouterState) -> PlatformState {
         previous: router.previous.as_ref().map(known),
         went_back: router.suspended,
         lowered_by: router.lowered_by.clone(),
+        lowered: None,
         weight: router.weight,
         generation: router.generation,
         epoch: router.epoch,
@@ -43,7 +45,17 @@ pub(super) fn seen_on(kind: Kind, router: &RouterState) -> PlatformState {
 
 impl World {
     pub(super) fn seen(&mut self) -> PlatformState {
-        seen_on(self.kind, &self.router)
+        let seen = seen_on(self.kind, &self.router);
+        let lowered = self.router.lowered.filter(|_| self.kind == Kind::Router);
+        let lowered = lowered.map(|lowered| Lowered {
+            how: match lowered.how {
+                RouterLowering::RolledBack => Lowering::RolledBack,
+                RouterLowering::Withdrawn => Lowering::Withdrawn,
+                RouterLowering::GrantEnded => Lowering::GrantEnded,
+            },
+            ago: Micros(u64::try_from(self.now().since_us(lowered.at)).unwrap_or(0)),
+        });
+        PlatformState { lowered, ..seen }
     }
 }
 

@@ -14,9 +14,10 @@ use crate::base::ids::DeploymentId;
 use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::rollout::ports::{
-    Arm, Capabilities, Door, Identity, Measures, Platform, PlatformError, PlatformState,
+    Arm, Capabilities, Door, Identity, Lowering, Measures, Platform, PlatformError, PlatformState,
     ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder, Weights,
 };
+use crate::router::lowered::{Asked, Lowering as RouterLowering};
 use crate::router::state::{Audience, Expected, Refusal, RouterState, Staging};
 
 pub(super) struct SimPlatform {
@@ -304,9 +305,17 @@ impl Platform for SimPlatform {
     async fn lower_to_base(
         &self,
         _: Option<&DeploymentId>,
+        how: Lowering,
     ) -> Result<PlatformState, PlatformError> {
         let condemns = self.orca.lock().lowering_called(&self.orca);
-        self.change(Call::Lower { condemns }, Box::new(|router, _| Ok(router.revert()))).await
+        let how = match how {
+            Lowering::RolledBack => RouterLowering::RolledBack,
+            Lowering::Withdrawn => RouterLowering::Withdrawn,
+            Lowering::GrantEnded => RouterLowering::GrantEnded,
+        };
+        let asked = Asked { how: Some(how), by: None };
+        let change = move |router: &RouterState, now| Ok(router.revert_as(asked, now));
+        self.change(Call::Lower { condemns }, Box::new(change)).await
     }
 
     async fn promote(&self, order: PromoteOrder) -> Result<PlatformState, PlatformError> {
@@ -326,7 +335,8 @@ impl Platform for SimPlatform {
     async fn revert(&self, warrant: &Warrant) -> Result<PlatformState, PlatformError> {
         let condemns = self.orca.lock().lowering_called(&self.orca);
         let to = upstream(warrant.deployment().as_str());
-        let change = move |router: &RouterState, _: Timestamp| router.restore(Some(to.clone()));
+        let change =
+            move |router: &RouterState, now: Timestamp| router.restore(Some(to.clone()), now);
         self.change(Call::Lower { condemns }, Box::new(change)).await
     }
 

@@ -39,6 +39,7 @@ pub(super) fn state_of(state: &State) -> Result<PlatformState, PlatformError> {
         previous: state.previous.as_ref().map(known).transpose()?,
         went_back: state.went_back,
         lowered_by: state.lowered_by.clone(),
+        lowered: None,
         weight,
         generation: state.generation.unwrap_or_else(|| fingerprint(state)),
         epoch: state.epoch,

@@ -1,12 +1,18 @@
 //! Asks one command, and says what its end means.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::answers::read;
-use super::command::RunError;
+use super::command::{Ran, RunError};
 use super::contract::{Answer, Operation, Request, VERSION, exit};
 use super::platform::ExecPlatform;
+use crate::base::call_made::CallMade;
+use crate::base::clock;
 use crate::rollout::ports::Refused;
+
+/// Of a long run the last commands remain.
+const CALLS_MAX: usize = 500;
 
 /// What became of a command that did not answer as it should.
 pub(super) struct Failed {
@@ -24,7 +30,9 @@ impl ExecPlatform {
         })?;
         let deadline = self.deadline(operation);
         let input = serde_json::to_vec(&request).expect("a request is plain data");
+        let since = clock::monotonic();
         let ran = self.surroundings.run(argv, input, deadline).await;
+        self.note(operation, &ran, clock::elapsed_us(since));
         let ran = ran.map_err(|error| Failed {
             without_effect: matches!(error, RunError::Start { .. })
                 .then(|| Refused::Unsupported(error.to_string())),
@@ -61,6 +69,24 @@ impl ExecPlatform {
             }
             None => Err(Failed { without_effect: None, detail: ended("was ended by a signal") }),
         }
+    }
+
+    /// A command that was run, or tried: which one is in the configuration, and its arguments, which
+    /// may hold a secret, are told nobody.
+    fn note(&self, operation: Operation, ran: &Result<Ran, RunError>, took_us: u64) {
+        let made = CallMade {
+            method: if operation.changes() { "RUN" } else { "READ" }.to_owned(),
+            url: format!("exec:{}", operation.as_str()),
+            status: ran.as_ref().ok().and_then(|ran| u16::try_from(ran.code?).ok()),
+            failure: ran.as_ref().err().map(ToString::to_string),
+            took_us,
+            request_id: None,
+        };
+        let mut calls = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if calls.len() == CALLS_MAX {
+            calls.pop_front();
+        }
+        calls.push_back(made);
     }
 
     fn deadline(&self, operation: Operation) -> Duration {

@@ -1,8 +1,8 @@
 //! The user's commands as the platform of a rollout. Before each raise the state is read again and
 //! compared; what a command does not say is never assumed.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use super::answers::{source_samples, state_of};
 use super::asking::Failed;
 use super::command::Surroundings;
 use super::contract::{Counted, Expectation, Operation, Request, State};
+use crate::base::call_made::CallMade;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, DeploymentId};
@@ -18,7 +19,7 @@ use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Door, Identity, Measures, Platform, PlatformError,
+    Arm, ArmSamples, Capabilities, Door, Identity, Lowering, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
     Weights,
 };
@@ -47,6 +48,8 @@ pub(crate) struct ExecPlatform {
     pub(crate) environment: String,
     pub(crate) clock: Clock,
     pub(crate) tell: Tell,
+    /// The commands run so far.
+    pub(crate) made: Mutex<VecDeque<CallMade>>,
 }
 
 pub(super) const NAME: &str = "the exec platform";
@@ -230,10 +233,11 @@ impl Platform for ExecPlatform {
         self.look().await
     }
 
-    /// The commands keep the base themselves.
+    /// The commands keep the base themselves. Their answers have no place for why users went back.
     async fn lower_to_base(
         &self,
         _: Option<&DeploymentId>,
+        _: Lowering,
     ) -> Result<PlatformState, PlatformError> {
         self.back(None).await
     }
@@ -306,6 +310,10 @@ impl Platform for ExecPlatform {
 
     async fn probe_keys(&self, count: u32) -> Result<Vec<ProbeAnswer>, PlatformError> {
         Ok(self.front.probe_keys(count).await)
+    }
+
+    fn calls(&self) -> Vec<CallMade> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::base::units::Weight;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::HttpClient;
 use crate::rollout::ports::{
-    Arm, Measures, Platform as _, PlatformError, Refused, StageOrder, Weights,
+    Arm, Lowering, Measures, Platform as _, PlatformError, Refused, StageOrder, Weights,
 };
 
 const SPLIT: &str = r#"{"state":{"base":{"deployment":"http://old"},"canary":{"deployment":"new"},"weight_bp":500,"epoch":3}}"#;
@@ -55,6 +55,7 @@ fn platform(scripts: &[(Operation, &str)]) -> (ExecPlatform, Arc<Mutex<Vec<Strin
         environment: "production".to_owned(),
         clock: Clock::System,
         tell: Arc::new(move |line| own.lock().unwrap().push(line.to_owned())),
+        made: std::sync::Mutex::default(),
     };
     (platform, said)
 }
@@ -119,7 +120,7 @@ async fn the_end_of_a_change_is_what_it_says() {
         (&whole, "exit 5", "refused"),
     ] {
         let (platform, said) = platform(&[(Current, current), (Rollback, rollback)]);
-        let word = match platform.lower_to_base(None).await {
+        let word = match platform.lower_to_base(None, Lowering::RolledBack).await {
             Ok(state) => {
                 assert_eq!(state.weight, Weight::ZERO);
                 assert_eq!(*said.lock().unwrap(), ["rollback: gone back"]);
@@ -132,6 +133,21 @@ async fn the_end_of_a_change_is_what_it_says() {
         };
         assert_eq!(word, expected, "{rollback}");
     }
+}
+
+/// Each command that ran is in the record, told by what it was asked to do and not by its arguments.
+#[tokio::test]
+async fn commands_are_counted_by_whether_they_change_anything() {
+    use Operation::{Current, Rollback};
+    let whole = format!("echo '{WHOLE}'");
+    let (platform, _) = platform(&[(Current, &whole), (Rollback, "exit 5")]);
+    assert_eq!(platform.calls(), []);
+    platform.look().await.unwrap();
+    platform.lower_to_base(None, Lowering::RolledBack).await.unwrap_err();
+    let told: Vec<_> =
+        platform.calls().into_iter().map(|c| (c.is_change(), c.url, c.status)).collect();
+    let of = |name: &str| format!("exec:{name}");
+    assert_eq!(told, [(false, of("current"), Some(0)), (true, of("rollback"), Some(5))]);
 }
 
 /// Another state than the one that was judged, or a higher epoch, is found before the command runs.
@@ -168,7 +184,7 @@ async fn a_change_is_told_what_it_counts_on_and_going_back_counts_on_nothing() {
     let (platform, _) = platform(&scripts);
     let generation = platform.look().await.unwrap().generation;
     platform.stage(&order(generation, 7)).await.unwrap_err();
-    platform.lower_to_base(None).await.unwrap_err();
+    platform.lower_to_base(None, Lowering::RolledBack).await.unwrap_err();
     let read = |name: &str| -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap()
     };

@@ -17,6 +17,7 @@ use crate::router::api::{
     CloseRequest, ErrorAnswer, PreviousRequest, PromoteRequest, RaiseRequest, RenewRequest,
     RevertRequest, StageRequest, StateAnswer,
 };
+use crate::router::lowered::Lowering;
 use crate::router::metrics::RouterMetrics;
 use crate::router::state::{Expected, Upstream};
 use crate::router::testers;
@@ -114,8 +115,8 @@ impl RouterAdmin {
     }
 
     /// All users to base, unconditionally: the one call of a rollback during a rollout.
-    pub(crate) async fn revert(&self) -> Result<StateAnswer, RouterAdminError> {
-        self.post("revert", &RevertRequest { by: self.actor.clone() }).await
+    pub(crate) async fn revert(&self, how: Lowering) -> Result<StateAnswer, RouterAdminError> {
+        self.post("revert", &RevertRequest { by: self.actor.clone(), how: Some(how) }).await
     }
 
     /// The canary becomes the base.

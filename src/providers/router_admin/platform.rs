@@ -14,11 +14,12 @@ use crate::providers::front::FrontDoor;
 use crate::providers::http::{HttpClient, HttpError};
 use crate::rollout::closing::{Closing, Manner};
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Door, Identity, Known, Measures, Platform, PlatformError,
-    PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
-    Weights,
+    Arm, ArmSamples, Capabilities, Door, Identity, Known, Lowered, Lowering, Measures, Platform,
+    PlatformError, PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples,
+    SourceSamples, StageOrder, Weights,
 };
 use crate::router::api::{StageRequest, StateAnswer};
+use crate::router::lowered::Lowering as RouterLowering;
 use crate::router::metrics::{ArmMetrics, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
@@ -50,7 +51,8 @@ impl RouterPlatform {
 
     fn state_of(&self, answer: Answered) -> Result<PlatformState, PlatformError> {
         let answer = answer.map_err(|error| self.failed(&error))?;
-        self.state(&answer.state, answer.persisted)
+        let state = self.state(&answer.state, answer.persisted)?;
+        Ok(PlatformState { lowered: lowered(&answer), ..state })
     }
 
     fn state(&self, state: &RouterState, stored: bool) -> Result<PlatformState, PlatformError> {
@@ -63,6 +65,7 @@ impl RouterPlatform {
             previous: state.previous.as_ref().map(|up| self.known(up)).transpose()?,
             went_back: state.suspended,
             lowered_by: state.lowered_by.clone(),
+            lowered: None,
             weight: state.weight,
             generation: state.generation,
             epoch: state.epoch,
@@ -196,8 +199,14 @@ impl Platform for RouterPlatform {
     async fn lower_to_base(
         &self,
         _: Option<&DeploymentId>,
+        how: Lowering,
     ) -> Result<PlatformState, PlatformError> {
-        self.state_of(self.admin.revert().await)
+        let how = match how {
+            Lowering::RolledBack => RouterLowering::RolledBack,
+            Lowering::Withdrawn => RouterLowering::Withdrawn,
+            Lowering::GrantEnded => RouterLowering::GrantEnded,
+        };
+        self.state_of(self.admin.revert(how).await)
     }
 
     async fn promote(&self, order: PromoteOrder) -> Result<PlatformState, PlatformError> {
@@ -287,6 +296,17 @@ impl Closing for RouterPlatform {
         let call = format!("POST /close {{\"closed\":{closed}}}");
         Manner { call, users: users.to_owned(), note: None }
     }
+}
+
+/// What took users back last; an older router does not say it.
+fn lowered(answer: &StateAnswer) -> Option<Lowered> {
+    let (lowered, ago) = (answer.state.lowered?, answer.lowered_us_ago?);
+    let how = match lowered.how {
+        RouterLowering::RolledBack => Lowering::RolledBack,
+        RouterLowering::Withdrawn => Lowering::Withdrawn,
+        RouterLowering::GrantEnded => Lowering::GrantEnded,
+    };
+    Some(Lowered { how, ago: Micros(ago) })
 }
 
 /// A deployment that is a URL is its own address.

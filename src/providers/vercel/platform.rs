@@ -26,7 +26,7 @@ use crate::rollout::bypass::Pushes;
 use crate::rollout::closing::Closing;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
-    Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Measures, Platform,
+    Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Lowering, Measures, Platform,
     PlatformError, PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder,
     Weights,
 };
@@ -124,6 +124,8 @@ impl VercelPlatform {
             previous,
             went_back,
             lowered_by: None,
+            // One call serves for every way back, and Vercel keeps no word of ours with it.
+            lowered: None,
             weight: split.weight,
             generation: seen.generation(),
             epoch: 0,
@@ -301,6 +303,7 @@ impl Platform for VercelPlatform {
     async fn lower_to_base(
         &self,
         base: Option<&DeploymentId>,
+        _: Lowering,
     ) -> Result<PlatformState, PlatformError> {
         match base {
             Some(base) => self.gone_back(base.as_str()).await,

@@ -17,7 +17,7 @@ use crate::verbs::book::Held;
 use crate::verbs::canary::clear::Proof;
 use crate::verbs::canary::start::Candidate;
 use crate::verbs::promote::PromoteError;
-use crate::verbs::promoting::{Promoting, Recorded};
+use crate::verbs::promoting::{Promoting, Recorded, spent_clearances};
 use crate::verbs::ship::PhaseGate;
 use crate::verbs::{gates, lease, settle};
 
@@ -210,17 +210,8 @@ impl BlueGreen<'_> {
 /// Whether a clearance to promote was spent in this rollout: then orca itself sent users there, or
 /// was about to.
 fn was_cleared(state: &State, environment: &Environment, running: &Rollout) -> bool {
-    let started = &running.started;
-    state.clearances.values().any(|kept| {
-        let cleared = &kept.record.subject;
-        kept.phase == Phase::Promote
-            && kept.spent.is_some()
-            && kept.voided.is_none()
-            && kept.by.at >= running.by.at
-            && cleared.subject.commit == started.commit
-            && cleared.subject.environment == *environment
-            && cleared.serving == started.base
-    })
+    spent_clearances(state, environment, running)
+        .any(|kept| kept.record.subject.serving == running.started.base)
 }
 
 fn is_same(running: &Rollout, candidate: &Candidate, base: &DeploymentId) -> bool {

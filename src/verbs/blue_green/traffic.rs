@@ -92,6 +92,7 @@ mod tests {
             previous: None,
             went_back: false,
             lowered_by: None,
+            lowered: None,
             weight: Weight::ZERO,
             generation: 1,
             epoch: 0,

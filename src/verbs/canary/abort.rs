@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::limits;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
-use crate::rollout::ports::{Arm, Platform, PlatformError, PlatformState};
+use crate::rollout::ports::{Arm, Lowering, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back::{self, ReadBack};
 use crate::verbs::settle;
@@ -51,10 +51,10 @@ impl Abort {
     pub(crate) async fn run(&self) -> Result<Aborted, PlatformError> {
         let (step, lowered) = match self.known().await {
             Known::Running { step, base } => {
-                (Some(step), self.platform.lower_to_base(Some(&base)).await)
+                (Some(step), self.platform.lower_to_base(Some(&base), Lowering::Withdrawn).await)
             }
             Known::Over { base } => (None, self.lower_unless_on(&base).await),
-            Known::Nothing => (None, self.platform.lower_to_base(None).await),
+            Known::Nothing => (None, self.platform.lower_to_base(None, Lowering::Withdrawn).await),
         };
         let state = match lowered {
             Ok(state) => state,
@@ -112,7 +112,7 @@ impl Abort {
     async fn lower_unless_on(&self, base: &DeploymentId) -> Result<PlatformState, PlatformError> {
         match tokio::time::timeout(LOOK, self.platform.look()).await {
             Ok(Ok(seen)) if seen.canary.is_none() && seen.base == *base => Ok(seen),
-            _ => self.platform.lower_to_base(None).await,
+            _ => self.platform.lower_to_base(None, Lowering::Withdrawn).await,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::gate::ruling::Ruling;
 use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
 use crate::rollout::machine::{Action, At, Event, Found, RaiseRefused, StageNext, State};
 use crate::rollout::plan::RolloutPlan;
-use crate::rollout::ports::{Arm, Measures, PlatformError, Raise, RaiseTerms, Refused};
+use crate::rollout::ports::{Arm, Lowering, Measures, PlatformError, Raise, RaiseTerms, Refused};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::read_back;
 use crate::verbs::ship::{Fleet, PhaseGate};
@@ -312,6 +312,8 @@ impl Acts<'_> {
     /// One call; the intent is tried for 200 ms first, and its failure delays nothing.
     async fn lower(&mut self, state: &State, reason: &str) -> Vec<Event> {
         let since = *self.lowering_since.get_or_insert_with(clock::monotonic);
+        let is_breach = matches!(state.at, At::Lowering { end: RolloutEnd::RolledBack, .. });
+        let how = if is_breach { Lowering::RolledBack } else { Lowering::Withdrawn };
         let step = self.fleet.ship.book.id("st");
         let intent = Body::LowerIntended {
             step: step.clone(),
@@ -319,14 +321,13 @@ impl Acts<'_> {
             to: self.started.base.clone(),
             reason: reason.to_owned(),
             // Should this process die now, the next one knows what it went back for.
-            condemns: matches!(state.at, At::Lowering { end: RolloutEnd::RolledBack, .. })
-                .then(|| self.candidate.commit.clone()),
+            condemns: is_breach.then(|| self.candidate.commit.clone()),
         };
         if let Err(error) = self.fleet.ship.book.keep_at_once(self.fleet.ship.note(intent)).await {
             self.fleet.ship.say(format!("ledger: {error}; going back all the same"));
         }
         hit(CrashPoint::StepAfterIntent);
-        let lowered = self.fleet.platform.lower_to_base(Some(&self.started.base)).await;
+        let lowered = self.fleet.platform.lower_to_base(Some(&self.started.base), how).await;
         hit(CrashPoint::StepAfterApply);
         let outcome = if lowered.is_ok() { Outcome::Done } else { Outcome::Unknown };
         self.unwritten.push((step, outcome));

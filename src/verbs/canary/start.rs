@@ -15,7 +15,9 @@ use crate::ledger::environment::Rollout;
 use crate::ledger::fold::State;
 use crate::rollout::machine::{self, Event};
 use crate::rollout::plan::{DecideBy, PlanError, RolloutPlan};
-use crate::rollout::ports::{Arm, Capabilities, PlatformError, PlatformState, Refused, StageOrder};
+use crate::rollout::ports::{
+    Arm, Capabilities, Lowering, PlatformError, PlatformState, Refused, StageOrder,
+};
 use crate::verbs::book::{BookError, Held};
 use crate::verbs::gates;
 use crate::verbs::settle;
@@ -195,7 +197,7 @@ impl Canary<'_> {
             ship.say(format!("ledger: {error}; going back all the same"));
         }
         let base = Some(&running.started.base);
-        let lowered = self.fleet.platform.lower_to_base(base).await?;
+        let lowered = self.fleet.platform.lower_to_base(base, Lowering::Withdrawn).await?;
         let (outcome, detail) = (Outcome::Done, reason.clone());
         ship.book.keep(ship.note(Body::StepEnded { step, outcome, detail })).await?;
         let mut note = ship.note(Body::RolloutEnded { rollout, end: RolloutEnd::Aborted, reason });

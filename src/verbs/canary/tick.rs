@@ -224,7 +224,11 @@ impl Tick<'_> {
         Ok(match rest {
             Rest::Ended(ending) => Ticked::Ended(ending),
             Rest::GoesOn(_) if waits => Ticked::Complete { grant_until },
-            Rest::GoesOn(stands) => {
+            Rest::GoesOn(mut stands) => {
+                // What was said when it began to hold.
+                if let (Some(why), Some(said)) = (&mut stands.held, found.rollout.breach()) {
+                    why.clone_from(&said.headline);
+                }
                 Ticked::GoesOn { stands, plan: Box::new(found.plan), grant_until }
             }
         })

@@ -1,5 +1,7 @@
 //! Going back: where to ([`target`]), and the way there ([`run`]).
 
+mod meant;
+mod old_ledger;
 mod plan;
 mod run;
 mod target;

@@ -5,16 +5,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::meant;
 use super::plan;
 use super::target::{BackError, Target};
-use crate::base::clock;
+use crate::base::clock::{self, Timestamp};
 use crate::base::crash_point::{CrashPoint, hit};
 use crate::base::ids::{DeploymentId, Environment, OrcaId};
 use crate::base::units::Weight;
 use crate::gate::clearance::Warrant;
-use crate::ledger::entry::{Body, Outcome, RolledBack, TrafficProof};
+use crate::ledger::entry::{Body, Outcome, RolledBack, RolloutEnd, TrafficProof};
 use crate::plan::step::Description;
-use crate::rollout::ports::{Arm, Platform, PlatformError, PlatformState};
+use crate::rollout::ports::{Arm, Lowering, Platform, PlatformError, PlatformState};
 use crate::verbs::book::{Book, Note, Sync};
 use crate::verbs::read_back::{self, ReadBack};
 use crate::verbs::settle;
@@ -34,8 +35,12 @@ pub(crate) struct Rollback {
     pub(crate) to: Option<DeploymentId>,
     /// `--emergency`: traffic, its validation, and nothing beside them.
     pub(crate) emergency: bool,
-    /// When the command began.
+    /// What is known to fail, where somebody does know: users leave it, whatever else was taken back
+    /// before or has users beside it.
+    pub(crate) fails: Option<DeploymentId>,
+    /// When the command began, by both clocks.
     pub(crate) since: Instant,
+    pub(crate) now: Timestamp,
     pub(crate) tell: Tell,
 }
 
@@ -128,7 +133,10 @@ impl Rollback {
 
     async fn move_traffic(&self, target: &Target) -> Result<PlatformState, PlatformError> {
         if target.lowers {
-            return self.platform.lower_to_base(Some(&target.deployment)).await;
+            return self
+                .platform
+                .lower_to_base(Some(&target.deployment), Lowering::RolledBack)
+                .await;
         }
         let (deployment, commit) = (target.deployment.clone(), target.commit.clone());
         let warrant = Warrant::seen_live(deployment, commit, target.seen.clone());
@@ -182,9 +190,29 @@ impl Rollback {
         }
     }
 
+    /// A canary beside the release that users left ends with it: it failed nothing.
+    async fn end_beside(&self, book: &dyn Book, back: &Back) {
+        let Ok(state) = book.state().await else { return };
+        let known = state.environment(&self.environment);
+        let running = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started);
+        let left = back.target.from.as_ref().filter(|_| back.proof != TrafficProof::Failed);
+        let beside = running.filter(|started| Some(&started.base) == left);
+        let Some(started) = beside else { return };
+        let ended = Body::RolloutEnded {
+            rollout: started.rollout.clone(),
+            end: RolloutEnd::Aborted,
+            reason: format!("its base was left: {}", self.reason),
+        };
+        match book.keep(Note::of(&self.environment, ended)).await {
+            Ok(_) => (self.tell)(&meant::beside(started)),
+            Err(error) => (self.tell)(&format!("ledger: {error}")),
+        }
+    }
+
     async fn record(&self, back: &Back, step: Option<OrcaId>) -> Sync {
         let Some(book) = &self.book else { return Sync::NoLedger };
         self.begin(&back.plan, plan::RECORD);
+        self.end_beside(book.as_ref(), back).await;
         let fact = Body::RolledBack(RolledBack {
             release: back.target.release.clone(),
             commit: back.target.condemned.clone(),

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::meant::{self, Meant};
 use super::run::Rollback;
 use crate::base::ids::{CommitId, DeploymentId, Environment, ReleaseName};
 use crate::base::units::Weight;
 use crate::gate::clearance::SeenLive;
 use crate::ledger::back::{Because, WayBack};
-use crate::ledger::environment::Reached;
+use crate::ledger::environment::Base;
 use crate::ledger::fold::State;
-use crate::rollout::ports::{Known, PlatformError, PlatformState};
+use crate::rollout::ports::{Known, Lowering, PlatformError, PlatformState};
 
 /// How long ledger and platform are asked before one call is made all the same, where one of them
 /// knows the way.
@@ -31,6 +32,10 @@ pub(crate) struct Target {
     pub(crate) lowers: bool,
     /// The platform showed everybody there before anything was called.
     pub(crate) is_reached: bool,
+    /// Why here, where something else could have been meant.
+    pub(crate) because: Option<String>,
+    /// Where `--to` leads then.
+    pub(crate) or_to: Option<DeploymentId>,
 }
 
 /// Why nothing was moved.
@@ -66,49 +71,89 @@ impl Rollback {
                     Err(_) => look.await,
                 };
                 let seen = seen.map_err(BackError::Platform)?;
-                return Target::of_platform(&seen, self.to.as_ref(), &platform)
-                    .map(|target| target.noticing(&seen));
+                return self.by_platform(&seen, &platform).map(|target| target.noticing(&seen));
             }
         };
-        let said = self.by_ledger(&state);
-        let is_old = is_stale(&state, &self.environment, said.as_ref().ok(), &seen);
+        let said = self.by_ledger_and(&state, &seen, &platform);
+        let is_old = self.is_stale(&state, said.as_ref().ok(), &seen);
         let target = match (said, &self.to) {
-            (Ok(target), _) if !is_old => Ok(target),
+            (Ok(target), _) if !is_old => Ok(self.unless_it_stays(&state, target, &seen)),
             // It served once: that is all a named target needs.
             (Ok(target), Some(_)) => Ok(target.taking_back(&seen)),
             (Err(error @ BackError::NeverServed(_)), _) if !is_old => Err(error),
-            (said, to) => Target::of_platform(&seen, to.as_ref(), &platform)
+            (said, _) => self
+                .by_platform(&seen, &platform)
                 .and_then(|target| self.past_condemned(&state, target, &seen))
                 .map_err(|error| both(said.err(), error)),
         };
-        target.map(|target| target.noticing(&seen))
+        target.map(|target| self.or_to(&state, target, &seen).noticing(&seen))
     }
 
-    /// A ledger that is old still knows what was rolled back: nobody is sent to that again unless
-    /// it was named.
-    fn past_condemned(
+    fn by_platform(&self, seen: &PlatformState, platform: &str) -> Result<Target, BackError> {
+        let meant =
+            if self.is_failing(&seen.base) { Meant::Base(None) } else { Meant::of(seen, platform) };
+        Target::of_platform(seen, self.to.as_ref(), (meant, platform))
+    }
+
+    /// Whether it is known that this base is what fails.
+    fn is_failing(&self, base: &DeploymentId) -> bool {
+        self.fails.as_ref() == Some(base)
+    }
+
+    /// By the ledger. A canary that it still believes to be under way, and that the platform shows
+    /// to have been taken back long ago, keeps nobody on its base.
+    fn by_ledger_and(
         &self,
         state: &State,
-        target: Target,
         seen: &PlatformState,
+        platform: &str,
     ) -> Result<Target, BackError> {
+        let withdrawn = seen.lowered.is_some_and(|lowered| lowered.how == Lowering::Withdrawn);
+        let is_over = withdrawn && matches!(Meant::of(seen, platform), Meant::Base(_));
         let known = state.environment(&self.environment);
-        let served = known.and_then(|e| e.served().find(|b| b.deployment == target.deployment));
-        let commit = target.commit.as_ref().or_else(|| served.and_then(|b| b.commit.as_ref()));
-        let rolled_back = known.zip(commit).and_then(|(e, c)| e.condemned.get_key_value(c));
-        let Some((commit, why)) = rolled_back.filter(|_| self.to.is_none() && !target.lowers)
-        else {
-            return Ok(target);
-        };
-        match state.newest_stable(&self.environment, &seen.base) {
-            Some(way) => Ok(Target::of_ledger(state, &self.environment, &way).taking_back(seen)),
-            None => Err(BackError::NoWay(format!(
-                "{} at commit {} was rolled back ({}), and no other stable release is known",
-                target.deployment,
-                commit.short(),
-                why.reason
-            ))),
+        let base = known.and_then(|e| e.base.as_ref()).filter(|base| base.deployment == seen.base);
+        match base.filter(|_| is_over && self.to.is_none()) {
+            Some(base) => self.past_base(state, base),
+            None => self.by_ledger(state),
         }
+    }
+
+    /// Somebody rolled back, which this ledger never heard of, or a canary of this base was taken back a
+    /// moment ago, and it may be what is meant: users stay.
+    fn unless_it_stays(&self, state: &State, target: Target, seen: &PlatformState) -> Target {
+        let known = state.environment(&self.environment);
+        let base = known.zip(known.and_then(|e| e.base.as_ref()));
+        let moves = target.deployment != seen.base && seen.weight == Weight::ZERO;
+        if self.to.is_some() || self.is_failing(&seen.base) || !moves {
+            return target;
+        }
+        let shown = match (seen.lowered, Meant::of(seen, "the platform")) {
+            (Some(_), Meant::Stay(why)) => Some(why),
+            _ => None,
+        };
+        let told = || meant::lately(base?.0, base?.1, self.now);
+        match shown.or_else(told) {
+            Some(why) => {
+                let platform = self.platform.capabilities().state_holder;
+                Target::staying(seen, &platform, Some(why))
+            }
+            None => target,
+        }
+    }
+
+    /// Where users stay for a reason, a person is told the one command that goes on.
+    fn or_to(&self, state: &State, target: Target, seen: &PlatformState) -> Target {
+        if target.because.is_none() || target.deployment != seen.base {
+            return target;
+        }
+        let known = state.environment(&self.environment);
+        let is_sound = |known_before: &&Known| {
+            let commit = known_before.commit.as_ref();
+            !commit.is_some_and(|c| known.is_some_and(|e| e.condemned.contains_key(c)))
+        };
+        let by_platform = seen.previous.as_ref().filter(is_sound).map(|k| k.deployment.clone());
+        let by_ledger = state.other_way(&self.environment, &seen.base);
+        Target { or_to: by_ledger.or(by_platform), ..target }
     }
 
     /// The ledger's state, when it can be had in a moment.
@@ -128,12 +173,33 @@ impl Rollback {
     }
 
     fn by_ledger(&self, state: &State) -> Result<Target, BackError> {
+        let base = state.environment(&self.environment).and_then(|e| e.base.as_ref());
+        if let Some(base) = base.filter(|base| self.is_failing(&base.deployment)) {
+            return self.past_base(state, base);
+        }
         let way = state.way_back(&self.environment);
         match (&self.to, way) {
             (Some(wanted), way) => self.named(state, wanted, way.ok().as_ref()),
             (None, Ok(way)) => Ok(Target::of_ledger(state, &self.environment, &way)),
             (None, Err(error)) => Err(BackError::NoWay(error.to_string())),
         }
+    }
+
+    /// The base is what fails, whatever canary stands beside it.
+    fn past_base(&self, state: &State, base: &Base) -> Result<Target, BackError> {
+        let way = state.way_past_base(&self.environment);
+        let way = way.map_err(|error| BackError::NoWay(error.to_string()))?;
+        let left = Some(base).filter(|base| base.deployment != way.deployment);
+        let known = state.environment(&self.environment);
+        let beside = left.and_then(|_| known?.rollout.as_ref()).map(|rollout| &rollout.started);
+        let target = Target::of_ledger(state, &self.environment, &way);
+        Ok(Target {
+            because: beside.map(meant::beside).or(target.because),
+            release: left.and_then(|base| base.release.clone()),
+            condemned: left.and_then(|base| base.commit.clone()),
+            from: left.map(|base| base.deployment.clone()),
+            ..target
+        })
     }
 
     /// `--to`: only a deployment that the ledger saw serving here.
@@ -162,7 +228,7 @@ impl Rollback {
 }
 
 impl Target {
-    fn of_ledger(state: &State, environment: &Environment, way: &WayBack) -> Self {
+    pub(super) fn of_ledger(state: &State, environment: &Environment, way: &WayBack) -> Self {
         let known = state.environment(environment);
         let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started);
         let base = known.and_then(|e| e.base.as_ref());
@@ -187,6 +253,29 @@ impl Target {
             from,
             lowers: way.because == Because::RolloutBase,
             is_reached: false,
+            because: known.zip(base).filter(|_| already).map(|(e, base)| meant::already(e, base)),
+            or_to: already.then(|| state.other_way(environment, &way.deployment)).flatten(),
+        }
+    }
+
+    /// Users are kept on the base, or brought to it from a canary that has some.
+    fn staying(seen: &PlatformState, platform: &str, because: Option<String>) -> Self {
+        let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
+        Self {
+            deployment: seen.base.clone(),
+            commit: seen.base_commit.clone(),
+            seen: SeenLive::Platform { platform: platform.to_owned() },
+            release: None,
+            condemned: live.and_then(|known| known.commit.clone()),
+            from: live.map(|known| known.deployment.clone()),
+            lowers: true,
+            is_reached: false,
+            or_to: seen
+                .previous
+                .as_ref()
+                .filter(|_| because.is_some())
+                .map(|k| k.deployment.clone()),
+            because,
         }
     }
 
@@ -200,41 +289,21 @@ impl Target {
         Self { is_reached, ..self }
     }
 
-    /// The same place, taking back what the platform shows instead of what an old ledger believes.
-    fn taking_back(self, seen: &PlatformState) -> Self {
-        let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
-        let stays = seen.base == self.deployment;
-        let (condemned, from) = match live {
-            Some(known) => (known.commit.clone(), Some(known.deployment.clone())),
-            None if stays => (None, None),
-            None => (seen.base_commit.clone(), Some(seen.base.clone())),
-        };
-        Self { release: None, condemned, from, lowers: stays, ..self }
-    }
-
-    /// A canary's base, else the version before this one, as the platform remembers it. Once
-    /// somebody went back, going back again stays.
-    pub(crate) fn of_platform(
+    /// As the platform alone knows it: see [`Meant`].
+    fn of_platform(
         seen: &PlatformState,
         to: Option<&DeploymentId>,
-        platform: &str,
+        (meant, platform): (Meant, &str),
     ) -> Result<Self, BackError> {
-        let seen_live = SeenLive::Platform { platform: platform.to_owned() };
-        let canary = seen.canary.as_ref();
-        let stays = canary.is_some() || seen.went_back;
-        if stays && to.is_none_or(|wanted| *wanted == seen.base) {
-            let live = canary.filter(|_| seen.weight != Weight::ZERO);
-            return Ok(Self {
-                deployment: seen.base.clone(),
-                commit: seen.base_commit.clone(),
-                seen: seen_live,
-                release: None,
-                condemned: live.and_then(|known| known.commit.clone()),
-                from: live.map(|known| known.deployment.clone()),
-                lowers: true,
-                is_reached: false,
-            });
-        }
+        let because = match (meant, to) {
+            (_, Some(wanted)) if *wanted == seen.base => {
+                return Ok(Self::staying(seen, platform, None));
+            }
+            (Meant::Canary, None) => return Ok(Self::staying(seen, platform, None)),
+            (Meant::Stay(why), None) => return Ok(Self::staying(seen, platform, Some(why))),
+            (Meant::Base(before), None) => before,
+            (_, Some(_)) => None,
+        };
         match (&seen.previous, to) {
             (Some(known), Some(wanted)) if known.deployment != *wanted => {
                 Err(BackError::NeverServed(wanted.clone()))
@@ -243,12 +312,14 @@ impl Target {
             (Some(Known { deployment, commit }), _) => Ok(Self {
                 deployment: deployment.clone(),
                 commit: commit.clone(),
-                seen: seen_live,
+                seen: SeenLive::Platform { platform: platform.to_owned() },
                 release: None,
                 condemned: seen.base_commit.clone(),
                 from: Some(seen.base.clone()),
                 lowers: false,
                 is_reached: false,
+                or_to: because.as_ref().map(|_| seen.base.clone()),
+                because,
             }),
             (None, None) => Err(BackError::NoWay(format!(
                 "{platform} remembers no version before {}",
@@ -256,38 +327,6 @@ impl Target {
             ))),
         }
     }
-}
-
-/// Whether the platform shows something that this ledger does not know: it was written elsewhere.
-fn is_stale(
-    state: &State,
-    environment: &Environment,
-    said: Option<&Target>,
-    seen: &PlatformState,
-) -> bool {
-    let known = state.environment(environment);
-    let base = known.and_then(|e| e.base.as_ref());
-    let rollout = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started.canary);
-    if seen.went_back && seen.weight == Weight::ZERO {
-        // Traffic is where the ledger would send it: somebody went back and could not write it.
-        if said.is_some_and(|target| target.deployment == seen.base) {
-            return false;
-        }
-        // Traffic went back to what this ledger still believes to be new: it misses a release
-        // and its rollback, and would go one release further.
-        let is_new = |reached: &Reached| matches!(reached, Reached::Promoted { .. });
-        if rollout.is_none()
-            && seen.previous.is_none()
-            && base.is_some_and(|b| b.deployment == seen.base && is_new(&b.reached))
-        {
-            return true;
-        }
-    }
-    if base.is_some_and(|base| base.deployment != seen.base) {
-        return true;
-    }
-    let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
-    live.is_some_and(|live| rollout != Some(&live.deployment))
 }
 
 /// What the ledger and the platform said, when neither knows a way.
@@ -317,6 +356,7 @@ mod tests {
             previous: previous.map(known),
             went_back,
             lowered_by: None,
+            lowered: None,
             weight: Weight::from_basis_points(weight).unwrap(),
             generation: 1,
             epoch: 1,
@@ -329,7 +369,8 @@ mod tests {
     #[test]
     fn without_a_ledger_the_platform_says_where_back_is() {
         let of = |state: PlatformState, to: Option<&str>| {
-            Target::of_platform(&state, to.map(id).as_ref(), "router")
+            let meant = Meant::of(&state, "router");
+            Target::of_platform(&state, to.map(id).as_ref(), (meant, "router"))
                 .map(|target| (target.deployment.to_string(), target.lowers))
                 .map_err(|error| error.to_string())
         };
@@ -353,7 +394,8 @@ mod tests {
             seen(0, true, Some("old"), false),
             seen(0, false, None, true),
         ] {
-            let target = Target::of_platform(&state, None, "router").unwrap();
+            let meant = Meant::of(&state, "router");
+            let target = Target::of_platform(&state, None, (meant, "router")).unwrap();
             assert_eq!((target.deployment, target.condemned), (id("base"), None));
         }
     }

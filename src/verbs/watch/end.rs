@@ -55,15 +55,18 @@ impl Watch<'_> {
             reason: headline.clone(),
             to: None,
             emergency: false,
+            // What was watched, and no canary that is staged beside it.
+            fails: Some(self.promoted.deployment.clone()),
             since: clock::monotonic(),
+            now: ship.now(),
             tell: Arc::clone(&ship.tell),
         };
         let ours = &self.promoted.deployment;
         let ended = match rollback.target().await {
-            // The way back of a canary that has not ended is its base: what is failing here.
+            // Somebody rolled back to it, as the ledger has it by now: that is no way from it.
             Ok(target) if target.deployment == *ours => Err(BackError::NoWay(format!(
-                "a canary that has not ended goes back to {ours}, which is what fails: orca canary \
-                 abort --reason R, then orca rollback --reason R"
+                "users are to stay on {ours}, which is what fails: orca rollback --to DEPLOYMENT \
+                 --reason R"
             ))),
             Ok(target) => rollback.run(target).await,
             Err(error) => Err(error),

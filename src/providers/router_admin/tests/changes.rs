@@ -10,6 +10,7 @@ use super::support::{Bench, Client, config};
 use crate::base::atomic_file;
 use crate::base::clock::Clock;
 use crate::base::units::{Micros, Weight};
+use crate::router::lowered::Lowering;
 use crate::router::persist::Origin;
 use crate::router::server::{self, RouterConfig, RouterError};
 use crate::router::state::Expected;
@@ -33,7 +34,7 @@ async fn weights_change_under_load_without_a_failed_request() {
     for bp in [100, 500, 2_500, 10_000] {
         bench.raise(bp).await;
     }
-    bench.admin().revert().await.unwrap();
+    bench.admin().revert(Lowering::RolledBack).await.unwrap();
     for load in loads {
         assert_eq!(load.await.unwrap(), 0);
     }

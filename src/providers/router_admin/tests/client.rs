@@ -12,6 +12,7 @@ use crate::providers::router_admin::client::RouterAdminError;
 use crate::providers::router_admin::{RouterAdmin, RouterPlatform};
 use crate::rollout::ports::Platform as _;
 use crate::router::api::{StageRequest, StateAnswer};
+use crate::router::lowered::Lowering;
 use crate::router::state::{Audience, Expected};
 
 const MINUTE: Micros = Micros::from_secs(60);
@@ -37,7 +38,7 @@ async fn a_whole_release_and_back_in_one_call() {
     assert_eq!((raised.state.weight, raised.persisted), (Weight::FULL, true));
     let renewed = admin.renew(5, Micros::from_secs(90)).await.unwrap();
     assert_eq!(renewed.state.generation, raised.state.generation);
-    admin.revert().await.unwrap();
+    admin.revert(Lowering::RolledBack).await.unwrap();
     let stale = admin.raise(Weight::FULL, MINUTE, seen(&raised)).await.unwrap_err();
     let RouterAdminError::Refused(refused) = stale else { panic!("{stale}") };
     assert_eq!(refused.code, "stale_epoch");
@@ -53,8 +54,11 @@ async fn a_whole_release_and_back_in_one_call() {
     assert_eq!(promoted.state.previous, Some(upstream("one", bench.one)));
     let back = admin.previous(None).await.unwrap();
     assert_eq!(back.state.base.deployment, "one");
-    let reverted = admin.revert().await.unwrap();
+    let reverted = admin.revert(Lowering::RolledBack).await.unwrap();
     assert!(reverted.state.suspended);
+    let told = reverted.state.lowered.map(|lowered| lowered.how);
+    assert_eq!((told, reverted.lowered_us_ago.is_some()), (Some(Lowering::RolledBack), true));
+    assert_eq!(admin.state().await.unwrap().state.lowered, reverted.state.lowered);
     let metrics = admin.metrics().await.unwrap();
     assert_eq!(metrics.generation, reverted.state.generation);
     bench.stop().await;
@@ -67,7 +71,7 @@ async fn what_is_not_a_router_or_not_allowed_is_told_apart() {
     let client = |url: &str, token: &str| {
         RouterAdmin::new(url, Secret::new(token), Entropy::seeded(1)).unwrap()
     };
-    let wrong = client(&admin_url, "wrong").revert().await.unwrap_err();
+    let wrong = client(&admin_url, "wrong").revert(Lowering::RolledBack).await.unwrap_err();
     assert!(matches!(wrong, RouterAdminError::Unauthorized), "{wrong}");
     let app = client(&format!("http://{}", bench.one), "t").state().await.unwrap_err();
     assert!(matches!(app, RouterAdminError::NotARouter { .. }), "{app}");

@@ -4,6 +4,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use super::support::{Bench, read_head};
+use crate::router::lowered::Lowering;
 use crate::router::metrics::ArmMetrics;
 use crate::router::split::{Arm, Source};
 use crate::router::testers::signed;
@@ -78,7 +79,7 @@ async fn testers_choose_are_counted_apart_and_their_secret_stays_here() {
     assert_eq!(row(&bench, Arm::Base, Source::Probes).requests, 1);
     assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 1);
     assert_eq!(row(&bench, Arm::Canary, Source::Users).requests, 0);
-    bench.admin().revert().await.unwrap();
+    bench.admin().revert(Lowering::RolledBack).await.unwrap();
     assert_eq!(client.get("/", &choosing).await.name(), "one");
     bench.stop().await;
 }
