@@ -116,7 +116,7 @@ impl PairedLoad for DoorLoad {
             let (sender, inbox) = tokio::sync::mpsc::unbounded_channel();
             let watch = Watch { progress: Some(sender), ..Watch::default() };
             let counting = count(inbox, tally, counted);
-            ((ArmDoor { url: door.url, headers: door.headers }, watch), counting)
+            ((ArmDoor { url: door.url, headers: door.headers, proof: door.proof }, watch), counting)
         };
         let (base, base_counting) = arm(platform.door(Arm::Base).await.map_err(said)?, Arm::Base);
         let (canary, canary_counting) =

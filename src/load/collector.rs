@@ -150,7 +150,7 @@ impl Collector {
             if all && whole.ended == 0 {
                 continue;
             }
-            let second = Second::of(t, &whole);
+            let second = self.intervals.row(t, &whole);
             self.requests += second.requests;
             self.errors += second.errors;
             self.dropped += whole.dropped;

@@ -42,8 +42,13 @@ impl Intervals {
 
     fn close(&mut self) {
         let Some((t, counts)) = self.open.take() else { return };
-        let row = Second::of(t, &counts);
-        self.rows.push(if self.is_detailed { row.with_histogram(&counts.latency) } else { row });
+        self.rows.push(self.row(t, &counts));
+    }
+
+    /// As much of one row as the plan asks for.
+    pub(super) fn row(&self, t: u64, counts: &Counts) -> Second {
+        let row = Second::of(t, counts);
+        if self.is_detailed { row.with_histogram(&counts.latency) } else { row }
     }
 
     pub(super) fn finish(mut self) -> Vec<Second> {

@@ -28,6 +28,9 @@ pub(crate) enum PairedError {
 pub(crate) struct ArmDoor {
     pub(crate) url: String,
     pub(crate) headers: Vec<(String, String)>,
+    /// The header and value that an answer of this arm carries. What comes between may strip what
+    /// leads to it, and then one version would be compared with itself.
+    pub(crate) proof: Option<(String, String)>,
 }
 
 /// Where each arm is asked, and who looks on.
@@ -76,6 +79,7 @@ fn plan(endpoints: &[Endpoint], pace: Pace, door: &ArmDoor) -> Result<LoadPlan, 
             endpoint.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
             endpoint.headers.push((name.clone(), value.clone()));
         }
+        endpoint.expect.headers.extend(door.proof.clone());
         endpoint
     });
     let connections = (pace.rate.milli_per_s / 1_000).clamp(CONNECTIONS.0, CONNECTIONS.1);
@@ -133,6 +137,7 @@ mod tests {
         let door = |arm: &str| ArmDoor {
             url: url.to_owned(),
             headers: vec![("x-orca-arm".to_owned(), arm.to_owned())],
+            proof: None,
         };
         Arms { base: (door("base"), Watch::default()), canary: (door("canary"), Watch::default()) }
     }
@@ -153,6 +158,20 @@ mod tests {
         };
         assert_eq!((of("base"), of("canary")), (10, 10));
         assert!(heads.iter().all(|head| head.starts_with("GET /read ")));
+    }
+
+    /// Something in front strips the header, and the base answers for both.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_of_another_arm_is_none() {
+        let (port, _) = front().await;
+        let url = format!("http://127.0.0.1:{port}");
+        let pace = Pace { rate: Rate::per_second(50), duration: Micros::from_millis(200) };
+        let mut arms = arms(&url);
+        arms.canary.0.proof = Some(("x-orca-served-by".to_owned(), "canary".to_owned()));
+        let endpoints = [Endpoint::get("/read")];
+        let pair = run_paired(arms, &endpoints, pace, &CancellationToken::new()).await.unwrap();
+        assert_eq!((pair.base.errors, pair.canary.errors), (0, 10));
+        assert_eq!(pair.canary.errors_by_kind.get("assertion"), Some(&10));
     }
 
     #[tokio::test]

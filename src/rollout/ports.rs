@@ -159,6 +159,8 @@ pub(crate) struct Door {
     pub(crate) url: String,
     /// Sent with every request.
     pub(crate) headers: Vec<(String, String)>,
+    /// A header that an answer of this arm carries, and its value, where the platform gives one.
+    pub(crate) proof: Option<(String, String)>,
 }
 
 /// What serves, as the platform says.

@@ -205,7 +205,7 @@ impl Platform for Scripted {
     }
 
     async fn door(&self, _: Arm) -> Result<Door, PlatformError> {
-        Ok(Door { url: String::new(), headers: Vec::new() })
+        Ok(Door { url: String::new(), headers: Vec::new(), proof: None })
     }
 
     async fn identity(&self, _: Arm) -> Result<Option<Identity>, PlatformError> {

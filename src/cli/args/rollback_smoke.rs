@@ -122,7 +122,7 @@ async fn door(config: &Config, platform: &dyn Platform) -> Result<Door, String> 
     if let Some(url) = &config.platform.url.value {
         // A router that is closed for users lets probes through.
         let headers = platform.probe_headers("smoke");
-        return Ok(Door { url: wire_platform::with_scheme(url), headers });
+        return Ok(Door { url: wire_platform::with_scheme(url), headers, proof: None });
     }
     let asked = tokio::time::timeout(LOOK, platform.door(Arm::Base)).await;
     match asked {

@@ -283,11 +283,13 @@ impl Platform for ExecPlatform {
                 Arm::Canary => "canary",
             };
             let headers = vec![(header.clone(), name.to_owned())];
-            return Ok(Door { url: self.front.url().to_owned(), headers });
+            return Ok(Door { url: self.front.url().to_owned(), headers, proof: None });
         }
         let deployment = self.deployment(arm).await?;
         match deployment.filter(is_url) {
-            Some(deployment) => Ok(Door { url: deployment.to_string(), headers: Vec::new() }),
+            Some(deployment) => {
+                Ok(Door { url: deployment.to_string(), headers: Vec::new(), proof: None })
+            }
             None => Err(Self::refused(Refused::Unsupported(
                 "asking one version by itself needs platform.exec.arm_header, or deployments that are \
                  URLs"

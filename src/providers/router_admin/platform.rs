@@ -21,7 +21,7 @@ use crate::rollout::ports::{
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::lowered::Lowering as RouterLowering;
 use crate::router::metrics::{ArmMetrics, RouterMetrics};
-use crate::router::split::{Arm as RouterArm, Source};
+use crate::router::split::{Arm as RouterArm, SERVED_BY_HEADER, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
 use crate::router::testers::ARM_HEADER;
 
@@ -239,7 +239,8 @@ impl Platform for RouterPlatform {
             Arm::Canary => "canary",
         };
         let headers = vec![(ARM_HEADER.to_string(), self.front.proved(name))];
-        Ok(Door { url: self.front.url().to_owned(), headers })
+        let proof = Some((SERVED_BY_HEADER.to_string(), name.to_owned()));
+        Ok(Door { url: self.front.url().to_owned(), headers, proof })
     }
 
     /// Asks the deployment itself, not through the front door.

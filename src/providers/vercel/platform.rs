@@ -331,7 +331,7 @@ impl Platform for VercelPlatform {
         let bypass = self.settings.bypass.as_ref();
         let headers = bypass.map(|secret| (BYPASS.to_owned(), secret.expose().to_owned()));
         let url = self.client.url_of(&deployment.url);
-        Ok(Door { url, headers: headers.into_iter().collect() })
+        Ok(Door { url, headers: headers.into_iter().collect(), proof: None })
     }
 
     /// By Vercel's own word, asked anew: a deployment that was deleted is nobody.
