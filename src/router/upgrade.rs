@@ -1,12 +1,22 @@
-//! Upgraded connections (WebSocket and others): after both sides agreed, bytes both ways.
+//! Upgraded connections (WebSocket): after both sides agreed, bytes both ways.
+
+use std::sync::Arc;
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_util::task::TaskTracker;
 
+use super::connection::Client;
+
 /// Copies between client and upstream until one side ends. The tracker lets a drain wait for it.
-pub(crate) fn join(tracker: &TaskTracker, client: OnUpgrade, upstream: OnUpgrade) {
+pub(crate) fn join(
+    tracker: &TaskTracker,
+    (place, client): (Arc<Client>, OnUpgrade),
+    upstream: OnUpgrade,
+) {
     tracker.spawn(async move {
+        // The client keeps its place among all connections until the end.
+        let _place = place;
         let (client, upstream) = match tokio::try_join!(client, upstream) {
             Ok(both) => both,
             Err(error) => {

@@ -152,7 +152,9 @@ async fn a_drain_fails_health_finishes_what_is_open_and_closes_the_rest() {
 async fn a_second_signal_ends_what_hangs() {
     let bench = Bench::start().await;
     let mut socket = bench.client().await;
-    socket.send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+    socket
+        .send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
     let _drain = bench.router.drain();
     bench.stop().await;
     let mut rest = Vec::new();
