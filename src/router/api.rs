@@ -100,7 +100,7 @@ pub(crate) struct StateAnswer {
     pub(crate) state: RouterState,
     pub(crate) health: UpstreamHealth,
     pub(crate) draining: bool,
-    /// False when a lowering is served but could not be stored.
+    /// False while the state file may say something else than what is served.
     pub(crate) persisted: bool,
 }
 

@@ -247,15 +247,12 @@ impl Worker {
         let (target, idle) = view.side(arm);
         let limit = self.settings.response_timeout;
         let overdue = async {
-            match upload {
-                Some(upload) => {
-                    upload.again();
-                    upload.stalled(limit).await
-                }
-                None => {
-                    tokio::time::sleep(limit).await;
-                    Phase::Sent
-                }
+            if let Some(upload) = upload {
+                upload.again();
+                upload.stalled(limit).await
+            } else {
+                tokio::time::sleep(limit).await;
+                Phase::Sent
             }
         };
         let sent = tokio::select! {
@@ -270,7 +267,7 @@ impl Worker {
         match sent {
             Ok((response, lease)) => {
                 let sample = open.end(Outcome::Status(response.status().as_u16()));
-                Ok(Answer { response, lease, sample })
+                Ok(Answer { response, lease, sample, target: Arc::clone(target) })
             }
             Err(mut failed) => {
                 // Whatever the upstream made of it, the client's request was none.
@@ -289,7 +286,7 @@ impl Worker {
         tunnel: Option<Tunnel>,
         upload: Option<Arc<Progress>>,
     ) -> Response<AnswerBody> {
-        let Answer { mut response, lease, sample } = answer;
+        let Answer { mut response, lease, sample, target } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = if switched { response.headers_mut().remove(UPGRADE) } else { None };
         headers::strip_hop_by_hop(response.headers_mut());
@@ -298,7 +295,9 @@ impl Worker {
             let Some(Tunnel { client, upgraded }) = tunnel else {
                 return own(StatusCode::BAD_GATEWAY, "the upstream changed protocol unasked");
             };
-            upgrade::join(&self.tracker, (client, upgraded), hyper::upgrade::on(&mut response));
+            let upstream = hyper::upgrade::on(&mut response);
+            let ends = target.tunnels.clone();
+            upgrade::join(&self.tracker, (client, upgraded), upstream, ends);
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = protocol {
@@ -325,6 +324,7 @@ struct Answer {
     response: Response<Incoming>,
     lease: Lease,
     sample: Sample,
+    target: Arc<Target>,
 }
 
 /// What a client that may change protocol has.

@@ -131,6 +131,8 @@ pub(crate) fn start(config: RouterConfig) -> Result<Running, RouterError> {
     background.spawn(admin::serve(admin_listener, Arc::clone(&control), config.token));
     background.spawn(health::watch(Arc::clone(&control), config.health));
     background.spawn(watch_grants(Arc::clone(&control)));
+    let keeping = Arc::clone(&control);
+    background.spawn(async move { keeping.keep_stored().await });
     Ok(Running {
         public: public_address,
         admin,

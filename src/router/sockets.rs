@@ -19,6 +19,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const RESERVED: u64 = 128;
 /// Idle connections kept for one upstream by one worker, at most.
 const IDLE_MAX: u64 = 256;
+/// What a system takes that says it has no limit and has one.
+const OPEN_MAX: u64 = 10_240;
 /// Connections that wait to be accepted; the kernel may allow fewer.
 const BACKLOG: u32 = 4_096;
 /// A silent connection is asked after this long whether the other side is still there.
@@ -56,16 +58,15 @@ impl Budget {
 
 /// The limit of open files after the soft one was raised as far as this process may.
 fn raised() -> u64 {
-    let before = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: before.maximum, maximum: before.maximum };
-    let after = match setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => wanted.current,
-        Err(error) => {
-            tracing::warn!(%error, "the limit of open files could not be raised");
-            before.current
+    let Rlimit { current: before, maximum } = getrlimit(Resource::Nofile);
+    let most = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+    for wanted in [maximum, Some(OPEN_MAX.min(most(maximum)))] {
+        let is_raise = most(wanted) > most(before);
+        if is_raise && setrlimit(Resource::Nofile, Rlimit { current: wanted, maximum }).is_ok() {
+            return most(wanted);
         }
-    };
-    after.unwrap_or(u64::MAX)
+    }
+    most(before)
 }
 
 /// The places for clients, shared by all workers.

@@ -84,11 +84,10 @@ fn a_router_without_a_token_or_on_an_open_admin_address_does_not_start() {
 
 /// An upstream that answers every request at once, and where it listens.
 fn prompt() -> String {
-    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}", upstream.local_addr().unwrap());
+    let upstream = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let base = format!("http://{}", upstream.local_addr().expect("it is bound"));
     thread::spawn(move || {
-        for stream in upstream.incoming() {
-            let mut stream = stream.unwrap();
+        for mut stream in upstream.incoming().map_while(Result::ok) {
             thread::spawn(move || {
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(ANSWER.as_bytes());
@@ -100,8 +99,8 @@ fn prompt() -> String {
 
 /// What a router prints of its addresses, without the scheme.
 fn address(line: &str, which: &str) -> String {
-    let listening: serde_json::Value = serde_json::from_str(line).unwrap();
-    listening[which].as_str().unwrap().trim_start_matches("http://").to_owned()
+    let listening: serde_json::Value = serde_json::from_str(line).expect("one line of JSON");
+    listening[which].as_str().expect("an address").trim_start_matches("http://").to_owned()
 }
 
 const ANYWHERE: [&str; 11] = [

@@ -1,9 +1,11 @@
 //! What happens to a request.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::support::{Bench, read_head, scripted};
+use super::support::{Bench, Client, read_head, scripted};
 use crate::router::metrics::ArmMetrics;
 use crate::router::split::{Arm, Source};
 use crate::router::testers::signed;
@@ -275,5 +277,41 @@ async fn a_websocket_passes_through() {
     let mut echo = [0; 4];
     client.0.read_exact(&mut echo).await.unwrap();
     assert_eq!(&echo, b"ping");
+    bench.stop().await;
+}
+
+/// Opens a WebSocket of this user.
+async fn websocket(bench: &Bench, user: &str) -> Client {
+    let mut client = bench.client().await;
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    assert_eq!(client.send(&head).await.status, 101);
+    client
+}
+
+async fn echoes(client: &mut Client) -> bool {
+    let _ = client.0.write_all(b"ping").await;
+    client.0.read_exact(&mut [0; 4]).await.is_ok()
+}
+
+/// A revert brings everybody to base, also those with an open WebSocket; whoever has one to the base
+/// notices nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_ends_websockets_to_the_canary_and_no_others() {
+    let bench = Bench::start().await;
+    let mut on_base = websocket(&bench, "early").await;
+    bench.stage(bench.two).await;
+    bench.raise(10_000).await;
+    let mut on_canary = websocket(&bench, "late").await;
+    assert!(echoes(&mut on_canary).await);
+    assert_eq!(row(&bench, Arm::Canary, Source::Users).requests, 1);
+    bench.admin().revert().await.unwrap();
+    let mut rest = Vec::new();
+    let ended = on_canary.0.read_to_end(&mut rest);
+    let _ = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
+    assert!(echoes(&mut on_base).await);
+    let mut again = websocket(&bench, "late").await;
+    assert!(echoes(&mut again).await);
     bench.stop().await;
 }
