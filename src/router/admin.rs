@@ -153,7 +153,10 @@ async fn call(
 
 fn read(control: &Control, path: &str) -> Result<Answer, CallError> {
     match path {
-        "/state" => Ok(state_answer(control, Changed { state: control.state(), persisted: true })),
+        "/state" => {
+            let (state, persisted) = (control.state(), control.is_stored());
+            Ok(state_answer(control, Changed { state, persisted }))
+        }
         "/metrics.json" => Ok(json(StatusCode::OK, &control.metrics())),
         "/metrics" => {
             let text = prometheus::text(&control.metrics(), &control.state());

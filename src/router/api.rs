@@ -103,7 +103,7 @@ pub(crate) struct StateAnswer {
     pub(crate) state: RouterState,
     pub(crate) health: UpstreamHealth,
     pub(crate) draining: bool,
-    /// False when a lowering is served but could not be stored.
+    /// False while the state file may say something else than what is served.
     pub(crate) persisted: bool,
     /// How long ago `state.lowered` was, by the router's own clock; with it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,13 +1,15 @@
 //! The one place where the state changes while the router serves.
 //!
 //! A raise is written to disk, then served, then acknowledged. A lowering is served first: a slow
-//! or full disk delays nothing. Requests that are open keep the routing they started with.
+//! or full disk delays nothing, and what is served is stored again until the disk has it. Requests
+//! that are open keep the routing they started with.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Clock, SteadyClock, Timestamp};
 
@@ -19,6 +21,11 @@ use super::state::{Refusal, RouterState, Upstream};
 
 /// How long a raise may wait for the disk.
 const PERSIST: Duration = Duration::from_secs(1);
+/// Time between two attempts to store what a disk did not take, at first and at most.
+const STORE_AGAIN: Duration = Duration::from_millis(100);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(5);
+/// How long tunnels to a version go on that a lowering took from users.
+const TUNNELS_LAST: Duration = Duration::from_secs(2);
 
 /// An upstream as the workers use it.
 #[derive(Debug)]
@@ -28,6 +35,8 @@ pub(crate) struct Target {
     /// For clients that name no host.
     pub(crate) authority: HeaderValue,
     pub(crate) healthy: Health,
+    /// Ends the upgraded connections to it.
+    pub(crate) tunnels: CancellationToken,
 }
 
 /// The last answer of a health check.
@@ -58,7 +67,23 @@ impl Target {
             upstream: upstream.clone(),
             address,
             healthy: Health::default(),
+            tunnels: CancellationToken::new(),
         })
+    }
+
+    /// The same, as known so far, for those who come from now on.
+    fn anew(&self) -> Self {
+        let healthy = Health::default();
+        if let Some(ok) = self.healthy.get() {
+            healthy.set(ok);
+        }
+        Self {
+            upstream: self.upstream.clone(),
+            address: self.address.clone(),
+            authority: self.authority.clone(),
+            healthy,
+            tunnels: CancellationToken::new(),
+        }
     }
 }
 
@@ -101,6 +126,8 @@ pub(crate) struct Control {
     version: AtomicU64,
     store: Arc<Store>,
     order: AtomicU64,
+    /// The newest place of a state of which nobody knows whether the file has it; 0 when all is well.
+    unstored: AtomicU64,
     /// Of the machine, and of nobody who sets it: a grant lasts as long as it was given for.
     clock: SteadyClock,
     pub(crate) shards: Vec<Arc<Shard>>,
@@ -122,6 +149,7 @@ impl Control {
             version: AtomicU64::new(1),
             store: Arc::new(store),
             order: AtomicU64::new(1),
+            unstored: AtomicU64::new(0),
             clock: SteadyClock::new(clock),
             shards: (0..workers).map(|_| Arc::new(Shard::default())).collect(),
             draining: AtomicBool::new(false),
@@ -144,6 +172,11 @@ impl Control {
         self.version.load(Ordering::Acquire)
     }
 
+    /// Whether the state file says what is served.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.unstored.load(Ordering::SeqCst) == 0
+    }
+
     pub(crate) fn metrics(&self) -> RouterMetrics {
         let generation = self.routing().generation;
         snapshot(self.shards.iter().map(AsRef::as_ref), generation, self.clock.now())
@@ -164,7 +197,11 @@ impl Control {
             let next = change(state)?;
             Ok((next == intended).then_some(next))
         });
-        if let Ok(Some((state, _))) = served {
+        if let Ok(Some((state, place))) = served {
+            if place > order + 1 {
+                // What was served before may have been stored once more, over this.
+                self.unstored.fetch_max(place, Ordering::SeqCst);
+            }
             return Ok(Changed { state, persisted: true });
         }
         // A lowering came between: what it left is stored again, and the raise is judged on it.
@@ -208,7 +245,14 @@ impl Control {
     ) -> Result<Option<(RouterState, u64)>, ChangeError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = change(&state)? else { return Ok(None) };
-        let swapped = Arc::new(routing(&next, Some(&self.routing()))?);
+        let before = self.routing();
+        let swapped = Arc::new(routing(&next, Some(&before))?);
+        for target in left(&before, &swapped, &next) {
+            tokio::spawn(async move {
+                tokio::time::sleep(TUNNELS_LAST).await;
+                target.tunnels.cancel();
+            });
+        }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = swapped;
         self.version.fetch_add(1, Ordering::Release);
         *state = next.clone();
@@ -221,19 +265,75 @@ impl Control {
         (state.clone(), self.order.fetch_add(1, Ordering::SeqCst))
     }
 
+    /// Stores within the time for it. What failed or took longer may still be there or come there,
+    /// so what is served is stored again behind it.
     async fn persist(&self, state: RouterState, order: u64) -> std::io::Result<()> {
-        let store = Arc::clone(&self.store);
-        let now = self.now();
+        let written = tokio::time::timeout(PERSIST, self.write(state, order)).await;
+        let written = written.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+        match &written {
+            Ok(()) => self.stored(order),
+            Err(_) => {
+                self.unstored.fetch_max(order, Ordering::SeqCst);
+            }
+        }
+        written
+    }
+
+    fn write(
+        &self,
+        state: RouterState,
+        order: u64,
+    ) -> impl Future<Output = std::io::Result<()>> + use<> {
+        let (store, now) = (Arc::clone(&self.store), self.now());
         let write = tokio::task::spawn_blocking(move || store.save(&state, order, now));
-        match tokio::time::timeout(PERSIST, write).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(std::io::Error::other(error)),
-            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        async move { write.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) }
+    }
+
+    /// The file has what has this place: what was uncertain before it is over.
+    fn stored(&self, order: u64) {
+        let settled = |unstored| (unstored <= order).then_some(0);
+        let _ = self.unstored.fetch_update(Ordering::SeqCst, Ordering::SeqCst, settled);
+    }
+
+    /// Stores what a disk did not take, again and again until it does. Never ends; one write at a
+    /// time, for as long as it takes.
+    pub(crate) async fn keep_stored(&self) {
+        let mut pause = STORE_AGAIN;
+        loop {
+            tokio::time::sleep(pause).await;
+            if self.is_stored() {
+                pause = STORE_AGAIN;
+                continue;
+            }
+            let (state, order) = self.numbered();
+            match self.write(state, order).await {
+                Ok(()) => {
+                    self.stored(order);
+                    tracing::info!("the state is stored again");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the state could not be stored; trying again");
+                    pause = (pause * 2).min(STORE_AGAIN_MAX);
+                }
+            }
         }
     }
 }
 
-/// The routing of a state. Targets that stay keep their connections and health.
+/// Versions that served users and do so no longer, and are no way back either: their tunnels end.
+fn left(before: &Routing, after: &Routing, next: &RouterState) -> Vec<Arc<Target>> {
+    let canary = before.canary.as_ref().filter(|_| before.split.has_weight());
+    let stays = |target: &Arc<Target>| {
+        Arc::ptr_eq(target, &after.base)
+            || after.canary.as_ref().is_some_and(|canary| Arc::ptr_eq(canary, target))
+            || next.previous.as_ref() == Some(&target.upstream)
+    };
+    let served = std::iter::once(&before.base).chain(canary);
+    served.filter(|target| !stays(target)).cloned().collect()
+}
+
+/// The routing of a state. Targets that stay keep their connections and health; a canary that loses
+/// its users begins anew.
 fn routing(state: &RouterState, before: Option<&Routing>) -> Result<Routing, AddressError> {
     let target = |upstream: &Upstream| {
         let known = before
@@ -242,11 +342,115 @@ fn routing(state: &RouterState, before: Option<&Routing>) -> Result<Routing, Add
             .find(|t| t.upstream == *upstream);
         known.map_or_else(|| Target::new(upstream).map(Arc::new), |t| Ok(Arc::clone(t)))
     };
+    let split = Split::from(state);
+    let loses = !split.has_weight() && before.is_some_and(|b| b.split.has_weight());
+    let mut canary = state.canary.as_ref().map(target).transpose()?;
+    if loses {
+        canary = canary.map(|canary| Arc::new(canary.anew()));
+    }
     Ok(Routing {
         generation: state.generation,
         closed: state.closed,
-        split: Split::from(state),
+        split,
         base: target(&state.base)?,
-        canary: state.canary.as_ref().map(target).transpose()?,
+        canary,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::persist::{self, Origin};
+    use super::super::state::{Expected, Staging};
+    use super::*;
+    use crate::base::units::{Micros, Weight};
+
+    fn upstream(name: &str) -> Upstream {
+        Upstream {
+            deployment: name.into(),
+            url: format!("http://{name}:80"),
+            commit: None,
+            digest: None,
+        }
+    }
+
+    fn seen(state: &RouterState) -> Expected {
+        Expected { generation: state.generation, epoch: state.epoch }
+    }
+
+    fn staged(state: &RouterState) -> Result<RouterState, Refusal> {
+        let (release, audience) = ("v1".into(), super::super::state::Audience::default());
+        state.stage(Staging { canary: upstream("two"), release, audience }, seen(state))
+    }
+
+    /// A raise that takes too long is refused, and lands on the disk all the same: the state that is
+    /// served goes there behind it.
+    #[tokio::test]
+    async fn a_refused_raise_does_not_stay_on_a_slow_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.json");
+        let state = RouterState::all_base(upstream("one"));
+        let control = Control::new(state, Store::new(path.clone()), Clock::System, 1).unwrap();
+        control.raise(staged).await.unwrap();
+        let full = |state: &RouterState| {
+            state.raise(Weight::FULL, Micros::from_secs(60), seen(state), Timestamp::from_us(0))
+        };
+        let store = Arc::clone(&control.store);
+        let (held, is_held) = std::sync::mpsc::channel();
+        let (goes_on, wait) = std::sync::mpsc::channel::<()>();
+        let disk = std::thread::spawn(move || {
+            let _slow = store.hold();
+            held.send(()).unwrap();
+            wait.recv().unwrap();
+        });
+        is_held.recv().unwrap();
+        let refused = control.raise(full).await.unwrap_err();
+        assert!(matches!(refused, ChangeError::Persist(_)), "{refused}");
+        assert!(!control.is_stored());
+        goes_on.send(()).unwrap();
+        disk.join().unwrap();
+        let stored = async {
+            while !control.is_stored() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = stored => {}
+            () = control.keep_stored() => {}
+        }
+        let (kept, origin) = persist::load(&path, upstream("zero"), control.now());
+        assert_eq!((kept, origin), (control.state(), Origin::Stored));
+        assert_eq!(control.state().weight, Weight::ZERO);
+    }
+
+    /// Whom a change takes from users, as far as open tunnels are concerned.
+    #[test]
+    fn tunnels_end_where_users_must_not_stay() {
+        let start = RouterState::all_base(upstream("one"));
+        let at_zero = staged(&start).unwrap();
+        let now = Timestamp::from_us(0);
+        let raise = |bp| {
+            let weight = Weight::from_basis_points(bp).unwrap();
+            at_zero.raise(weight, Micros::from_secs(60), seen(&at_zero), now).unwrap()
+        };
+        let full = raise(10_000);
+        let promoted = full.promote(seen(&full), now).unwrap();
+        let late = now.plus(Duration::from_mins(2));
+        for (before, after, expected) in [
+            (&full, full.revert(), &["two"][..]),
+            (&full, full.tick(late).unwrap(), &["two"]),
+            (&full, full.lower(Weight::from_basis_points(1).unwrap()).unwrap(), &[]),
+            (&full, promoted.clone(), &[]),
+            (&promoted, promoted.restore(None, Timestamp::from_us(0)).unwrap(), &["two"]),
+            (&at_zero, at_zero.revert(), &[]),
+            (&at_zero, raise(1), &[]),
+            (&full, full.with_closed(true), &[]),
+        ] {
+            let old = routing(before, None).unwrap();
+            let new = routing(&after, Some(&old)).unwrap();
+            let gone = left(&old, &new, &after);
+            let names: Vec<&str> =
+                gone.iter().map(|target| target.upstream.deployment.as_str()).collect();
+            assert_eq!(names, expected, "{after:?}");
+        }
+    }
 }

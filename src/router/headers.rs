@@ -51,12 +51,17 @@ pub(crate) fn check<B>(request: &Request<B>) -> Result<(), Refused> {
     }
 }
 
-/// The protocol a client wants to change to, when it asks for it properly.
-pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+/// WebSocket, when a client asks for it properly. No other protocol passes: in one that the router
+/// does not read, requests would escape the split and the counts.
+pub(crate) fn upgrade<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let headers = request.headers();
     let wanted = headers.get(header::UPGRADE)?;
-    connection_tokens(headers)
-        .any(|token| token.eq_ignore_ascii_case("upgrade"))
-        .then(|| wanted.clone())
+    let is_asked = request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && wanted.as_bytes().eq_ignore_ascii_case(b"websocket")
+        && headers.get_all(header::UPGRADE).iter().count() == 1
+        && connection_tokens(headers).any(|token| token.eq_ignore_ascii_case("upgrade"));
+    is_asked.then(|| wanted.clone())
 }
 
 fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -68,8 +73,8 @@ fn connection_tokens(headers: &HeaderMap) -> impl Iterator<Item = &str> {
         .map(str::trim)
 }
 
-/// Removes what is meant for one connection alone. Transfer-Encoding goes too: the body is
-/// framed anew.
+/// Removes what is meant for one connection alone. Transfer-Encoding goes too, and a length beside
+/// it, which says nothing of the body: it is framed anew.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     // One pass that finds nothing is the usual case; the removals are for the others.
     if !headers.keys().any(is_hop_by_hop) {
@@ -83,6 +88,9 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
         for name in named {
             headers.remove(name);
         }
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
     }
     for name in [
         header::CONNECTION,
@@ -173,7 +181,7 @@ mod tests {
 
     #[test]
     fn hop_by_hop_headers_stay_here() {
-        let mut headers = request(&[
+        let asked = request(&[
             ("host", "a"),
             ("connection", "keep-alive, x-private, host"),
             ("keep-alive", "5"),
@@ -181,17 +189,38 @@ mod tests {
             ("te", "trailers"),
             ("upgrade", "h2c"),
             ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
             ("expect", "100-continue"),
             ("accept", "*/*"),
-        ])
-        .headers()
-        .clone();
-        assert_eq!(upgrade(&headers), None, "upgrade is not named by connection");
+        ]);
+        let mut headers = asked.headers().clone();
         strip_hop_by_hop(&mut headers);
         let left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["host", "accept"]);
-        let asked = request(&[("connection", "Upgrade"), ("upgrade", "websocket")]);
-        assert_eq!(upgrade(asked.headers()).unwrap(), "websocket");
+    }
+
+    #[test]
+    fn websocket_alone_passes_and_only_when_asked_for_properly() {
+        for (connection, protocol, expected) in [
+            ("Upgrade", "websocket", true),
+            ("keep-alive, upgrade", "WebSocket", true),
+            ("keep-alive", "websocket", false),
+            ("Upgrade, HTTP2-Settings", "h2c", false),
+            ("Upgrade", "websocket, h2c", false),
+            ("Upgrade", "tls/1.0", false),
+        ] {
+            let asked = request(&[("connection", connection), ("upgrade", protocol)]);
+            assert_eq!(upgrade(&asked).is_some(), expected, "{connection} {protocol}");
+        }
+        let pairs = [("connection", "upgrade"), ("upgrade", "websocket")];
+        let mut post = request(&pairs);
+        *post.method_mut() = Method::POST;
+        assert_eq!(upgrade(&post), None);
+        let mut old = request(&pairs);
+        *old.version_mut() = Version::HTTP_10;
+        assert_eq!(upgrade(&old), None);
+        let twice = request(&[&pairs[..], &[("upgrade", "h2c")]].concat());
+        assert_eq!(upgrade(&twice), None);
     }
 
     #[test]

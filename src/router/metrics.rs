@@ -38,12 +38,18 @@ pub(crate) enum Fault {
     Reset,
     /// The connection broke inside the answer body.
     Body,
-    /// The client left before the answer head; counted, but not as failed.
+    /// The client left, or its request broke off, before the answer head; counted, but not as failed.
     Abandoned,
+    /// The router had no file or port left to send it with. Says nothing of the upstream, so it is
+    /// no request of its arm: one that gets no others is judged on none.
+    Router,
 }
 
 impl Fault {
-    const ALL: [Self; 5] = [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned];
+    const ALL: [Self; 6] =
+        [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned, Self::Router];
+    /// Those that no upstream answers for, by name.
+    pub(crate) const NOT_FAILED: [&'static str; 2] = ["abandoned", "router"];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -52,6 +58,7 @@ impl Fault {
             Self::Reset => "reset",
             Self::Body => "body",
             Self::Abandoned => "abandoned",
+            Self::Router => "router",
         }
     }
 }
@@ -82,7 +89,7 @@ struct Tally {
     requests: u64,
     failed: u64,
     status: [u64; 5],
-    faults: [u64; 5],
+    faults: [u64; Fault::ALL.len()],
     latency: Option<Box<Histogram>>,
     buckets: Option<Box<[u64; BITSET_WORDS]>>,
 }
@@ -93,6 +100,10 @@ impl Tally {
             Outcome::Status(status) => {
                 self.status[usize::from(status / 100).clamp(1, 5) - 1] += 1;
                 self.failed += u64::from(status >= 500);
+            }
+            Outcome::Fault(Fault::Router) => {
+                self.faults[Fault::Router as usize] += 1;
+                return;
             }
             Outcome::Fault(fault) => {
                 self.faults[fault as usize] += 1;
@@ -261,8 +272,9 @@ fn rows(counts: &Counts) -> Vec<ArmMetrics> {
 }
 
 fn row(arm: Arm, source: Source, tally: &Tally) -> ArmMetrics {
-    let named = |names: [&str; 5], counts: [u64; 5]| {
-        names.into_iter().map(str::to_owned).zip(counts).collect::<BTreeMap<_, _>>()
+    let named = |names: &[&str], counts: &[u64]| {
+        let counts = counts.iter().copied();
+        names.iter().map(|name| (*name).to_owned()).zip(counts).collect::<BTreeMap<_, _>>()
     };
     let empty = Histogram::default;
     ArmMetrics {
@@ -270,8 +282,8 @@ fn row(arm: Arm, source: Source, tally: &Tally) -> ArmMetrics {
         source,
         requests: tally.requests,
         failed: tally.failed,
-        status: named(STATUS_CLASSES, tally.status),
-        faults: named(Fault::ALL.map(Fault::name), tally.faults),
+        status: named(&STATUS_CLASSES, &tally.status),
+        faults: named(&Fault::ALL.map(Fault::name), &tally.faults),
         distinct_buckets: tally
             .buckets
             .as_ref()
@@ -332,12 +344,14 @@ mod tests {
             Outcome::BrokenBody(500),
             Outcome::Fault(Fault::Abandoned),
             Outcome::Fault(Fault::Connect),
+            Outcome::Fault(Fault::Router),
         ] {
             shard.record(&sample(1, Arm::Base, outcome));
         }
         let seen = snapshot([&shard].into_iter(), 1, Timestamp::from_us(0));
         let row = seen.in_window(Arm::Base, Source::Users).unwrap();
         assert_eq!((row.requests, row.failed, row.faults["body"]), (4, 3, 2));
+        assert_eq!(row.faults["router"], 1, "told, and no request of the arm");
         assert_eq!(Histogram::try_from(&row.latency).unwrap().count(), 3);
         let text = serde_json::to_string(&seen).unwrap();
         assert_eq!(serde_json::from_str::<RouterMetrics>(&text).unwrap(), seen);

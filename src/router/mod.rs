@@ -4,9 +4,12 @@
 //! `pool` and `server` move bytes; `admin` is the only way to change anything from outside.
 
 pub(crate) mod admin;
+mod answers;
 pub(crate) mod api;
 pub(crate) mod body;
+pub(crate) mod connection;
 pub(crate) mod control;
+mod exchange;
 pub(crate) mod headers;
 pub(crate) mod health;
 pub(crate) mod lowered;
@@ -17,8 +20,10 @@ pub(crate) mod pool;
 pub(crate) mod prometheus;
 pub(crate) mod proxy;
 pub(crate) mod server;
+mod sockets;
 pub(crate) mod split;
 pub(crate) mod state;
 pub(crate) mod testers;
 pub(crate) mod upgrade;
+pub(crate) mod upload;
 pub(crate) mod visits;

@@ -91,6 +91,12 @@ impl Store {
         Self { path, written: std::sync::Mutex::new(0) }
     }
 
+    /// A disk that takes nothing until this is dropped.
+    #[cfg(test)]
+    pub(super) fn hold(&self) -> std::sync::MutexGuard<'_, u64> {
+        self.written.lock().unwrap()
+    }
+
     /// Writes the state with sequence number `order` unless a later one was written already.
     /// `now` is by the clock that its grant ends by.
     pub(crate) fn save(&self, state: &RouterState, order: u64, now: Timestamp) -> io::Result<()> {

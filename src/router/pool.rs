@@ -6,15 +6,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::base::clock;
 
-/// Idle connections kept for one upstream by one worker.
-const IDLE_MAX: usize = 256;
+use super::sockets;
+use super::upload::Upload;
+
 /// An older connection is not used again: common servers close theirs after 5 s without a
 /// request, and a request sent into that moment would be lost.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
@@ -65,12 +65,12 @@ impl Address {
         let stream = tokio::time::timeout(limit, connect)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
+        sockets::tune(&stream)?;
         Ok(stream)
     }
 
     /// Opens an HTTP/1.1 connection within `limit` and drives it in the background.
-    pub(crate) async fn open(&self, limit: Duration) -> std::io::Result<SendRequest<Incoming>> {
+    pub(crate) async fn open(&self, limit: Duration) -> std::io::Result<SendRequest<Upload>> {
         let stream = self.connect(limit).await?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(std::io::Error::other)?;
@@ -80,16 +80,23 @@ impl Address {
 }
 
 /// Idle connections of one worker to one upstream, the one used last at the end.
-#[derive(Debug, Default)]
-pub(crate) struct Idle(Mutex<Vec<(SendRequest<Incoming>, Instant)>>);
+#[derive(Debug)]
+pub(crate) struct Idle {
+    senders: Mutex<Vec<(SendRequest<Upload>, Instant)>>,
+    max: usize,
+}
 
 impl Idle {
-    fn lock(&self) -> MutexGuard<'_, Vec<(SendRequest<Incoming>, Instant)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn new(max: usize) -> Self {
+        Self { senders: Mutex::default(), max }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(SendRequest<Upload>, Instant)>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The connection used last that is ready and young enough.
-    pub(crate) fn take(&self) -> Option<SendRequest<Incoming>> {
+    pub(crate) fn take(&self) -> Option<SendRequest<Upload>> {
         let mut idle = self.lock();
         while idle.last().is_some_and(|(sender, _)| sender.is_closed()) {
             idle.pop();
@@ -104,12 +111,12 @@ impl Idle {
         Some(sender)
     }
 
-    pub(crate) fn put(&self, sender: SendRequest<Incoming>) {
+    pub(crate) fn put(&self, sender: SendRequest<Upload>) {
         if sender.is_closed() {
             return;
         }
         let mut idle = self.lock();
-        if idle.len() < IDLE_MAX {
+        if idle.len() < self.max {
             idle.push((sender, clock::monotonic()));
         }
     }
@@ -118,7 +125,7 @@ impl Idle {
 /// A connection in use; it returns to its pool when the answer was read to the end.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<Incoming>,
+    pub(crate) sender: SendRequest<Upload>,
     pub(crate) home: Arc<Idle>,
 }
 

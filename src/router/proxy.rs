@@ -1,27 +1,30 @@
 //! The path of one request: decide, clean the head, send, count, answer.
 //!
 //! A request is counted exactly once for the arm it was decided for, also when the client leaves
-//! before the answer. Only a request that could not be connected to the canary, and is safe to
-//! repeat, goes to the base instead; it stays a canary error.
+//! before the answer. Only a request of which nothing was sent, because there was no connection to
+//! the canary, goes to the base instead; it stays a canary error.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use tokio_util::task::TaskTracker;
 
 use crate::base::clock::{self, Entropy};
 
-use super::body::AnswerBody;
+use super::answers::{closing, of_fault, own};
+use super::body::{AnswerBody, Passage};
+use super::connection::Client;
 use super::control::{Control, Routing, Target};
+use super::exchange::{self, Failed};
 use super::metrics::{Fault, Outcome, Sample, Shard};
 use super::pool::{Idle, Lease};
 use super::split::{self, Arm, Decision, SERVED_BY_HEADER, Source, SplitSettings};
+use super::upload::{Phase, Progress, Upload};
 use super::{headers, maintenance, testers, upgrade};
 
 /// How requests are handled. Fixed while the router runs.
@@ -29,7 +32,8 @@ use super::{headers, maintenance, testers, upgrade};
 pub(crate) struct ProxySettings {
     pub(crate) split: SplitSettings,
     pub(crate) connect_timeout: Duration,
-    /// Until the answer's head; a body may stream for as long as it likes.
+    /// Until the answer's head, and between its parts: a body that flows may take as long as it
+    /// likes. The same between the parts of a request.
     pub(crate) response_timeout: Duration,
     /// The router's own health on the public listener, for a balancer in front.
     pub(crate) health_path: String,
@@ -43,6 +47,7 @@ pub(crate) struct Worker {
     settings: Arc<ProxySettings>,
     view: Mutex<Arc<View>>,
     entropy: Entropy,
+    idle_max: usize,
     pub(crate) tracker: TaskTracker,
 }
 
@@ -116,12 +121,18 @@ impl Drop for Open<'_> {
 }
 
 impl Worker {
-    pub(crate) fn new(control: Arc<Control>, number: usize, settings: Arc<ProxySettings>) -> Self {
+    /// It keeps at most `idle_max` idle connections to each upstream.
+    pub(crate) fn new(
+        control: Arc<Control>,
+        number: usize,
+        settings: Arc<ProxySettings>,
+        idle_max: usize,
+    ) -> Self {
         let view = View {
             version: control.version(),
             routing: control.routing(),
-            base: Arc::default(),
-            canary: Arc::default(),
+            base: Arc::new(Idle::new(idle_max)),
+            canary: Arc::new(Idle::new(idle_max)),
         };
         Self {
             shard: Arc::clone(&control.shards[number]),
@@ -129,6 +140,7 @@ impl Worker {
             settings,
             view: Mutex::new(Arc::new(view)),
             entropy: Entropy::from_system(),
+            idle_max,
             tracker: TaskTracker::new(),
         }
     }
@@ -138,21 +150,33 @@ impl Worker {
         let version = self.control.version();
         if view.version != version {
             let routing = self.control.routing();
-            let idle = |target| view.idle_of(target).unwrap_or_default();
+            let none = || Arc::new(Idle::new(self.idle_max));
+            let idle = |target| view.idle_of(target).unwrap_or_else(none);
             *view = Arc::new(View {
                 version,
                 base: idle(&routing.base),
-                canary: routing.canary.as_ref().map(idle).unwrap_or_default(),
+                canary: routing.canary.as_ref().map_or_else(none, idle),
                 routing,
             });
         }
         Arc::clone(&view)
     }
 
-    /// Answers one request. `peer` is the client's address as text.
+    /// Answers one request. While the router drains, an answer is the last on its connection.
     pub(crate) async fn handle(
         &self,
-        peer: &HeaderValue,
+        client: &Arc<Client>,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        let response = self.pass_on(client, request).await;
+        let is_last = self.control.draining.load(Ordering::Relaxed)
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if is_last { closing(response) } else { response }
+    }
+
+    async fn pass_on(
+        &self,
+        client: &Arc<Client>,
         mut request: Request<Incoming>,
     ) -> Response<AnswerBody> {
         if request.uri().path() == self.settings.health_path {
@@ -169,18 +193,20 @@ impl Worker {
         if view.routing.closed && decision.source == Source::Users {
             return maintenance::answer(request.headers());
         }
-        let upgrade = headers::upgrade(request.headers())
-            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
-        clean(&mut request, (settings, decision.source), peer, view.side(decision.arm).0);
-        let client = upgrade.map(|(protocol, client)| {
+        let upgrade =
+            headers::upgrade(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let (mut request, upload) = Upload::watched(request, client);
+        let target = view.side(decision.arm).0;
+        clean(&mut request, (settings, decision.source), &client.peer, target);
+        let tunnel = upgrade.map(|(protocol, upgraded)| {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocol);
-            client
+            Tunnel { client: Arc::clone(client), upgraded }
         });
-        let (arm, result) = self.deliver(&view, decision, request).await;
+        let (arm, result) = self.deliver(&view, decision, request, upload.as_ref()).await;
         let mut response = match result {
-            Ok(answer) => self.answer(answer, client),
-            Err(fault) => fault_answer(fault),
+            Ok(answer) => self.answer(answer, tunnel, upload),
+            Err(fault) => of_fault(fault, upload.map(|upload| upload.phase())),
         };
         if let Some(cookie) = decision.cookie {
             split::add_cookie(response.headers_mut(), cookie);
@@ -191,65 +217,87 @@ impl Worker {
         response
     }
 
-    /// Sends to the decided arm, and after a failed connect to the canary to the base.
+    /// Sends to the decided arm, and without a connection to the canary to the base.
     async fn deliver(
         &self,
         view: &View,
         decision: Decision,
-        request: Request<Incoming>,
+        request: Request<Upload>,
+        upload: Option<&Arc<Progress>>,
     ) -> (Arm, Result<Answer, Fault>) {
         let arm = decision.arm;
-        let repeatable = request.method().is_idempotent();
-        match self.attempt(view, arm, decision, request).await {
+        match self.attempt(view, (arm, decision), request, upload).await {
             Ok(answer) => (arm, Ok(answer)),
-            Err((Fault::Connect, Some(unsent))) if arm == Arm::Canary && repeatable => {
-                let second = self.attempt(view, Arm::Base, decision, unsent).await;
-                (Arm::Base, second.map_err(|(fault, _)| fault))
+            Err(Failed { unsent: Some(unsent), .. }) if arm == Arm::Canary => {
+                let second = self.attempt(view, (Arm::Base, decision), *unsent, upload).await;
+                (Arm::Base, second.map_err(|failed| failed.fault))
             }
-            Err((fault, _)) => (arm, Err(fault)),
+            Err(failed) => (arm, Err(failed.fault)),
         }
     }
 
     async fn attempt(
         &self,
         view: &View,
-        arm: Arm,
-        decision: Decision,
-        request: Request<Incoming>,
-    ) -> Result<Answer, (Fault, Option<Request<Incoming>>)> {
+        (arm, decision): (Arm, Decision),
+        request: Request<Upload>,
+        upload: Option<&Arc<Progress>>,
+    ) -> Result<Answer, Failed> {
         let open = Open::new(self, view.routing.generation, arm, decision);
         let (target, idle) = view.side(arm);
-        let sent = tokio::time::timeout(
-            self.settings.response_timeout,
-            send(target, idle, request, self.settings.connect_timeout),
-        );
-        match sent.await {
-            Ok(Ok((response, lease))) => {
+        let limit = self.settings.response_timeout;
+        let overdue = async {
+            if let Some(upload) = upload {
+                upload.again();
+                upload.stalled(limit).await
+            } else {
+                tokio::time::sleep(limit).await;
+                Phase::Sent
+            }
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = exchange::send(target, idle, request, self.settings.connect_timeout) => sent,
+            waited_for = overdue => {
+                let is_theirs = waited_for == Phase::Client;
+                let fault = if is_theirs { Fault::Abandoned } else { Fault::Timeout };
+                Err(Failed { fault, unsent: None })
+            }
+        };
+        match sent {
+            Ok((response, lease)) => {
                 let sample = open.end(Outcome::Status(response.status().as_u16()));
-                Ok(Answer { response, lease, sample })
+                Ok(Answer { response, lease, sample, target: Arc::clone(target) })
             }
-            Ok(Err((fault, unsent))) => {
-                open.end(Outcome::Fault(fault));
-                Err((fault, unsent))
-            }
-            Err(_) => {
-                open.end(Outcome::Fault(Fault::Timeout));
-                Err((Fault::Timeout, None))
+            Err(mut failed) => {
+                // Whatever the upstream made of it, the client's request was none.
+                if upload.is_some_and(|upload| upload.phase() == Phase::Broken) {
+                    failed.fault = Fault::Abandoned;
+                }
+                open.end(Outcome::Fault(failed.fault));
+                Err(failed)
             }
         }
     }
 
-    fn answer(&self, answer: Answer, client: Option<OnUpgrade>) -> Response<AnswerBody> {
-        let Answer { mut response, lease, sample } = answer;
+    fn answer(
+        &self,
+        answer: Answer,
+        tunnel: Option<Tunnel>,
+        upload: Option<Arc<Progress>>,
+    ) -> Response<AnswerBody> {
+        let Answer { mut response, lease, sample, target } = answer;
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = if switched { response.headers_mut().remove(UPGRADE) } else { None };
         headers::strip_hop_by_hop(response.headers_mut());
         *response.version_mut() = Version::HTTP_11;
         if switched {
-            let Some(client) = client else {
+            let Some(Tunnel { client, upgraded }) = tunnel else {
                 return own(StatusCode::BAD_GATEWAY, "the upstream changed protocol unasked");
             };
-            upgrade::join(&self.tracker, client, hyper::upgrade::on(&mut response));
+            let upstream = hyper::upgrade::on(&mut response);
+            let ends = target.tunnels.clone();
+            upgrade::join(&self.tracker, (client, upgraded), upstream, ends);
             let headers = response.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             if let Some(protocol) = protocol {
@@ -257,8 +305,9 @@ impl Worker {
             }
             return response.map(|_| AnswerBody::Own(None));
         }
-        let shard = Arc::clone(&self.shard);
-        response.map(|inner| AnswerBody::passing(inner, lease, shard, sample))
+        let (shard, idle_limit) = (Arc::clone(&self.shard), self.settings.response_timeout);
+        let passage = Passage { lease, shard, sample, upload, idle_limit };
+        response.map(|inner| AnswerBody::passing(inner, passage))
     }
 
     fn own_health(&self) -> Response<AnswerBody> {
@@ -275,43 +324,18 @@ struct Answer {
     response: Response<Incoming>,
     lease: Lease,
     sample: Sample,
+    target: Arc<Target>,
 }
 
-async fn send(
-    target: &Target,
-    idle: &Arc<Idle>,
-    mut request: Request<Incoming>,
-    connect_timeout: Duration,
-) -> Result<(Response<Incoming>, Lease), (Fault, Option<Request<Incoming>>)> {
-    loop {
-        let used = idle.take();
-        let reused = used.is_some();
-        let mut sender = match used {
-            Some(sender) => sender,
-            None => match target.address.open(connect_timeout).await {
-                Ok(sender) => sender,
-                Err(error) => {
-                    tracing::debug!(%error, upstream = %target.upstream.url, "no connection");
-                    return Err((Fault::Connect, Some(request)));
-                }
-            },
-        };
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                return Ok((response, Lease { sender, home: Arc::clone(idle) }));
-            }
-            Err(mut failed) => match failed.take_message() {
-                Some(unsent) if reused => request = unsent,
-                Some(unsent) => return Err((Fault::Connect, Some(unsent))),
-                None => return Err((Fault::Reset, None)),
-            },
-        }
-    }
+/// What a client that may change protocol has.
+struct Tunnel {
+    client: Arc<Client>,
+    upgraded: OnUpgrade,
 }
 
 /// Makes a client's head one for the upstream.
 fn clean(
-    request: &mut Request<Incoming>,
+    request: &mut Request<Upload>,
     (settings, source): (&SplitSettings, Source),
     peer: &HeaderValue,
     target: &Target,
@@ -320,8 +344,13 @@ fn clean(
         absolute_to_origin(request);
     }
     *request.version_mut() = Version::HTTP_11;
+    let has_body = !request.body().is_end_stream();
     let map = request.headers_mut();
     headers::strip_hop_by_hop(map);
+    if has_body && !map.contains_key(CONTENT_LENGTH) {
+        // Without it a GET or a HEAD is taken to have no body.
+        map.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     testers::strip(settings, map, source == Source::Probes);
     if !map.contains_key(HOST) {
         map.insert(HOST, target.authority.clone());
@@ -330,35 +359,11 @@ fn clean(
 }
 
 /// `GET http://host/path` names the host twice; the one in the target counts (RFC 9112, 3.2.2).
-fn absolute_to_origin(request: &mut Request<Incoming>) {
+fn absolute_to_origin(request: &mut Request<Upload>) {
     let host = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
     if let Some(host) = host {
         request.headers_mut().insert(HOST, host);
     }
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = path.map_or_else(http::Uri::default, http::Uri::from);
-}
-
-fn fault_answer(fault: Fault) -> Response<AnswerBody> {
-    match fault {
-        Fault::Timeout => own(StatusCode::GATEWAY_TIMEOUT, "the upstream did not answer in time"),
-        Fault::Connect => own(StatusCode::BAD_GATEWAY, "no connection to the upstream"),
-        Fault::Reset | Fault::Body | Fault::Abandoned => {
-            own(StatusCode::BAD_GATEWAY, "the upstream closed the connection")
-        }
-    }
-}
-
-/// An answer by the router itself.
-fn own(status: StatusCode, message: &'static str) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::Own(Some(Bytes::from_static(message.as_bytes()))));
-    *response.status_mut() = status;
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, plain);
-    response
-}
-
-fn closing(mut response: Response<AnswerBody>) -> Response<AnswerBody> {
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    response
 }

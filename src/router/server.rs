@@ -1,21 +1,16 @@
 //! Listeners, worker threads and the end: health fails first, then the listener closes, then idle
 //! connections close at once and open requests finish, at most for the drain limit.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::HeaderValue;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,19 +18,17 @@ use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::redact::Secret;
 
-use super::admin;
 use super::control::Control;
 use super::health::{self, HealthSettings};
 use super::persist::{self, Origin, Store};
 use super::pool::AddressError;
 use super::proxy::{ProxySettings, Worker};
+use super::sockets::{self, Budget, Places};
 use super::state::Upstream;
-use super::testers;
+use super::{admin, connection, testers};
 
 /// Pause after a failed accept, which is usually a lack of file descriptors.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-/// Longest wait for a request's head, and so for the next request on an idle connection.
-const HEAD_READ: Duration = Duration::from_secs(75);
 /// How often grants are looked at.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -94,10 +87,10 @@ pub(crate) struct Running {
 }
 
 #[derive(Debug, Default)]
-struct Stop {
+pub(super) struct Stop {
     /// Connections finish what they have and close. A plain flag, because each looks at it often.
-    closing: AtomicBool,
-    accept: CancellationToken,
+    pub(super) closing: AtomicBool,
+    pub(super) accept: CancellationToken,
     now: CancellationToken,
 }
 
@@ -124,16 +117,22 @@ pub(crate) fn start(config: RouterConfig) -> Result<Running, RouterError> {
     let derived = testers::secret_of(&config.token);
     proxy.split.tester_secrets.push(Digest::of(derived.expose().as_bytes()));
     let settings = Arc::new(proxy);
+    let budget = Budget::of_process(workers);
+    let places = Arc::new(Places::new(budget.clients));
     let mut ended = Vec::new();
     for number in 0..workers {
         let listener = public.try_clone().map_err(RouterError::Worker)?;
-        let worker = Worker::new(Arc::clone(&control), number, Arc::clone(&settings));
-        ended.push(spawn_worker(listener, Arc::new(worker), Arc::clone(&stop), config.drain)?);
+        let settings = Arc::clone(&settings);
+        let worker = Arc::new(Worker::new(Arc::clone(&control), number, settings, budget.idle));
+        let (stop, places) = (Arc::clone(&stop), Arc::clone(&places));
+        ended.push(spawn_worker(listener, Door { worker, stop, places }, config.drain)?);
     }
     let mut background = JoinSet::new();
     background.spawn(admin::serve(admin_listener, Arc::clone(&control), config.token));
     background.spawn(health::watch(Arc::clone(&control), config.health));
     background.spawn(watch_grants(Arc::clone(&control)));
+    let keeping = Arc::clone(&control);
+    background.spawn(async move { keeping.keep_stored().await });
     Ok(Running {
         public: public_address,
         admin,
@@ -196,8 +195,7 @@ fn warn_about(origin: &Origin, path: &std::path::Path) {
 
 fn bind(address: SocketAddr) -> Result<(StdListener, SocketAddr), RouterError> {
     let bound = || {
-        let listener = StdListener::bind(address)?;
-        listener.set_nonblocking(true)?;
+        let listener = sockets::listen(address)?.into_std()?;
         let address = listener.local_addr()?;
         Ok((listener, address))
     };
@@ -213,11 +211,34 @@ async fn watch_grants(control: Arc<Control>) {
     }
 }
 
+/// What a worker opens to clients.
+#[derive(Debug, Clone)]
+struct Door {
+    worker: Arc<Worker>,
+    stop: Arc<Stop>,
+    places: Arc<Places>,
+}
+
+impl Door {
+    /// The next client, once there is a place for it.
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> std::io::Result<((TcpStream, SocketAddr), OwnedSemaphorePermit)> {
+        let place = self.places.take().await.ok_or(std::io::ErrorKind::BrokenPipe)?;
+        Ok((listener.accept().await?, place))
+    }
+
+    fn let_in(&self, accepted: (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
+        let (worker, stop) = (Arc::clone(&self.worker), Arc::clone(&self.stop));
+        self.worker.tracker.spawn(connection::serve(worker, stop, accepted, place));
+    }
+}
+
 /// One thread with its own runtime; all threads accept from the same socket.
 fn spawn_worker(
     listener: StdListener,
-    worker: Arc<Worker>,
-    stop: Arc<Stop>,
+    door: Door,
     drain: DrainSettings,
 ) -> Result<tokio::sync::oneshot::Receiver<()>, RouterError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -228,7 +249,7 @@ fn spawn_worker(
     std::thread::Builder::new()
         .name("orca-router".into())
         .spawn(move || {
-            runtime.block_on(work(listener, worker, stop, drain));
+            runtime.block_on(work(listener, door, drain));
             drop(runtime);
             let _ = done.send(());
         })
@@ -236,7 +257,7 @@ fn spawn_worker(
     Ok(ended)
 }
 
-async fn work(listener: StdListener, worker: Arc<Worker>, stop: Arc<Stop>, drain: DrainSettings) {
+async fn work(listener: StdListener, door: Door, drain: DrainSettings) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -247,9 +268,9 @@ async fn work(listener: StdListener, worker: Arc<Worker>, stop: Arc<Stop>, drain
     loop {
         tokio::select! {
             biased;
-            () = stop.accept.cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => spawn_connection(&worker, &stop, stream, peer),
+            () = door.stop.accept.cancelled() => break,
+            accepted = door.accept(&listener) => match accepted {
+                Ok((accepted, place)) => door.let_in(accepted, place),
                 Err(error) => {
                     tracing::warn!(%error, "the listener could not accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -257,63 +278,24 @@ async fn work(listener: StdListener, worker: Arc<Worker>, stop: Arc<Stop>, drain
             },
         }
     }
-    // Clients that connected before the listener closed are still answered.
+    // Clients that connected before the listener closed are still answered, as far as there is room.
     poll_fn(|cx| {
-        while let Poll::Ready(Ok((stream, peer))) = listener.poll_accept(cx) {
-            spawn_connection(&worker, &stop, stream, peer);
+        while let Some(place) = door.places.try_take()
+            && let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx)
+        {
+            door.let_in(accepted, place);
         }
         Poll::Ready(())
     })
     .await;
     drop(listener);
-    worker.tracker.close();
+    let tracker = &door.worker.tracker;
+    tracker.close();
     tokio::select! {
-        () = worker.tracker.wait() => {}
-        () = stop.now.cancelled() => {}
+        () = tracker.wait() => {}
+        () = door.stop.now.cancelled() => {}
         () = tokio::time::sleep(drain.limit) => {
-            tracing::warn!(open = worker.tracker.len(), "the drain limit cuts open connections");
+            tracing::warn!(open = tracker.len(), "the drain limit cuts open connections");
         }
-    }
-}
-
-fn spawn_connection(worker: &Arc<Worker>, stop: &Arc<Stop>, stream: TcpStream, peer: SocketAddr) {
-    let connection = serve_connection(Arc::clone(worker), Arc::clone(stop), stream, peer);
-    worker.tracker.spawn(connection);
-}
-
-async fn serve_connection(
-    worker: Arc<Worker>,
-    stop: Arc<Stop>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
-    let _ = stream.set_nodelay(true);
-    let peer = HeaderValue::from_str(&peer.ip().to_canonical().to_string())
-        .expect("an address is a header value");
-    let context = Arc::new((worker, peer));
-    let service = service_fn(move |request| {
-        let context = Arc::clone(&context);
-        async move { Ok::<_, Infallible>(context.0.handle(&context.1, request).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_READ);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    let mut connection = pin!(connection);
-    let mut closing = pin!(stop.accept.cancelled());
-    let (mut registered, mut told) = (false, false);
-    let served = poll_fn(|cx| {
-        if !registered {
-            // One look leaves this task's waker there; later the plain flag is enough.
-            registered = true;
-            let _ = closing.as_mut().poll(cx);
-        }
-        if !told && stop.closing.load(Ordering::Relaxed) {
-            told = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        connection.as_mut().poll(cx)
-    });
-    if let Err(error) = served.await {
-        tracing::debug!(%error, "a client connection ended early");
     }
 }

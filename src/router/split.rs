@@ -11,6 +11,8 @@
 //! cookie that was given to who loads a page, and waits for it, carries the mark of its release, and
 //! of those with a cookie only its holders tell whether users come as the weight says.
 
+use std::collections::BTreeSet;
+
 use http::header::{ACCEPT, COOKIE, HeaderName, HeaderValue};
 use http::{HeaderMap, header};
 use schemars::JsonSchema;
@@ -106,6 +108,12 @@ pub(crate) struct Split {
     audience: Audience,
 }
 
+impl Split {
+    pub(crate) fn has_weight(&self) -> bool {
+        self.weight > Weight::ZERO
+    }
+}
+
 impl From<&RouterState> for Split {
     fn from(state: &RouterState) -> Self {
         Self {
@@ -174,9 +182,8 @@ pub(crate) fn decide(
     }
     let user = text(headers, settings.user_header.as_ref());
     let tenant = text(headers, settings.tenant_header.as_ref());
-    let listed = |list: &std::collections::BTreeSet<String>| {
-        !list.is_empty() && [user, tenant].into_iter().flatten().any(|id| list.contains(id))
-    };
+    let allowed =
+        || [user, tenant].into_iter().flatten().any(|id| split.audience.allow.contains(id));
     let key = user.or(tenant).or_else(|| session(settings, headers));
     let sticky = match key {
         Some(id) => Sticky { bucket: bucket_of(&split.release, id), by_weight: true, cookie: None },
@@ -184,9 +191,9 @@ pub(crate) fn decide(
     };
     let by_name = if split.suspended {
         None
-    } else if listed(&split.audience.deny) {
+    } else if is_denied(&split.audience.deny, settings, headers) {
         Some(Arm::Base)
-    } else if split.weight > Weight::ZERO && listed(&split.audience.allow) {
+    } else if split.has_weight() && allowed() {
         Some(Arm::Canary)
     } else {
         tester.and_then(|tester| tester.arm).filter(|_| split.audience.header_override)
@@ -233,8 +240,19 @@ fn loads_page(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether any id that the request names is on the list: nobody gets off it with a second header.
+fn is_denied(deny: &BTreeSet<String>, settings: &SplitSettings, headers: &HeaderMap) -> bool {
+    let ids = [&settings.user_header, &settings.tenant_header].into_iter().flatten();
+    let mut given = ids.flat_map(|name| headers.get_all(name)).filter_map(utf8);
+    !deny.is_empty() && given.any(|id| deny.contains(id))
+}
+
 fn text<'a>(headers: &'a HeaderMap, name: Option<&HeaderName>) -> Option<&'a str> {
-    headers.get(name?)?.to_str().ok().filter(|value| !value.is_empty())
+    utf8(headers.get(name?)?).filter(|value| !value.is_empty())
+}
+
+fn utf8(value: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -248,9 +266,22 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Adds the bucket cookie to an answer.
+/// Adds the bucket cookie to an answer, unless others than this client may be given the same answer.
 pub(crate) fn add_cookie(headers: &mut HeaderMap, cookie: BucketCookie) {
-    headers.append(header::SET_COOKIE, cookie.header());
+    if !is_shared(headers) {
+        headers.append(header::SET_COOKIE, cookie.header());
+    }
+}
+
+/// Whether a cache that serves many clients is asked to keep it.
+fn is_shared(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(utf8)
+        .flat_map(|value| value.split(','))
+        .map(|directive| directive.split('=').next().unwrap_or_default().trim())
+        .any(|name| ["public", "s-maxage"].iter().any(|shared| name.eq_ignore_ascii_case(shared)))
 }
 
 #[cfg(test)]
@@ -276,7 +307,10 @@ mod tests {
         pairs
             .iter()
             .map(|(name, value)| {
-                (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap())
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+                )
             })
             .collect()
     }
@@ -288,6 +322,40 @@ mod tests {
 
     fn arm(split: &Split, pairs: &[(&str, &str)]) -> Arm {
         decide(split, &settings(), &headers(pairs), || 9_999).arm
+    }
+
+    #[test]
+    fn nobody_gets_off_the_deny_list() {
+        let mut full = split(10_000);
+        full.audience.deny.insert("bänk".into());
+        for (pairs, expected) in [
+            (&[("x-user-id", "u")][..], Arm::Canary),
+            (&[("x-user-id", "bank")], Arm::Base),
+            (&[("x-user-id", "bänk")], Arm::Base),
+            (&[("x-user-id", "u"), ("x-user-id", "bank")], Arm::Base),
+            (&[("x-user-id", "u"), ("x-tenant-id", "t"), ("x-tenant-id", "bänk")], Arm::Base),
+            (&[("x-user-id", "b\u{e4}nke")], Arm::Canary),
+        ] {
+            assert_eq!(arm(&full, pairs), expected, "{pairs:?}");
+        }
+    }
+
+    /// Everybody whom a cache gives such an answer would be the same visitor.
+    #[test]
+    fn no_cookie_goes_into_a_shared_cache() {
+        for (control, expected) in [
+            ("", 1),
+            ("private, max-age=60", 1),
+            ("no-store", 1),
+            ("public", 0),
+            ("max-age=60, Public", 0),
+            ("s-maxage=600", 0),
+            ("no-cache=\"set-cookie\", S-Maxage = 9", 0),
+        ] {
+            let mut answer = headers(&[("cache-control", control)]);
+            add_cookie(&mut answer, BucketCookie { bucket: 1, mark: None });
+            assert_eq!(answer.get_all("set-cookie").iter().count(), expected, "{control}");
+        }
     }
 
     /// Whoever is on a list, or chose, says nothing of the split.

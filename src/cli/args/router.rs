@@ -88,7 +88,7 @@ pub(crate) struct Args {
     #[arg(long, default_value = "2s", value_name = "TIME")]
     connect_timeout: Micros,
 
-    /// Time until an upstream's answer begins
+    /// Time until an upstream's answer begins, and until the next part of it or of an upload comes
     #[arg(long, default_value = "60s", value_name = "TIME")]
     response_timeout: Micros,
 

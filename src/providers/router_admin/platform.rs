@@ -20,7 +20,7 @@ use crate::rollout::ports::{
 };
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::lowered::Lowering as RouterLowering;
-use crate::router::metrics::{ArmMetrics, RouterMetrics};
+use crate::router::metrics::{ArmMetrics, Fault, RouterMetrics};
 use crate::router::split::{Arm as RouterArm, SERVED_BY_HEADER, Source};
 use crate::router::state::{Audience, Expected, RouterState, Upstream};
 use crate::router::testers::ARM_HEADER;
@@ -343,7 +343,7 @@ fn errors_by_kind(row: &ArmMetrics) -> std::collections::BTreeMap<String, u64> {
     let mut kinds: std::collections::BTreeMap<String, u64> = row
         .faults
         .iter()
-        .filter(|(kind, count)| kind.as_str() != "abandoned" && **count > 0)
+        .filter(|(kind, count)| !Fault::NOT_FAILED.contains(&kind.as_str()) && **count > 0)
         .map(|(kind, count)| (kind.clone(), *count))
         .collect();
     let faults: u64 = kinds.values().sum();

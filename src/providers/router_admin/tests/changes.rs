@@ -126,6 +126,34 @@ async fn a_restart_keeps_a_grant_and_a_corrupt_file_means_base() {
     bench.stop().await;
 }
 
+/// The disk takes nothing while somebody goes back, and later does: a router that starts again then
+/// is where this one is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lowering_that_could_not_be_stored_is_stored_later() {
+    let bench = Bench::start().await;
+    bench.stage(bench.two).await;
+    bench.raise(10_000).await;
+    let folder = bench.folder.path();
+    let aside = folder.with_extension("aside");
+    std::fs::rename(folder, &aside).unwrap();
+    atomic_file::write(folder, b"a file where the folder was").unwrap();
+    assert!(!bench.admin().revert(Lowering::RolledBack).await.unwrap().persisted);
+    assert!(!bench.admin().state().await.unwrap().persisted);
+    std::fs::remove_file(folder).unwrap();
+    std::fs::rename(&aside, folder).unwrap();
+    let stored = async {
+        while !bench.admin().state().await.unwrap().persisted {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), stored).await.unwrap();
+    let again = server::start(config(bench.one, folder.join("state.json"))).unwrap();
+    assert_eq!(again.control.state(), bench.router.control.state());
+    assert_eq!(again.control.state().weight, Weight::ZERO);
+    again.stop_now();
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_fails_health_finishes_what_is_open_and_closes_the_rest() {
     let mut bench = Bench::start().await;
@@ -153,7 +181,9 @@ async fn a_drain_fails_health_finishes_what_is_open_and_closes_the_rest() {
 async fn a_second_signal_ends_what_hangs() {
     let bench = Bench::start().await;
     let mut socket = bench.client().await;
-    socket.send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n").await;
+    socket
+        .send("GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
     let _drain = bench.router.drain();
     bench.stop().await;
     let mut rest = Vec::new();

@@ -4,3 +4,4 @@ mod changes;
 mod client;
 mod requests;
 mod support;
+mod uploads;

@@ -1,9 +1,11 @@
 //! What happens to a request.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::support::{Bench, read_head};
+use super::support::{Bench, Client, read_head, scripted};
 use crate::router::lowered::Lowering;
 use crate::router::metrics::ArmMetrics;
 use crate::router::split::{Arm, Source};
@@ -180,7 +182,7 @@ async fn failures_of_the_upstream_have_an_answer_and_a_count() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_repeatable_request_falls_back_and_stays_a_canary_error() {
+async fn what_was_never_sent_falls_back_and_stays_a_canary_error() {
     let bench = Bench::start().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     bench.stage(nobody).await;
@@ -188,10 +190,77 @@ async fn only_a_repeatable_request_falls_back_and_stays_a_canary_error() {
     let mut client = bench.client().await;
     assert_eq!(client.get("/", "").await.name(), "one");
     let post = "POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: 0\r\n\r\n";
-    assert_eq!(client.send(post).await.status, 502);
+    assert_eq!(client.send(post).await.name(), "one");
     let canary = row(&bench, Arm::Canary, Source::Users);
     assert_eq!((canary.requests, canary.failed, canary.faults["connect"]), (2, 2, 2));
-    assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 1);
+    assert_eq!(row(&bench, Arm::Base, Source::Users).requests, 2);
+    bench.stop().await;
+}
+
+/// The canary answers once on each connection, and drops the next request there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_died_while_idle_costs_no_request_that_can_be_repeated() {
+    let canary = scripted(|mut stream, _| async move {
+        if read_head(&mut stream).await.is_some() {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            let _ = read_head(&mut stream).await;
+        }
+    });
+    let bench = Bench::start().await.all_on(canary.await).await;
+    let mut client = bench.client().await;
+    for _ in 0..5 {
+        assert_eq!(client.get("/", "").await.status, 200);
+    }
+    let canary = row(&bench, Arm::Canary, Source::Users);
+    assert_eq!((canary.requests, canary.failed), (5, 0));
+    // Whether the other side has acted on it nobody knows.
+    let post = "POST / HTTP/1.1\r\nhost: shop\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(client.send(post).await.status, 502);
+    let canary = row(&bench, Arm::Canary, Source::Users);
+    assert_eq!((canary.requests, canary.failed, canary.faults["reset"]), (6, 1, 1));
+    bench.stop().await;
+}
+
+/// A canary that hangs after its head fails, though it answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_hangs_in_its_middle_is_cut_and_counted() {
+    let canary = scripted(|mut stream, _| async move {
+        let _ = read_head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc").await;
+        let _ = read_head(&mut stream).await;
+    });
+    let bench = Bench::start().await.all_on(canary.await).await;
+    assert_eq!(bench.client().await.get("/", "").await.body, "CUT");
+    let canary = row(&bench, Arm::Canary, Source::Users);
+    assert_eq!((canary.requests, canary.failed, canary.faults["body"]), (1, 1, 1));
+    bench.stop().await;
+}
+
+/// Chunks say where the body ends; the length beside them lies.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_with_two_lengths_keeps_the_right_one() {
+    let canary = scripted(|mut stream, _| async move {
+        let _ = read_head(&mut stream).await;
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 9\r\n\r\n";
+        let _ = stream.write_all(format!("{head}3\r\nabc\r\n0\r\n\r\n").as_bytes()).await;
+    });
+    let bench = Bench::start().await.all_on(canary.await).await;
+    let seen = bench.client().await.get("/", "").await;
+    assert!(!seen.head.contains("content-length"), "{}", seen.head);
+    assert!(seen.head.contains("transfer-encoding: chunked"), "{}", seen.head);
+    bench.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_other_protocol_passes() {
+    let bench = Bench::start().await;
+    let asked =
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\n";
+    let seen = bench.client().await.get("/", asked).await;
+    let upstream_saw = seen.body.to_ascii_lowercase();
+    assert_eq!((seen.status, seen.name()), (200, "one"));
+    assert!(!upstream_saw.contains("h2c") && !upstream_saw.contains("http2-"), "{upstream_saw}");
     bench.stop().await;
 }
 
@@ -209,5 +278,41 @@ async fn a_websocket_passes_through() {
     let mut echo = [0; 4];
     client.0.read_exact(&mut echo).await.unwrap();
     assert_eq!(&echo, b"ping");
+    bench.stop().await;
+}
+
+/// Opens a WebSocket of this user.
+async fn websocket(bench: &Bench, user: &str) -> Client {
+    let mut client = bench.client().await;
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
+    );
+    assert_eq!(client.send(&head).await.status, 101);
+    client
+}
+
+async fn echoes(client: &mut Client) -> bool {
+    let _ = client.0.write_all(b"ping").await;
+    client.0.read_exact(&mut [0; 4]).await.is_ok()
+}
+
+/// A revert brings everybody to base, also those with an open WebSocket; whoever has one to the base
+/// notices nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revert_ends_websockets_to_the_canary_and_no_others() {
+    let bench = Bench::start().await;
+    let mut on_base = websocket(&bench, "early").await;
+    bench.stage(bench.two).await;
+    bench.raise(10_000).await;
+    let mut on_canary = websocket(&bench, "late").await;
+    assert!(echoes(&mut on_canary).await);
+    assert_eq!(row(&bench, Arm::Canary, Source::Users).requests, 1);
+    bench.admin().revert(Lowering::RolledBack).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = on_canary.0.read_to_end(&mut rest);
+    let _ = tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
+    assert!(echoes(&mut on_base).await);
+    let mut again = websocket(&bench, "late").await;
+    assert!(echoes(&mut again).await);
     bench.stop().await;
 }

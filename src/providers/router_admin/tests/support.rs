@@ -16,9 +16,10 @@ use crate::base::units::{Micros, Weight};
 use crate::providers::router_admin::RouterAdmin;
 use crate::router::api::{StageRequest, StateAnswer};
 use crate::router::health::HealthSettings;
+use crate::router::metrics::ArmMetrics;
 use crate::router::proxy::ProxySettings;
 use crate::router::server::{self, DrainSettings, RouterConfig, Running};
-use crate::router::split::SplitSettings;
+use crate::router::split::{Arm, Source, SplitSettings};
 use crate::router::state::{Audience, Expected, Upstream};
 
 pub(crate) fn upstream(name: &str, address: SocketAddr) -> Upstream {
@@ -85,6 +86,23 @@ async fn converse(mut stream: TcpStream, name: &'static str, slow: Arc<Slow>) {
             return;
         }
     }
+}
+
+/// An upstream of a test's own: `serve` gets each connection with its number, from 1.
+pub(crate) async fn scripted<S, F>(serve: S) -> SocketAddr
+where
+    S: Fn(TcpStream, usize) -> F + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        for number in 1.. {
+            let Ok((stream, _)) = listener.accept().await else { return };
+            tokio::spawn(serve(stream, number));
+        }
+    });
+    address
 }
 
 /// Reads up to the empty line; nothing at the end.
@@ -155,11 +173,24 @@ impl Bench {
 
     /// With a router that goes by this clock.
     pub(crate) async fn by(clock: Clock) -> Self {
+        Self::with(|config| RouterConfig { clock, ..config }).await
+    }
+
+    /// With a router whose upstream may be silent for `limit`.
+    pub(crate) async fn patient(limit: Duration) -> Self {
+        Self::with(|mut config| {
+            config.proxy.response_timeout = limit;
+            config
+        })
+        .await
+    }
+
+    async fn with(change: impl FnOnce(RouterConfig) -> RouterConfig) -> Self {
         let slow = Arc::new(Slow::default());
         let one = app("one", Arc::clone(&slow)).await;
         let two = app("two", Arc::clone(&slow)).await;
         let folder = tempfile::tempdir().unwrap();
-        let config = RouterConfig { clock, ..config(one, folder.path().join("state.json")) };
+        let config = change(config(one, folder.path().join("state.json")));
         let router = server::start(config).unwrap();
         Self { one, two, slow, router, folder }
     }
@@ -184,6 +215,32 @@ impl Bench {
             epoch: state.epoch,
         };
         self.admin().stage(&request).await.unwrap()
+    }
+
+    /// With everybody on `canary`.
+    pub(crate) async fn all_on(self, canary: SocketAddr) -> Self {
+        self.stage(canary).await;
+        self.raise(10_000).await;
+        self
+    }
+
+    /// What users made of one arm, as soon as `is_there` finds in it what it waits for.
+    pub(crate) async fn users_of(
+        &self,
+        arm: Arm,
+        is_there: impl Fn(&ArmMetrics) -> bool,
+    ) -> ArmMetrics {
+        let seen = async {
+            loop {
+                let metrics = self.router.control.metrics();
+                let row = metrics.in_window(arm, Source::Users).unwrap();
+                if is_there(row) {
+                    return row.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), seen).await.expect("it never came")
     }
 
     /// Raises to `bp` basis points for a minute.
