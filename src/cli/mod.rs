@@ -13,6 +13,7 @@ pub(crate) mod failures;
 mod failures_deploy;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
+mod last_final;
 pub(crate) mod render;
 pub(crate) mod report;
 pub(crate) mod rules;

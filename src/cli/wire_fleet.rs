@@ -168,7 +168,7 @@ pub(crate) fn bench(context: &Context) -> Bench {
 
 pub(crate) fn ship(context: &Context, config: &Config) -> Result<Ship, Failure> {
     let book = book(context, config)?;
-    let trust = TaggedTrust::new(context, Arc::clone(&book), &config.release.tag_prefix);
+    let trust = TaggedTrust::new(context, Arc::clone(&book), config);
     Ok(Ship {
         book,
         blackouts: config.release.blackouts.clone(),

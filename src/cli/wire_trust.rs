@@ -4,31 +4,36 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
+use super::config::resolve::Config;
 use super::config::resolve::FILE;
 use super::config::trust;
 use super::context::Context;
 use super::exit::Exit;
 use super::explain::Code;
 use super::failure::Failure;
+use super::last_final::{Ask, Found, Last, Tags, last_final, version};
 use super::wire;
+use super::wire_gates;
 use crate::base::atomic_file;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::ids::CommitId;
 use crate::base::limits;
 use crate::base::yaml::InputError;
 use crate::gate::check::Check as _;
 use crate::gate::verdict::Verdict;
 use crate::gate::waiver;
-use crate::ledger::fold::State;
+use crate::ledger::fold::Tagged;
 use crate::ledger::sign::Trust;
 use crate::release::ports::{Repository, RepositoryError, TrustSource, TrustUnknown};
 use crate::release::trust_change::{ID, Policy, TrustCheck, TrustSeen};
 use crate::verbs::book::Book;
 use crate::verbs::ship::Ship;
 use crate::verbs::tag_rc::{SharedRepository, on_repository};
-use crate::verbs::trusted::{Root, TrustRoot};
+use crate::verbs::trusted::{Root, Signatures, TrustRoot};
 
 /// The repository and the ledger, as the root of trust.
 pub(crate) struct TaggedTrust {
@@ -38,10 +43,11 @@ pub(crate) struct TaggedTrust {
     file: PathBuf,
     path: String,
     tag_prefix: String,
+    remote: String,
+    clock: Clock,
+    /// Whether this run said already what does not count.
+    is_said: AtomicBool,
 }
-
-/// A final tag: its name, and the commit it stands for.
-type Final = (String, CommitId);
 
 /// The texts that are compared.
 struct Texts {
@@ -49,16 +55,27 @@ struct Texts {
     /// At the last final tag; nothing before the first, or where it had no such file.
     base: Option<String>,
     candidate: Option<String>,
+    /// Finals of the ledger that do not count.
+    doubts: Vec<String>,
 }
 
 impl TaggedTrust {
-    pub(crate) fn new(context: &Context, book: Arc<dyn Book>, tag_prefix: &str) -> Self {
+    pub(crate) fn new(context: &Context, book: Arc<dyn Book>, config: &Config) -> Self {
         let file = wire::config_file(context);
         let repository = wire::repository(context)
             .map(|found| Arc::new(std::sync::Mutex::new(found)) as SharedRepository)
             .map_err(|failure| failure.message);
         let path = inside(&file).unwrap_or_else(|| FILE.to_owned());
-        Self { book, repository, file, path, tag_prefix: tag_prefix.to_owned() }
+        Self {
+            book,
+            repository,
+            file,
+            path,
+            tag_prefix: config.release.tag_prefix.clone(),
+            remote: wire_gates::remote(config),
+            clock: context.clock.clone(),
+            is_said: AtomicBool::new(false),
+        }
     }
 
     async fn texts(&self, candidate: Option<&CommitId>) -> Result<Texts, TrustUnknown> {
@@ -70,19 +87,50 @@ impl TaggedTrust {
             detail: detail.clone(),
             next: "run orca inside the git repository of the service".to_owned(),
         })?;
-        let (prefix, path, candidate) =
-            (self.tag_prefix.clone(), self.path.clone(), candidate.cloned());
-        let read = on_repository(repository, move |found| {
-            let last = last_final(&state, found, (&prefix, candidate.as_ref()))?;
-            let base = last.as_ref().map(|(_, commit)| at(found, commit, &path)).transpose()?;
-            let tag = last.map(|(name, _)| name);
+        let question = Question {
+            finals: state.final_tags.clone(),
+            prefix: self.tag_prefix.clone(),
+            path: self.path.clone(),
+            remote: self.remote.clone(),
+            candidate: candidate.cloned(),
+            now: self.clock.now(),
+        };
+        let last = self.last(repository, Arc::new(question)).await?;
+        if !last.doubts.is_empty() && !self.is_said.swap(true, Ordering::Relaxed) {
+            for doubt in &last.doubts {
+                tracing::warn!("{doubt}");
+            }
+        }
+        let (path, candidate) = (self.path.clone(), candidate.cloned());
+        let (tag, base_commit) = last.root.unzip();
+        let (base, candidate) = on_repository(repository, move |found| {
+            let base = base_commit.map(|commit| at(found, &commit, &path)).transpose()?;
             let own = candidate.map(|commit| at(found, &commit, &path)).transpose()?;
-            Ok::<_, RepositoryError>((tag, base.flatten(), own.flatten()))
+            Ok::<_, RepositoryError>((base.flatten(), own.flatten()))
         })
         .await
-        .map_err(|error| TrustUnknown { detail: error.to_string(), next: error.next })?;
-        let (tag, base, candidate) = read;
-        Ok(Texts { tag: tag.filter(|_| base.is_some()), base, candidate })
+        .map_err(unknown)?;
+        Ok(Texts { tag: tag.filter(|_| base.is_some()), base, candidate, doubts: last.doubts })
+    }
+
+    async fn last(
+        &self,
+        repository: &SharedRepository,
+        question: Arc<Question>,
+    ) -> Result<Last, TrustUnknown> {
+        let asked = Arc::clone(&question);
+        let found = on_repository(repository, move |found| asked.ask(found, None));
+        if let Found::Last(last) = found.await.map_err(unknown)?? {
+            return Ok(last);
+        }
+        let signatures = Signatures::read(self.book.as_ref()).await.map_err(|error| {
+            TrustUnknown { detail: error.to_string(), next: "orca ledger verify".to_owned() }
+        })?;
+        let found = on_repository(repository, move |found| question.ask(found, Some(&signatures)));
+        match found.await.map_err(unknown)?? {
+            Found::Last(last) => Ok(last),
+            Found::WantsSignatures => Ok(Last::default()),
+        }
     }
 
     /// The file that this run reads; a missing one says nothing.
@@ -122,7 +170,7 @@ impl TaggedTrust {
                 || Ok((Trust::default(), BTreeSet::new())),
                 |text| trust::read(&text, &place(named)).map_err(unreadable),
             )?;
-            return Ok(root(trust, None, Vec::new()));
+            return Ok(root(trust, (None, Vec::new()), texts.doubts));
         };
         let of = tag.as_deref().unwrap_or_default();
         let (trust, lines) = trust::read(&base, &place(of)).map_err(unreadable)?;
@@ -140,14 +188,18 @@ impl TaggedTrust {
                 }
             }
         }
-        Ok(root(trust, tag, differences))
+        Ok(root(trust, (tag, differences), texts.doubts))
     }
 }
 
-fn root(trust: Trust, tag: Option<String>, differences: Vec<String>) -> Root {
+fn root(
+    trust: Trust,
+    (tag, differences): (Option<String>, Vec<String>),
+    doubts: Vec<String>,
+) -> Root {
     let keys = trust.keys.iter().map(|key| key.id.clone()).collect();
     let seen = TrustSeen { tag, keys, required: trust.required, differences };
-    Root { trust, seen }
+    Root { trust, seen, doubts }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is the end of a map_err")]
@@ -162,25 +214,57 @@ fn compare(tag: &BTreeSet<String>, other: &BTreeSet<String>, place: &str) -> Vec
     gone.chain(new).collect()
 }
 
-/// The newest final that the ledger knows; before orca made one, the highest stable tag. A candidate
-/// that has its own final tag already is held to the one before.
-fn last_final(
-    state: &State,
-    repository: &dyn Repository,
-    (prefix, candidate): (&str, Option<&CommitId>),
-) -> Result<Option<Final>, RepositoryError> {
-    let others = state.finals.values().filter(|tagged| Some(&tagged.commit) != candidate);
-    if let Some(newest) = others.max_by_key(|tagged| tagged.by.at) {
-        return Ok(Some((newest.release.to_string(), newest.commit.clone())));
+/// What the repository is asked for the last final.
+struct Question {
+    finals: Vec<Tagged>,
+    prefix: String,
+    path: String,
+    remote: String,
+    candidate: Option<CommitId>,
+    now: Timestamp,
+}
+
+impl Question {
+    /// A candidate that has its own final tag already is held to the one before.
+    fn ask(
+        &self,
+        found: &dyn Repository,
+        signatures: Option<&Signatures>,
+    ) -> Result<Result<Found, TrustUnknown>, RepositoryError> {
+        let is_other = |commit: &CommitId| Some(commit) != self.candidate.as_ref();
+        let finals: Vec<&Tagged> = self.finals.iter().filter(|t| is_other(&t.commit)).collect();
+        let tags: Tags = found
+            .tags()?
+            .into_iter()
+            .filter(|tag| is_other(&tag.commit) && version(&tag.name, &self.prefix).is_some())
+            .map(|tag| (tag.name, tag.commit))
+            .collect();
+        let trust_of = |commit: &CommitId| {
+            let text = at(found, commit, &self.path).map_err(unknown)?.unwrap_or_default();
+            let place = PathBuf::from(format!("{}:{}", commit.short(), self.path));
+            if text.is_empty() {
+                return Ok(Trust::default());
+            }
+            trust::read(&text, &place).map(|(trust, _)| trust).map_err(unreadable)
+        };
+        let remote = || {
+            let tags = found.remote_tags(&self.remote).map_err(|error| error.to_string())?;
+            Ok(tags.into_iter().map(|tag| (tag.name, tag.commit)).collect())
+        };
+        let ask = Ask {
+            tags: &tags,
+            prefix: &self.prefix,
+            signatures,
+            now: self.now,
+            trust_of: &trust_of,
+            remote: &remote,
+        };
+        Ok(last_final(&finals, &ask))
     }
-    let stable = |name: &str| {
-        let version = semver::Version::parse(name.strip_prefix(prefix)?).ok()?;
-        version.pre.is_empty().then_some(version)
-    };
-    let tags = repository.tags()?;
-    let others = tags.iter().filter(|tag| Some(&tag.commit) != candidate);
-    let newest = others.filter_map(|tag| Some((stable(&tag.name)?, tag))).max();
-    Ok(newest.map(|(_, tag)| (tag.name.clone(), tag.commit.clone())))
+}
+
+fn unknown(error: RepositoryError) -> TrustUnknown {
+    TrustUnknown { detail: error.to_string(), next: error.next }
 }
 
 /// `orca.yaml` at a commit; where the configured place is not in it, at the usual one.

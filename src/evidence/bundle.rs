@@ -1,6 +1,7 @@
 //! What a pack is made of: bytes as the ledger keeps them. Times come from the entries, never from
 //! a clock, so the same bundle gives the same pack.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -75,14 +76,15 @@ fn read_entry(bytes: &[u8]) -> Result<Entry, String> {
 
 /// What an entry says: a reconciled fact says what its original said, when it was said.
 pub(crate) fn said(entry: &Entry) -> (Timestamp, Body) {
-    let Body::Reconciled { entry_base64, .. } = &entry.body else {
-        return (entry.at, entry.body.clone());
-    };
-    STANDARD
-        .decode(entry_base64)
-        .ok()
-        .and_then(|bytes| read_entry(&bytes).ok())
-        .map_or_else(|| (entry.at, entry.body.clone()), |inner| (inner.at, inner.body))
+    let original = original(entry);
+    (original.at, original.into_owned().body)
+}
+
+/// The entry that this one stands for: itself, or the one that it carries.
+pub(crate) fn original(entry: &Entry) -> Cow<'_, Entry> {
+    let Body::Reconciled { entry_base64, .. } = &entry.body else { return Cow::Borrowed(entry) };
+    let inner = STANDARD.decode(entry_base64).ok().and_then(|bytes| read_entry(&bytes).ok());
+    inner.map_or(Cow::Borrowed(entry), Cow::Owned)
 }
 
 /// The `kind` of a body, as `entry.json` writes it.

@@ -10,6 +10,7 @@ use crate::evidence::pack::{self, PackManifest};
 use crate::evidence::statement;
 use crate::evidence::verify::{Finding, unknown, wrong};
 use crate::gate::verdict::Verdict;
+use crate::ledger::chain::speaks_for;
 use crate::ledger::sign;
 
 type Faulty = (Verdict, String);
@@ -130,28 +131,43 @@ pub(super) fn entry_signatures(
     key: Option<&PublicKey>,
 ) -> Finding {
     let (mut signed, mut ours) = (0_usize, 0_usize);
-    let id = key.map(PublicKey::key_id);
     for (index, entry) in raw.iter().enumerate() {
-        let path = pack::entry_dsse_path(index + 1);
+        let number = index + 1;
+        // A fact inside a carrier has its author's signature, beside that of its carrier.
+        if let (original, Some(dsse)) = speaks_for(entry, None) {
+            entry_signature((number, &original), &dsse, key)?;
+        }
+        let path = pack::entry_dsse_path(number);
         if !contents.digests().contains_key(&path) {
             continue;
         }
-        let place = |e: dsse::DsseError| wrong(format!("entry {}: {e}", index + 1));
-        let envelope = Envelope::parse(&file(contents, &path)?).map_err(place)?;
-        if envelope.payload_type != sign::PAYLOAD_TYPE {
-            let found = &envelope.payload_type;
-            return Err(wrong(format!("entry {}: signed as '{found}'", index + 1)));
-        }
-        if envelope.claimed_payload().map_err(place)? != *entry {
-            return Err(wrong(format!("entry {}: another entry was signed", index + 1)));
-        }
+        let is_ours = entry_signature((number, entry), &file(contents, &path)?, key)?;
         signed += 1;
-        let is_ours = envelope.signatures.iter().any(|s| Some(&s.keyid) == id.as_ref());
-        if let Some(key) = key.filter(|_| is_ours) {
-            envelope.verify(sign::PAYLOAD_TYPE, key).map_err(place)?;
-            ours += 1;
-        }
+        ours += usize::from(is_ours);
     }
     let all = raw.len();
     Ok(format!("{signed} of {all} entries carry a signature, {ours} verified by this key"))
+}
+
+/// Whether the auditor's key signed these bytes; another key's signature proves nothing here.
+fn entry_signature(
+    (number, entry): (usize, &[u8]),
+    dsse: &[u8],
+    key: Option<&PublicKey>,
+) -> Result<bool, Faulty> {
+    let place = |e: dsse::DsseError| wrong(format!("entry {number}: {e}"));
+    let envelope = Envelope::parse(dsse).map_err(place)?;
+    if envelope.payload_type != sign::PAYLOAD_TYPE {
+        let found = &envelope.payload_type;
+        return Err(wrong(format!("entry {number}: signed as '{found}'")));
+    }
+    if envelope.claimed_payload().map_err(place)? != *entry {
+        return Err(wrong(format!("entry {number}: another entry was signed")));
+    }
+    let id = key.map(PublicKey::key_id);
+    let is_ours = envelope.signatures.iter().any(|s| Some(&s.keyid) == id.as_ref());
+    if let Some(key) = key.filter(|_| is_ours) {
+        envelope.verify(sign::PAYLOAD_TYPE, key).map_err(place)?;
+    }
+    Ok(is_ours)
 }

@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 pub(crate) mod manifest;
 pub(crate) mod pack;
 pub(crate) mod parallel;
+mod related;
 pub(crate) mod rejudge;
 pub(crate) mod report;
 pub(crate) mod signers;

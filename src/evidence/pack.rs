@@ -14,6 +14,7 @@ use crate::base::dsse::{self, Envelope, SigningKey};
 use crate::base::ids::CommitId;
 use crate::evidence::bundle::{Bundle, BundleError, read_ledger};
 use crate::evidence::report;
+use crate::evidence::signers::{self, Standing};
 use crate::evidence::statement::{self, Subjects};
 use crate::evidence::summary::{Material, Missing, Summary};
 use crate::evidence::zip::{self, Files, ZipError};
@@ -94,7 +95,11 @@ pub(crate) fn build(bundle: &Bundle, key: &SigningKey, rules: &Rules) -> Result<
     let entries = read_ledger(bundle.ledger.iter().map(|b| b.entry.as_slice()))?;
     let mut files = content(bundle)?;
     let paths: Vec<&str> = bundle.files.keys().map(String::as_str).collect();
+    let stored = bundle.ledger.iter().map(|item| (item.entry.clone(), item.dsse.clone()));
+    let list = bundle.files.get(signers::PATH).map(Vec::as_slice);
+    let standing = Standing::of(list, stored);
     let material = Material {
+        standing: &standing,
         commit: &bundle.commit,
         entries: &entries,
         exhibits: &bundle.exhibits,

@@ -10,6 +10,7 @@ use crate::base::digest::{Digest, canonical_json};
 use crate::evidence::bundle::read_ledger;
 use crate::evidence::contents::Contents;
 use crate::evidence::pack;
+use crate::evidence::signers::Standing;
 use crate::evidence::summary::{Exhibits as _, Material, Rejudged, Summary};
 use crate::evidence::{inspect, verify};
 use crate::gate::exhibit::Exhibit;
@@ -77,7 +78,9 @@ pub(crate) fn rejudge(zip: &[u8], rules: &Rules) -> Result<Rejudgement, String> 
     let raw = contents.ledger()?;
     let entries = read_ledger(raw.iter().map(Vec::as_slice)).map_err(|error| error.to_string())?;
     let paths = contents.brought();
+    let standing = Standing::of_pack(&contents);
     let material = Material {
+        standing: &standing,
         commit: &commit,
         entries: &entries,
         exhibits: &contents,

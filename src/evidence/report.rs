@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::base::clock::Timestamp;
 use crate::evidence::chart;
-use crate::evidence::summary::{Material, Missing, Rejudged, Summary, related_entries};
+use crate::evidence::related::related_entries;
+use crate::evidence::summary::{Material, Missing, Rejudged, Summary};
 use crate::gate::check::Series;
 use crate::gate::exhibit::Exhibit;
 use crate::gate::rules::Rules;

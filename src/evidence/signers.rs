@@ -11,6 +11,7 @@ use crate::base::dsse::PublicKey;
 use crate::evidence::contents::Contents;
 use crate::evidence::pack;
 use crate::gate::waiver::Role;
+use crate::ledger::chain::speaks_for;
 use crate::ledger::entry::Entry;
 use crate::ledger::sign::{Distrust, Trust, TrustedKey};
 
@@ -89,6 +90,54 @@ impl TrustList {
     }
 }
 
+/// Whose word counts in a pack: everybody's, unless its trust list requires signatures.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing(Option<Strict>);
+
+#[derive(Debug, Clone)]
+struct Strict {
+    trust: Trust,
+    /// The newest time that an entry names: a pack is judged as of itself.
+    as_of: Timestamp,
+    /// What speaks for each entry, in the order of the ledger.
+    stored: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Standing {
+    /// By the bytes of a trust list, for stored entries with their signatures, oldest first.
+    pub(crate) fn of(
+        list: Option<&[u8]>,
+        stored: impl Iterator<Item = (Vec<u8>, Option<Vec<u8>>)>,
+    ) -> Self {
+        let trust = list.and_then(TrustList::parse).filter(|trust| trust.required);
+        Self(trust.map(|trust| {
+            let stored: Vec<_> =
+                stored.map(|(entry, dsse)| speaks_for(&entry, dsse.as_deref())).collect();
+            let times = stored.iter().filter_map(|(entry, _)| {
+                serde_json::from_slice::<Entry>(entry).ok().map(|said| said.at)
+            });
+            Strict { as_of: times.max().unwrap_or(Timestamp::from_us(0)), trust, stored }
+        }))
+    }
+
+    pub(crate) fn of_pack(contents: &Contents<'_>) -> Self {
+        let stored = (1..=contents.digests().len()).map_while(|place| {
+            let entry = contents.file(&pack::entry_path(place)).ok()?;
+            Some((entry, contents.file(&pack::entry_dsse_path(place)).ok()))
+        });
+        Self::of(contents.file(PATH).ok().as_deref(), stored)
+    }
+
+    /// Why the entry at a 1-based place does not count as signed by one of these roles, if so.
+    pub(crate) fn distrust(&self, place: usize, roles: &[Role]) -> Option<Distrust> {
+        let Strict { trust, as_of, stored } = self.0.as_ref()?;
+        let Some((entry, dsse)) = place.checked_sub(1).and_then(|index| stored.get(index)) else {
+            return Some(Distrust::Unsigned);
+        };
+        trust.counts((entry, dsse.as_deref()), roles, *as_of).err()
+    }
+}
+
 /// Who signed what. Empty where the pack holds no trust list with keys.
 pub(crate) fn of_pack(contents: &Contents<'_>) -> Vec<Signer> {
     let Some(trust) = contents.file(PATH).ok().and_then(|bytes| TrustList::parse(&bytes)) else {
@@ -101,6 +150,7 @@ pub(crate) fn of_pack(contents: &Contents<'_>) -> Vec<Signer> {
     for place in 1..=contents.digests().len() {
         let Ok(bytes) = contents.file(&pack::entry_path(place)) else { break };
         let dsse = contents.file(&pack::entry_dsse_path(place)).ok();
+        let (bytes, dsse) = speaks_for(&bytes, dsse.as_deref());
         let (who, roles) = match signer(&trust, &bytes, dsse.as_deref()) {
             Ok(key) => (key.id.clone(), key.roles.clone()),
             Err(Distrust::Unsigned) => ("unsigned".to_owned(), Vec::new()),

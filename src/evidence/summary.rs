@@ -10,14 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
 use crate::base::ids::{CommitId, OrcaId};
-use crate::evidence::bundle::{kind, said};
+use crate::evidence::bundle::{kind, original};
 use crate::evidence::manifest::{EvidenceManifest, Held};
 use crate::evidence::parallel;
+use crate::evidence::related::related_entries;
+use crate::evidence::signers::Standing;
 use crate::gate::phase::Phase;
 use crate::gate::rules::Rules;
 use crate::gate::ruling::{self, CheckRecord, RulingRecord};
 use crate::gate::verdict::{Cause, Verdict};
-use crate::gate::waiver::Waiver;
+use crate::gate::waiver::{Role, Waiver};
 use crate::ledger::entry::{Advanced, Body, Entry, RolloutEnd};
 
 /// A ruling of the ledger and what judging it again gave.
@@ -31,6 +33,8 @@ pub(crate) struct Rejudged {
     pub(crate) judged: RulingRecord,
     /// What it counted as when it was last cleared, where a waiver was written after it.
     pub(crate) waived: Option<RulingRecord>,
+    /// What it counted as for want of a trusted signature, where trust is required.
+    pub(crate) distrusted: Option<RulingRecord>,
     /// Whether it is about the commit of the pack.
     pub(crate) ours: bool,
 }
@@ -86,6 +90,8 @@ pub(crate) struct Material<'a> {
     /// Paths of the other files in the pack.
     pub(crate) paths: &'a [&'a str],
     pub(crate) manifest: &'a EvidenceManifest,
+    /// Whose word counts, by the trust list of the pack.
+    pub(crate) standing: &'a Standing,
 }
 
 impl Summary {
@@ -113,7 +119,12 @@ impl Summary {
 impl Rejudged {
     /// The ruling as it counted.
     pub(crate) fn counted(&self) -> &RulingRecord {
-        self.waived.as_ref().unwrap_or(&self.judged)
+        self.distrusted.as_ref().or(self.waived.as_ref()).unwrap_or(&self.judged)
+    }
+
+    /// When its newest check looked.
+    fn observed_at(&self) -> Option<Timestamp> {
+        self.stored.checks.iter().map(|check| check.observed_at).max()
     }
 
     /// Whether the exhibits give the stored bytes again; Inconclusive when they cannot tell.
@@ -131,11 +142,16 @@ impl Rejudged {
     }
 }
 
+/// What saw the world last counts, as in the ledger's own fold: a ruling that lost a race stands
+/// later in the ledger, and is older.
 fn newest(rulings: &[Rejudged]) -> Vec<&Rejudged> {
     let mut by_gate: BTreeMap<(&str, &str), &Rejudged> = BTreeMap::new();
     for ruling in rulings.iter().filter(|r| r.ours) {
         let environment = ruling.stored.subject.environment.as_str();
-        by_gate.insert((environment, &ruling.stored.gate), ruling);
+        let kept = by_gate.entry((environment, &ruling.stored.gate)).or_insert(ruling);
+        if kept.observed_at() <= ruling.observed_at() {
+            *kept = ruling;
+        }
     }
     let mut gates: Vec<&Rejudged> = by_gate.into_values().collect();
     gates.sort_by_key(|r| r.entry);
@@ -144,32 +160,45 @@ fn newest(rulings: &[Rejudged]) -> Vec<&Rejudged> {
 
 /// Judges every ruling again, each with its own exhibits and the waivers that counted then.
 fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
-    let mut waivers: Vec<Waiver> = Vec::new();
+    let (mut waivers, mut known): (Vec<Waiver>, Vec<Waiver>) = (Vec::new(), Vec::new());
+    let mut told: BTreeSet<OrcaId> = BTreeSet::new();
+    let counts = |place: usize, roles: &[Role]| material.standing.distrust(place, roles).is_none();
     let (mut stored, mut clearances, mut advances) = (Vec::new(), Vec::new(), Vec::new());
     for (index, entry) in material.entries.iter().enumerate() {
-        let (at, body) = said(entry);
-        match body {
-            Body::Waived { waiver } => waivers.push(waiver),
+        let (place, entry) = (index + 1, original(entry));
+        // As in the ledger's own fold: the same entry told again says nothing more.
+        if !told.insert(entry.id.clone()) {
+            continue;
+        }
+        let (at, by) = (entry.at, entry.actor.name.clone());
+        match entry.into_owned().body {
+            Body::Waived { waiver } => {
+                known.extend(counts(place, &[waiver.role]).then(|| waiver.clone()));
+                waivers.push(waiver);
+            }
             Body::Ruled { phase, ruling } => {
                 // A waiver that did not count then, for want of trust, must not count now.
                 let named = |w: &&Waiver| ruling.checks.iter().any(|c| c.waivers.contains(&w.id));
                 let used: Vec<Waiver> = waivers.iter().filter(named).cloned().collect();
-                stored.push((index + 1, at, phase, ruling, used));
+                stored.push((place, at, phase, ruling, used));
             }
-            Body::Advanced(said) => {
-                advances.push((stored.len(), entry_author(entry), said, false));
+            Body::Advanced(said) if counts(place, &PEOPLE) => {
+                advances.push((stored.len(), by, said, false));
             }
             // It counted: whoever drove the canary went on from it.
-            Body::StageDecided(decided) if decided.verdict == Verdict::Waived => {
+            Body::StageDecided(decided)
+                if decided.verdict == Verdict::Waived && counts(place, &Role::ALL) =>
+            {
                 let is_it = |a: &&mut (usize, String, Advanced, bool)| {
                     a.2.rollout == decided.rollout && a.2.stage == decided.stage
                 };
                 advances.iter_mut().filter(is_it).for_each(|a| a.3 = true);
             }
             Body::Cleared { clearance, .. }
-                if clearance.subject.subject.commit == *material.commit =>
+                if clearance.subject.subject.commit == *material.commit
+                    && counts(place, &Role::ALL) =>
             {
-                clearances.push((at, stored.len(), waivers.len()));
+                clearances.push((at, stored.len(), known.len()));
             }
             _ => {}
         }
@@ -180,24 +209,15 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
         phase: *phase,
         judged: replay(ruling, material, rules, (used, *at)),
         waived: None,
+        distrusted: distrusted(material, *entry, ruling),
         ours: ruling.subject.commit == *material.commit,
         stored: (**ruling).clone(),
     });
-    for (before, by, said, _) in advances.iter().filter(|(_, _, _, counted)| *counted) {
-        let gate = format!("stage-{}", said.stage);
-        let is_it = |r: &Rejudged| r.ours && r.stored.gate == gate && r.phase == Phase::Canary;
-        let Some(held) = rulings.iter().take(*before).rposition(is_it) else { continue };
-        // What was let go on, and what left the same open until whoever drove the canary knew.
-        let stood = rulings[held].stored.clone();
-        let same = |r: &&mut Rejudged| is_it(r) && r.stored.leaves_open_what(&stood);
-        for ruling in rulings.iter_mut().skip(held).filter(same) {
-            let again = ruling.judged.clone().advanced(by, &said.reason);
-            ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
-        }
-    }
+    let counted = advances.into_iter().filter(|(_, _, _, counted)| *counted);
+    counted.for_each(|(before, by, said, _)| let_go_on(&mut rulings, before, (&by, &said)));
     // It was cleared: what stood against it then had been waived.
-    for (at, before, known) in clearances {
-        let known = waivers.get(..known).unwrap_or_default();
+    for (at, before, count) in clearances {
+        let known = known.get(..count).unwrap_or_default();
         let closed = |r: &&mut Rejudged| r.ours && !r.judged.verdict.opens();
         for ruling in rulings.iter_mut().take(before).filter(closed) {
             let again = replay(&ruling.stored, material, rules, (known, at));
@@ -209,9 +229,37 @@ fn rejudge(material: &Material<'_>, rules: &Rules) -> Vec<Rejudged> {
     rulings
 }
 
-/// Who wrote an entry.
-fn entry_author(entry: &Entry) -> String {
-    entry.actor.name.clone()
+/// What somebody let go on counts as waived, and what left the same open until whoever drove the
+/// canary knew.
+fn let_go_on(rulings: &mut [Rejudged], before: usize, (by, said): (&str, &Advanced)) {
+    let gate = format!("stage-{}", said.stage);
+    let is_it = |r: &Rejudged| r.ours && r.stored.gate == gate && r.phase == Phase::Canary;
+    let Some(held) = rulings.iter().take(before).rposition(is_it) else { return };
+    let stood = rulings[held].stored.clone();
+    let same = |r: &&mut Rejudged| is_it(r) && r.stored.leaves_open_what(&stood);
+    for ruling in rulings.iter_mut().skip(held).filter(same) {
+        let again = ruling.judged.clone().advanced(by, &said.reason);
+        ruling.waived = (again.verdict == Verdict::Waived).then_some(again);
+    }
+}
+
+/// Roles of people.
+const PEOPLE: [Role; 3] = [Role::Engineering, Role::Product, Role::Ops];
+
+/// The gate that is judged where it is used, so that a person's key may sign it.
+const READY: &str = "ready";
+
+/// A ruling whose signature does not count, as whoever recalls it for a raise sees it.
+fn distrusted(
+    material: &Material<'_>,
+    place: usize,
+    ruling: &RulingRecord,
+) -> Option<RulingRecord> {
+    let roles: &[Role] = if ruling.gate == READY { &Role::ALL } else { &[Role::Ci] };
+    let why = material.standing.distrust(place, roles)?;
+    let text = format!("its ruling does not count: {why}");
+    let (verdict, cause) = (Verdict::Inconclusive, Some(why.cause()));
+    Some(RulingRecord { verdict, cause, headline: text, ..ruling.clone() })
 }
 
 /// Judges one ruling again. Its exhibits are held only as long as that takes.
@@ -269,82 +317,6 @@ fn missing_exhibits(material: &Material<'_>, rulings: &[Rejudged]) -> Vec<Missin
         .collect()
 }
 
-/// The entries about `commit`: what names it, its rollouts, its steps, and the waivers used.
-pub(crate) fn related_entries(
-    entries: &[Entry],
-    commit: &CommitId,
-) -> Vec<(usize, Timestamp, Body)> {
-    let all = || entries.iter().enumerate().map(|(i, e)| (i + 1, said(e)));
-    let (mut rollouts, mut names, mut ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let mut findings: BTreeSet<(String, String)> = BTreeSet::new();
-    for (_, (_, body)) in all() {
-        match body {
-            Body::RcTagged(tagged) if tagged.commit == *commit => {
-                names.insert(tagged.release);
-            }
-            Body::FinalTagged { release, commit: of, .. } if of == *commit => {
-                names.insert(release);
-            }
-            Body::RolloutStarted(started) if started.commit == *commit => {
-                rollouts.insert(started.rollout);
-            }
-            Body::Ruled { ruling, .. } if ruling.subject.commit == *commit => {
-                ids.extend(ruling.checks.iter().flat_map(|c| c.waivers.iter().cloned()));
-                let of_check = |c: &CheckRecord| {
-                    let name = c.check.to_string();
-                    let all = c.judgement.findings.iter();
-                    all.map(|f| (name.clone(), f.fingerprint.clone())).collect::<Vec<_>>()
-                };
-                findings.extend(ruling.checks.iter().flat_map(of_check));
-            }
-            _ => {}
-        }
-    }
-    let of_rollout = |id: &OrcaId| rollouts.contains(id);
-    let mut related = Vec::new();
-    for (number, (at, body)) in all() {
-        let is_related = match &body {
-            Body::RcTagged(t) => t.commit == *commit,
-            Body::Frozen { release, .. }
-            | Body::Unfrozen { release, .. }
-            | Body::PackWritten { release, .. } => names.contains(release),
-            Body::PromoteIntended { release, step, .. } => {
-                names.contains(release) && ids.insert(step.clone())
-            }
-            Body::Waived { waiver } => {
-                let named = (waiver.check.to_string(), waiver.finding.clone());
-                ids.contains(&waiver.id) || findings.contains(&named)
-            }
-            Body::Cleared { clearance, .. } => clearance.subject.subject.commit == *commit,
-            Body::RolloutStarted(s) => s.commit == *commit,
-            Body::RaiseIntended { rollout, step, .. } => {
-                of_rollout(rollout) && ids.insert(step.clone())
-            }
-            Body::LowerIntended { rollout, step, condemns, .. } => {
-                let mine = rollout.as_ref().is_some_and(of_rollout);
-                (mine || condemns.as_ref() == Some(commit)) && ids.insert(step.clone())
-            }
-            Body::StepEnded { step, .. } => ids.contains(step),
-            Body::Ruled { ruling, .. } => ruling.subject.commit == *commit,
-            Body::Paused(said) => of_rollout(&said.rollout),
-            Body::Advanced(said) => of_rollout(&said.rollout),
-            Body::StageBegan(began) => of_rollout(&began.rollout),
-            Body::StageDecided(decided) => of_rollout(&decided.rollout),
-            Body::Unpaused { rollout, .. } | Body::RolloutEnded { rollout, .. } => {
-                of_rollout(rollout)
-            }
-            Body::RolledBack(back) => back.commit.as_ref() == Some(commit),
-            Body::Promoted(promoted) => promoted.commit == *commit,
-            Body::FinalTagged { commit: of, .. } | Body::Stable { commit: of, .. } => of == commit,
-            Body::StepIntended { .. } | Body::Reconciled { .. } => false,
-        };
-        if is_related {
-            related.push((number, at, body));
-        }
-    }
-    related
-}
-
 /// A rollback or a judged breach outranks everything; then the worst of the newest rulings; then
 /// what is missing.
 fn conclude(
@@ -379,6 +351,84 @@ fn conclude(
         (passed, 0) => (Verdict::Pass, format!("{passed} of {} gates passed", gates.len())),
         (passed, waived) => {
             (Verdict::Waived, format!("{passed} of {} gates passed, {waived} waived", gates.len()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::base::dsse::SigningKey;
+    use crate::evidence::bundle::Bundle;
+    use crate::evidence::fixture::{Story, good, key, rules};
+    use crate::evidence::pack::build;
+    use crate::evidence::signers::{PATH, TrustList};
+    use crate::evidence::verify::{Submission, verify};
+    use crate::ledger::sign::{Trust, TrustedKey, sign};
+
+    /// What the pack says; it must verify, whatever that is.
+    fn packed(bundle: &Bundle) -> (Verdict, String) {
+        let pack = build(bundle, &key(), &rules()).unwrap();
+        let public = key().public();
+        let submission =
+            Submission { zip: &pack.zip, signature: Some(&pack.signature), key: Some(&public) };
+        let answer = verify(&submission, &rules());
+        assert_eq!(answer.verdict, Verdict::Pass, "{}", answer.headline);
+        (pack.verdict, pack.headline)
+    }
+
+    /// One job passed, and lost the race to a later one that failed: its ruling comes after in the
+    /// ledger, and saw the world before. The gate says fail, and so does the pack.
+    #[test]
+    fn what_saw_the_world_last_counts_and_not_what_was_written_last() {
+        let mut story = Story::begin("a fix");
+        story.rule(Phase::Load, "load", 100);
+        let early = story.bundle.ledger.pop().unwrap();
+        story.rule(Phase::Load, "load", 600_000);
+        let entry_base64 = STANDARD.encode(&early.entry);
+        story.add(Body::Reconciled { entry_base64, dsse_base64: None });
+        let (verdict, headline) = packed(&story.bundle);
+        assert_eq!(verdict, Verdict::Fail, "{headline}");
+        // The later one told once more changes nothing, and is judged once.
+        let late = STANDARD.encode(&story.bundle.ledger[1].entry);
+        let before = story.bundle.ledger.len();
+        story.add(Body::Reconciled { entry_base64: late, dsse_base64: None });
+        assert_eq!(story.bundle.ledger.len(), before + 1);
+        let pack = build(&story.bundle, &key(), &rules()).unwrap();
+        assert_eq!((pack.verdict, pack.headline), (verdict, headline));
+    }
+
+    /// With `trust.required` a pack counts what a raise counts.
+    #[test]
+    fn a_ruling_that_opens_no_gate_passes_no_pack() {
+        let trusted = TrustedKey {
+            id: "ci-2026".into(),
+            key: key().public(),
+            roles: vec![Role::Ci],
+            valid_from: None,
+            valid_until: None,
+            revoked_at: None,
+        };
+        let foreign = SigningKey::from_seed(&[9; 32]);
+        for (required, by, wanted, said) in [
+            (true, Some(&key()), Verdict::Pass, "6 of 6 gates passed"),
+            (true, Some(&foreign), Verdict::Inconclusive, "no trusted key signed it"),
+            (true, None, Verdict::Inconclusive, "it is unsigned"),
+            (false, Some(&foreign), Verdict::Pass, "6 of 6 gates passed"),
+        ] {
+            let mut bundle = good();
+            let trust = Trust { required, keys: vec![trusted.clone()] };
+            bundle.files.insert(PATH.into(), TrustList::new(None, &trust).bytes());
+            for (index, entry) in bundle.ledger.iter_mut().enumerate() {
+                let by = if index == 2 { by } else { Some(&key()) };
+                entry.dsse = by.map(|by| sign(&entry.entry, by).bytes());
+            }
+            let (verdict, headline) = packed(&bundle);
+            assert_eq!(verdict, wanted, "{headline}");
+            assert!(headline.contains(said), "{headline}");
         }
     }
 }

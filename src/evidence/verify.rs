@@ -13,7 +13,7 @@ use crate::evidence::contents::Contents;
 use crate::evidence::inspect;
 use crate::evidence::manifest::EvidenceManifest;
 use crate::evidence::pack::{self, PackManifest};
-use crate::evidence::signers::{self, Signer};
+use crate::evidence::signers::{self, Signer, Standing};
 use crate::evidence::statement::{self, Subjects};
 use crate::evidence::summary::{Material, Rejudged, Summary};
 use crate::gate::rules::Rules;
@@ -222,8 +222,15 @@ fn rejudge(
         Err(finding) => return steps.note("re-judged", Err(finding)),
     };
     let paths = contents.brought();
-    let material =
-        Material { commit, entries, exhibits: contents, paths: &paths, manifest: &classes };
+    let standing = Standing::of_pack(contents);
+    let material = Material {
+        commit,
+        entries,
+        exhibits: contents,
+        paths: &paths,
+        manifest: &classes,
+        standing: &standing,
+    };
     let summary = Summary::of(&material, rules);
     for ruling in &summary.rulings {
         note_ruling(ruling, steps);

@@ -220,6 +220,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
+    use super::super::ruling::CheckRecord;
     use super::*;
     use crate::base::clock::Timestamp;
     use crate::base::ids::{CheckId, CommitId, Environment};
@@ -383,6 +384,14 @@ mod tests {
         let other = ruling::replay(&claimed, &exhibits, &bench.rules, (&[], now));
         assert_eq!(other.record().checks[0].judgement.cause, Some(Cause::NotReproduced));
 
+        // Nor does a record that claims another rule, or another version of it.
+        let claims: [fn(&mut CheckRecord); 2] = [|c| c.rule.push('x'), |c| c.rule_version += 1];
+        for claim in claims {
+            let mut claimed = record.clone();
+            claimed.checks.iter_mut().for_each(claim);
+            let other = ruling::replay(&claimed, &exhibits, &bench.rules, (&[], now));
+            assert_eq!(other.record().cause, Some(Cause::ExhibitMissing));
+        }
         let unknown = ruling::replay(record, &exhibits, &Rules::default(), (&[], now));
         assert_eq!(unknown.record().cause, Some(Cause::UnknownRule));
 

@@ -244,7 +244,8 @@ fn replay_check(
         .filter(|bytes| Digest::of(bytes) == stored.exhibit)
         .and_then(|bytes| Exhibit::parse(bytes).ok())
         .filter(|e| e.check == stored.check && e.observed_at == stored.observed_at)
-        .filter(|e| e.policy_digest() == stored.policy);
+        .filter(|e| e.policy_digest() == stored.policy)
+        .filter(|e| (&e.rule, e.rule_version) == (&stored.rule, stored.rule_version));
     let broken = |cause: Cause| {
         let headline = format!("{}: {}", stored.check, cause.text());
         let rule = format!("{} v{}", stored.rule, stored.rule_version);

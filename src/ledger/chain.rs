@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) position: u64,
     /// SHA-256 of its bytes.
     pub(crate) digest: Digest,
+    /// SHA-256 of the entry it stands for: for a carrier, of the bytes that it carries.
+    pub(crate) told: Digest,
     pub(crate) said: Said,
 }
 
@@ -105,6 +107,8 @@ pub(crate) enum Fault {
     Schema(String),
     #[error("what it carries is not an entry: {0}")]
     Carried(String),
+    #[error("entry {0} was written before, and said something else")]
+    Twice(OrcaId),
 }
 
 /// As much of an entry as every version has.
@@ -130,13 +134,17 @@ pub(crate) fn verify_next(link: &mut Link, bytes: &[u8]) -> Result<Record, Corru
         let fault = Fault::TooLarge { bytes: bytes.len(), max: STORED_BYTES_MAX };
         return Err(corrupted(None, fault));
     }
+    let digest = Digest::of(bytes);
     // Nearly every entry reads at once; only what does not is looked at twice.
     let (id, before, said) = match serde_json::from_slice::<Entry>(bytes) {
-        Ok(entry) if entry.schema == SCHEMA => (entry.id.clone(), entry.prev_sha256, known(entry)),
+        Ok(entry) if entry.schema == SCHEMA => {
+            (entry.id.clone(), entry.prev_sha256, known(entry, digest))
+        }
         read => {
             let outline: Outline = serde_json::from_slice(bytes)
                 .map_err(|e| corrupted(id_in(bytes), Fault::Unreadable(e.to_string())))?;
-            (outline.id.clone(), outline.prev_sha256, newer(outline, read.err()))
+            let before = outline.prev_sha256;
+            (outline.id.clone(), before, newer(outline, read.err()).map(|said| (said, digest)))
         }
     };
     let named = |fault| corrupted(Some(id.to_string()), fault);
@@ -144,10 +152,9 @@ pub(crate) fn verify_next(link: &mut Link, bytes: &[u8]) -> Result<Record, Corru
         let (found, expected) = (show(before), show(link.newest));
         return Err(named(Fault::Link { found, expected }));
     }
-    let said = said.map_err(named)?;
-    let digest = Digest::of(bytes);
+    let (said, told) = said.map_err(named)?;
     *link = Link { count: position, newest: Some(digest) };
-    Ok(Record { position, digest, said })
+    Ok(Record { position, digest, told, said })
 }
 
 /// Verifies a whole sequence, oldest first.
@@ -159,14 +166,15 @@ pub(crate) fn verify<'a>(
     entries.into_iter().map(|bytes| verify_next(link, bytes)).collect()
 }
 
-/// What an entry of this schema says.
-fn known(entry: Entry) -> Result<Said, Fault> {
+/// What an entry of this schema says, and the digest of the one that it stands for.
+fn known(entry: Entry, digest: Digest) -> Result<(Said, Digest), Fault> {
     match &entry.body {
         Body::Reconciled { entry_base64, .. } => {
-            let original = Box::new(unwrap_carried(entry_base64)?);
-            Ok(Said::Reconciled { carrier: Box::new(entry), original })
+            let (original, told) = unwrap_carried(entry_base64)?;
+            let (carrier, original) = (Box::new(entry), Box::new(original));
+            Ok((Said::Reconciled { carrier, original }, told))
         }
-        _ => Ok(Said::Known(Box::new(entry))),
+        _ => Ok((Said::Known(Box::new(entry)), digest)),
     }
 }
 
@@ -184,8 +192,9 @@ fn newer(outline: Outline, unread: Option<serde_json::Error>) -> Result<Said, Fa
     Err(Fault::Schema(schema))
 }
 
-/// The entry inside a `reconciled` one. Only facts are carried, and never another carrier.
-pub(crate) fn unwrap_carried(entry_base64: &str) -> Result<Entry, Fault> {
+/// The entry inside a `reconciled` one, and the digest of its bytes. Only facts are carried, and
+/// never another carrier.
+pub(crate) fn unwrap_carried(entry_base64: &str) -> Result<(Entry, Digest), Fault> {
     let bytes = STANDARD.decode(entry_base64).map_err(|e| Fault::Carried(e.to_string()))?;
     let entry: Entry = serde_json::from_slice(&bytes).map_err(|e| Fault::Carried(e.to_string()))?;
     if entry.schema != SCHEMA {
@@ -194,7 +203,20 @@ pub(crate) fn unwrap_carried(entry_base64: &str) -> Result<Entry, Fault> {
     if !entry.body.is_fact() || matches!(entry.body, Body::Reconciled { .. }) {
         return Err(Fault::Carried(format!("{} is not a fact to carry", entry.body.kind())));
     }
-    Ok(entry)
+    Ok((entry, Digest::of(&bytes)))
+}
+
+/// The bytes and the signature that speak for a stored entry: for a carrier those that it carries. A
+/// signature that is not even text stays what it is, and fits nothing.
+pub(crate) fn speaks_for(entry: &[u8], dsse: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
+    let body = serde_json::from_slice::<Entry>(entry).map(|said| said.body);
+    if let Ok(Body::Reconciled { entry_base64, dsse_base64 }) = body
+        && let Ok(original) = STANDARD.decode(entry_base64)
+    {
+        let decoded = |text: String| STANDARD.decode(&text).unwrap_or(text.into_bytes());
+        return (original, dsse_base64.map(decoded));
+    }
+    (entry.to_vec(), dsse.map(<[u8]>::to_vec))
 }
 
 /// The id of an entry that is otherwise unreadable, where its JSON still holds.

@@ -3,12 +3,13 @@
 //!
 //! A reconciled fact is folded as the entry that it was. One that is older than the base it speaks
 //! of condemns, and does not move that base: whoever wrote it did not know that base. Clocks decide
-//! nothing else here. The same fact told twice counts once.
+//! nothing else here. The same fact told twice counts once; one id with two contents is a fault of
+//! the chain, which [`State::refuse_twice`] finds before anything is folded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::chain::{Record, Said, UnknownEntry};
+use super::chain::{Corrupted, Fault, Record, Said, UnknownEntry};
 use super::entry::{Body, Entry, ExhibitRef, Outcome};
 use super::environment::EnvironmentState;
 use crate::base::clock::Timestamp;
@@ -26,6 +27,8 @@ pub(crate) struct Author {
     pub(crate) entry: OrcaId,
     pub(crate) name: String,
     pub(crate) at: Timestamp,
+    /// SHA-256 of that entry: what a signature has to be over. Boxed, since errors name authors.
+    pub(crate) digest: Box<Digest>,
 }
 
 impl std::fmt::Display for Author {
@@ -102,6 +105,8 @@ pub(crate) struct State {
     pub(crate) environments: BTreeMap<Environment, EnvironmentState>,
     pub(crate) rcs: BTreeMap<ReleaseName, Tagged>,
     pub(crate) finals: BTreeMap<ReleaseName, Tagged>,
+    /// Every final tag that the ledger was told of, in that order.
+    pub(crate) final_tags: Vec<Tagged>,
     /// Freezes that nobody lifted, the newest last and one for each version; ask
     /// [`State::freezes_at`] which still hold.
     pub(crate) freezes: Vec<Freeze>,
@@ -112,20 +117,24 @@ pub(crate) struct State {
     pub(crate) packs: Vec<Pack>,
     /// Entries of a newer orca: while there are any, this one raises nothing.
     pub(crate) unknown_entries: Vec<UnknownEntry>,
-    entries: BTreeSet<OrcaId>,
+    /// Every entry, and every fact inside a carrier, with the digest of its bytes.
+    entries: BTreeMap<OrcaId, Digest>,
 }
 
 impl State {
     /// Goes on by one verified entry.
     pub(crate) fn apply(&mut self, record: &Record) {
-        if !self.entries.insert(record.id().clone()) {
+        if let Said::Reconciled { carrier, .. } = &record.said {
+            self.entries.entry(carrier.id.clone()).or_insert(record.digest);
+        }
+        if self.contains(record.id()) {
             return;
         }
+        self.entries.insert(record.id().clone(), record.told);
         match &record.said {
-            Said::Known(entry) => self.apply_entry(entry, Arrival::OnTheHead),
-            Said::Reconciled { carrier, original } => {
-                self.entries.insert(carrier.id.clone());
-                self.apply_entry(original, Arrival::Afterwards);
+            Said::Known(entry) => self.apply_entry((entry, record.told), Arrival::OnTheHead),
+            Said::Reconciled { original, .. } => {
+                self.apply_entry((original, record.told), Arrival::Afterwards);
             }
             Said::Unknown(unknown) => self.unknown_entries.push(unknown.clone()),
         }
@@ -133,7 +142,29 @@ impl State {
 
     /// Whether an entry of this id is in the chain. A head that is not was rewound away.
     pub(crate) fn contains(&self, entry: &OrcaId) -> bool {
-        self.entries.contains(entry)
+        self.entries.contains_key(entry)
+    }
+
+    /// An id stands for one content, for ever: otherwise a signature over one of them would speak
+    /// for the other.
+    pub(super) fn refuse_twice(&self, record: &Record) -> Result<(), Corrupted> {
+        let carrier = match &record.said {
+            Said::Reconciled { carrier, .. } => Some((&carrier.id, record.digest)),
+            _ => None,
+        };
+        let told = (record.id(), record.told);
+        for (id, digest) in carrier.into_iter().chain([told]) {
+            let is_other = self.entries.get(id).is_some_and(|known| *known != digest);
+            if is_other || carrier.is_some_and(|(own, _)| own == told.0) {
+                let fault = Fault::Twice(id.clone());
+                return Err(Corrupted {
+                    position: record.position,
+                    id: Some(id.to_string()),
+                    fault,
+                });
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn environment(&self, environment: &Environment) -> Option<&EnvironmentState> {
@@ -158,8 +189,9 @@ impl State {
             .map(|(_, kept)| kept)
     }
 
-    fn apply_entry(&mut self, entry: &Entry, arrival: Arrival) {
-        let by = Author { entry: entry.id.clone(), name: entry.actor.name.clone(), at: entry.at };
+    fn apply_entry(&mut self, (entry, digest): (&Entry, Digest), arrival: Arrival) {
+        let name = entry.actor.name.clone();
+        let by = Author { entry: entry.id.clone(), name, at: entry.at, digest: Box::new(digest) };
         match &entry.body {
             Body::RcTagged(rc) => {
                 let version = Some(rc.version.clone());
@@ -170,7 +202,9 @@ impl State {
                 let version = self.rcs.get(rc).and_then(|t| t.version.clone());
                 let (release, commit) = (release.clone(), commit.clone());
                 self.thaw(rc);
-                self.finals.insert(release.clone(), Tagged { release, commit, version, by });
+                let tagged = Tagged { release, commit, version, by };
+                self.final_tags.push(tagged.clone());
+                self.finals.insert(tagged.release.clone(), tagged);
             }
             Body::Frozen { release, until, reason } => {
                 let (release, reason) = (release.clone(), reason.clone());
@@ -314,6 +348,7 @@ pub(crate) fn is_same_line(a: &ReleaseName, b: &ReleaseName) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::chain::{Link, verify};
     use super::super::fixture::*;
     use super::*;
 
@@ -324,6 +359,36 @@ mod tests {
         assert!(told.state().dangling.contains_key(&id("st_1")));
         told.live(step_ended("st_1", Outcome::Done));
         assert!(told.state().dangling.is_empty());
+    }
+
+    #[test]
+    fn one_id_has_one_content() {
+        use base64::Engine as _;
+        let carried = |told: &Told, entry: &Entry| {
+            let entry_base64 = base64::engine::general_purpose::STANDARD.encode(entry.bytes());
+            told.next(None, Body::Reconciled { entry_base64, dsse_base64: None })
+        };
+        let mut told = Told::new();
+        let first = told.tell(None, ruled("db", '4', Verdict::Fail));
+        let state = told.state();
+        let fault = |entry: &Entry| {
+            let mut all = told.bytes();
+            all.push(entry.bytes());
+            let records = verify(&mut Link::default(), all.iter().map(Vec::as_slice)).unwrap();
+            state.refuse_twice(&records[1]).err().map(|error| error.fault)
+        };
+        let other = told.next(None, ruled("db", '4', Verdict::Pass));
+        let forged = Entry { id: first.id.clone(), ..other.clone() };
+        let twice = Some(Fault::Twice(first.id.clone()));
+        assert_eq!(fault(&forged), twice);
+        assert_eq!(fault(&carried(&told, &forged)), twice);
+        assert_eq!(fault(&Entry { id: first.id.clone(), ..carried(&told, &other) }), twice);
+        // The same once more, or something new, is no fault.
+        assert_eq!(fault(&carried(&told, &first)), None);
+        assert_eq!(fault(&other), None);
+        let own = carried(&told, &other);
+        let own = Entry { id: other.id.clone(), ..own };
+        assert_eq!(fault(&own), Some(Fault::Twice(other.id)));
     }
 
     #[test]

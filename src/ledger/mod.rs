@@ -8,6 +8,7 @@ pub(crate) mod entry;
 pub(crate) mod environment;
 pub(crate) mod fold;
 pub(crate) mod lease;
+mod leasing;
 mod pause;
 pub(crate) mod ports;
 pub(crate) mod reconcile;

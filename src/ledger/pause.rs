@@ -47,7 +47,12 @@ mod tests {
     fn a_pause_ends_as_it_was_asked_to() {
         let told = |then| {
             let (rollout, reason) = (id("ro_4"), "lunch".to_owned());
-            let by = Author { entry: id("en_1"), name: "ana".into(), at: at(0) };
+            let by = Author {
+                entry: id("en_1"),
+                name: "ana".into(),
+                at: at(0),
+                digest: Box::new(crate::base::digest::Digest::of(b"en_1")),
+            };
             Pause::new(&Paused { rollout, until: at(10), then, reason }, &by)
         };
         for (then, lifted, now, ended) in [

@@ -296,7 +296,7 @@ impl Ledger {
         let Body::Reconciled { entry_base64, .. } = &body else {
             return Err(chain::Fault::Carried(format!("{} is no carrier", body.kind())));
         };
-        let original = chain::unwrap_carried(entry_base64)?;
+        let (original, _) = chain::unwrap_carried(entry_base64)?;
         if self.fold.state.contains(&original.id) {
             return Ok(None);
         }
@@ -349,11 +349,9 @@ impl Fold {
 
     pub(super) fn go_on(&mut self, stored: &Stored) -> Result<(), Corrupted> {
         let record = chain::verify_next(&mut self.link, &stored.entry)?;
+        self.state.refuse_twice(&record)?;
         Arc::make_mut(&mut self.state).apply(&record);
-        self.digests.insert(record.digest);
-        if let chain::Said::Reconciled { original, .. } = &record.said {
-            self.digests.insert(Digest::of(&original.bytes()));
-        }
+        self.digests.extend([record.digest, record.told]);
         for exhibit in record.exhibits() {
             self.exhibits.insert(exhibit.sha256, (stored.tip.clone(), exhibit.clone()));
         }

@@ -4,19 +4,19 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::book::{Book, BookError};
 use super::ship::Ship;
-use crate::base::ids::{CommitId, OrcaId};
+use crate::base::clock::Timestamp;
+use crate::base::digest::Digest;
+use crate::base::ids::CommitId;
 use crate::gate::engine::Ruled;
 use crate::gate::ruling::Ruling;
 use crate::gate::ruling::Subject;
 use crate::gate::verdict::Cause;
 use crate::gate::waiver::{Role, Waiver};
 use crate::ledger::advance::LetGo;
-use crate::ledger::entry::{Body, Entry};
+use crate::ledger::chain::speaks_for;
 use crate::ledger::fold::{Author, State};
 use crate::ledger::sign::{Distrust, Trust};
 use crate::release::ports::{TrustSource, TrustUnknown};
@@ -27,6 +27,8 @@ use crate::release::trust_change::{self, TrustSeen};
 pub(crate) struct Root {
     pub(crate) trust: Trust,
     pub(crate) seen: TrustSeen,
+    /// Finals of the ledger that do not count as the root, and why.
+    pub(crate) doubts: Vec<String>,
 }
 
 /// Where trust, roles and required gates are read from.
@@ -38,36 +40,35 @@ pub(crate) trait TrustRoot: TrustSource {
 /// Roles that sign rulings.
 pub(crate) const RULES: [Role; 1] = [Role::Ci];
 
-/// Stored entries by id: their bytes and signatures.
-pub(crate) struct Signatures(BTreeMap<OrcaId, (Vec<u8>, Option<Vec<u8>>)>);
+/// Stored entries with their signatures, by the digest of the entry. An id would not do: whoever can
+/// write can write an id again.
+pub(crate) struct Signatures(BTreeMap<Digest, (Vec<u8>, Option<Vec<u8>>)>);
 
 impl Signatures {
-    /// Every entry of the ledger. A fact that lost a race stands for itself, inside its carrier.
+    /// Every entry of the ledger. A fact that lost a race stands for itself, inside its carrier. Of
+    /// the same bytes stored twice the first signature is the one.
     pub(crate) async fn read(book: &dyn Book) -> Result<Self, BookError> {
-        let stored = book.raw_entries().await?.into_iter().filter_map(|(entry, dsse)| {
-            let said: Entry = serde_json::from_slice(&entry).ok()?;
-            match said.body {
-                Body::Reconciled { entry_base64, dsse_base64 } => {
-                    let original = STANDARD.decode(entry_base64).ok()?;
-                    let dsse = dsse_base64.and_then(|text| STANDARD.decode(text).ok());
-                    let said: Entry = serde_json::from_slice(&original).ok()?;
-                    Some((said.id, (original, dsse)))
-                }
-                _ => Some((said.id, (entry, dsse))),
-            }
-        });
-        Ok(Self(stored.collect()))
+        Ok(Self::of(book.raw_entries().await?))
     }
 
-    /// Whether the entry counts, signed by one of these roles.
-    fn counts(
+    pub(crate) fn of(stored: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Self {
+        let mut known = BTreeMap::new();
+        for (entry, dsse) in stored {
+            let (entry, dsse) = speaks_for(&entry, dsse.as_deref());
+            known.entry(Digest::of(&entry)).or_insert((entry, dsse));
+        }
+        Self(known)
+    }
+
+    /// Whether the entry that was folded counts, signed by one of these roles.
+    pub(crate) fn counts(
         &self,
-        ship: &Ship,
         (trust, by): (&Trust, &Author),
         roles: &[Role],
+        now: Timestamp,
     ) -> Result<(), Distrust> {
-        let (entry, dsse) = self.0.get(&by.entry).ok_or(Distrust::Unsigned)?;
-        trust.counts((entry, dsse.as_deref()), roles, ship.now()).map(drop)
+        let (entry, dsse) = self.0.get(&by.digest).ok_or(Distrust::Unsigned)?;
+        trust.counts((entry, dsse.as_deref()), roles, now).map(drop)
     }
 }
 
@@ -100,7 +101,7 @@ pub(crate) async fn waivers(
     };
     let counts = |(waiver, by): &&&(Waiver, Author)| match &signatures {
         Some(signatures) if is_signed_for(waiver) => {
-            signatures.counts(ship, (&trust, by), &[waiver.role]).is_ok()
+            signatures.counts((&trust, by), &[waiver.role], now).is_ok()
         }
         _ => true,
     };
@@ -130,7 +131,7 @@ pub(crate) async fn advances(
     let signatures =
         if trust.required { Some(Signatures::read(ship.book.as_ref()).await?) } else { None };
     let counts = |by: &Author| {
-        let signed = |s: &Signatures| s.counts(ship, (&trust, by), &PEOPLE).is_ok();
+        let signed = |s: &Signatures| s.counts((&trust, by), &PEOPLE, ship.now()).is_ok();
         signatures.as_ref().is_none_or(signed)
     };
     Ok(running.advanced.iter().filter(|let_go| counts(&let_go.by)).cloned().collect())
@@ -154,7 +155,7 @@ pub(crate) async fn rulings(
         Err(error) => return all_distrusted(replayed, &error.to_string()),
     };
     let counted = replayed.into_iter().map(|(ruling, by)| {
-        match signatures.counts(ship, (&root.trust, &by), &RULES) {
+        match signatures.counts((&root.trust, &by), &RULES, ship.now()) {
             Ok(()) => ruling,
             Err(why) => distrusted(ruling, &why),
         }
@@ -199,4 +200,60 @@ fn distrusted(ruling: Ruling, why: &Distrust) -> Ruling {
 
 fn all_distrusted(replayed: Vec<(Ruling, Author)>, why: &str) -> Vec<Ruling> {
     replayed.into_iter().map(|(ruling, _)| ruling.distrusted(Cause::Unobserved, why)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+    use crate::base::dsse::SigningKey;
+    use crate::base::ids::OrcaId;
+    use crate::gate::verdict::Verdict;
+    use crate::ledger::entry::{Body, Entry};
+    use crate::ledger::fixture::{Told, ruled};
+    use crate::ledger::sign::{TrustedKey, sign};
+
+    fn author(entry: &Entry) -> Author {
+        Author {
+            entry: entry.id.clone(),
+            name: "ci".into(),
+            at: entry.at,
+            digest: Box::new(Digest::of(&entry.bytes())),
+        }
+    }
+
+    /// A forged entry bears the id of a genuine one, which comes later inside a carrier with its
+    /// signature: the signature speaks for what was signed, whatever its id is.
+    #[test]
+    fn a_signature_speaks_for_its_bytes_and_not_for_an_id() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let trusted = TrustedKey {
+            id: "ci".into(),
+            key: key.public(),
+            roles: vec![Role::Ci],
+            valid_from: None,
+            valid_until: None,
+            revoked_at: None,
+        };
+        let trust = Trust { required: true, keys: vec![trusted] };
+        let told = Told::new();
+        let genuine = told.next(None, ruled("db", '4', Verdict::Fail));
+        let id: OrcaId = genuine.id.clone();
+        let forged = Entry { id, ..told.next(None, ruled("db", '4', Verdict::Pass)) };
+        let signature = sign(&genuine.bytes(), &key).bytes();
+        let carrier = told.next(
+            None,
+            Body::Reconciled {
+                entry_base64: STANDARD.encode(genuine.bytes()),
+                dsse_base64: Some(STANDARD.encode(signature)),
+            },
+        );
+        let signatures = Signatures::of(vec![(forged.bytes(), None), (carrier.bytes(), None)]);
+        let now = Timestamp::from_us(i64::MAX / 2);
+        let counts = |entry: &Entry| signatures.counts((&trust, &author(entry)), &RULES, now);
+        assert_eq!(counts(&forged), Err(Distrust::Unsigned));
+        assert_eq!(counts(&genuine), Ok(()));
+    }
 }

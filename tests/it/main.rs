@@ -25,6 +25,7 @@ mod db_protection;
 mod db_shadow;
 mod db_supabase;
 mod evidence;
+mod forged;
 mod freeze;
 mod hostile_files;
 mod ledger;

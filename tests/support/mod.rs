@@ -5,6 +5,7 @@ pub(crate) mod branches;
 pub(crate) mod contract;
 mod fault_server;
 pub(crate) mod fleet;
+pub(crate) mod forge;
 pub(crate) mod postgres;
 mod quiet;
 mod run;

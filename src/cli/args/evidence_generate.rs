@@ -149,7 +149,7 @@ async fn trust_list(
 ) -> Result<Option<(String, Vec<u8>)>, Failure> {
     let state = book.state().await?;
     let Some(commit) = commit_of(&state, &args.tag) else { return Ok(None) };
-    let source = TaggedTrust::new(context, Arc::clone(book), &config.release.tag_prefix);
+    let source = TaggedTrust::new(context, Arc::clone(book), config);
     // Without one the pack still proves what it proves; who signed is then not said.
     let Ok(root) = source.root(&commit).await else { return Ok(None) };
     let list = TrustList::new(root.seen.tag, &root.trust);

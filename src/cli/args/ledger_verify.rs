@@ -14,6 +14,8 @@ use crate::cli::render::table::table;
 use crate::cli::report::Report;
 use crate::cli::{wire, wire_fleet};
 use crate::gate::verdict::Verdict;
+use crate::ledger::chain::speaks_for;
+use crate::ledger::ports::Stored;
 use crate::ledger::restore::Verified;
 use crate::ledger::sign::PAYLOAD_TYPE;
 use crate::ledger::store::{Kin, Ledger};
@@ -95,41 +97,77 @@ fn chain(seen: &Verified) -> Step {
     Step { name: "chain", verdict, detail }
 }
 
-/// Each envelope must hold the entry's own bytes, and one of the keys must have signed it.
+/// Each envelope must hold the entry's own bytes, and one of the keys must have signed it. A fact
+/// inside a carrier is held to its author's signature, the carrier to its own where it has one.
 fn signatures(seen: &Verified, kin: &[Kin], keys: &[PublicKey]) -> Step {
     let name = "signatures";
-    let mut verified = 0_u64;
+    let (mut signed, mut verified) = (0_u64, 0_u64);
     for one in kin {
-        let Some(bytes) = &one.stored.dsse else { continue };
-        let envelope = Envelope::parse(bytes);
-        let payload = envelope.as_ref().ok().and_then(|e| e.claimed_payload().ok());
-        if payload.as_deref() != Some(one.stored.entry.as_slice()) {
-            let detail = format!("the signature of entry {} is of other bytes", one.record.id());
-            return Step { name, verdict: Verdict::Fail, detail };
+        let Stored { entry, dsse, .. } = &one.stored;
+        let (bytes, inner) = speaks_for(entry, dsse.as_deref());
+        let outer = dsse.as_ref().filter(|_| bytes != *entry);
+        let looked = outer.map_or(Ok(Signed::ByKey), |dsse| look(entry, dsse, keys));
+        let looked = looked.and_then(|outer| {
+            let inner = inner.map_or(Ok(Signed::No), |dsse| look(&bytes, &dsse, keys))?;
+            Ok((outer, inner))
+        });
+        match looked {
+            Err(why) => {
+                let detail = format!("the signature of entry {} {why}", one.record.id());
+                return Step { name, verdict: Verdict::Fail, detail };
+            }
+            Ok((_, Signed::No)) => {}
+            Ok((outer, inner)) => {
+                signed += 1;
+                verified += u64::from((outer, inner) == (Signed::ByKey, Signed::ByKey));
+            }
         }
-        let holds =
-            |key: &&PublicKey| envelope.as_ref().is_ok_and(|e| e.verify(PAYLOAD_TYPE, key).is_ok());
-        verified += u64::from(keys.iter().find(holds).is_some());
     }
-    let (signed, entries) = (seen.signed, seen.entries);
+    let entries = seen.entries;
+    let some = format!("{signed} of {entries} entries are signed");
     let (verdict, detail) = match (signed, keys.len()) {
-        (0, _) => (Verdict::NotApplicable, format!("none of {entries} entries is signed")),
-        (_, 0) => {
-            let text = format!("{signed} of {entries} entries are signed; give --key to check who");
-            (Verdict::NotApplicable, text)
+        (0, 0) => (Verdict::NotApplicable, format!("none of {entries} entries is signed")),
+        (_, 0) => (Verdict::NotApplicable, format!("{some}; give --key to check who")),
+        (_, count) if verified == entries => {
+            (Verdict::Pass, format!("{some}, all by {count} keys given"))
         }
-        (_, count) if verified == signed => {
-            let text =
-                format!("{signed} of {entries} entries are signed, all by {count} keys given");
-            (Verdict::Pass, text)
+        _ if verified < signed => {
+            let foreign = signed - verified;
+            let text = format!("{foreign} of {signed} signed by none of the keys given");
+            (Verdict::Inconclusive, text)
         }
         _ => {
-            let text =
-                format!("{} of {signed} signed by none of the keys given", signed - verified);
+            let text = format!("{} of {entries} entries are unsigned", entries - signed);
             (Verdict::Inconclusive, text)
         }
     };
     Step { name, verdict, detail }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Signed {
+    No,
+    /// By a key that was not given.
+    ByOther,
+    ByKey,
+}
+
+/// Whose signature it is, or why it is none.
+fn look(entry: &[u8], dsse: &[u8], keys: &[PublicKey]) -> Result<Signed, String> {
+    let envelope = Envelope::parse(dsse).map_err(|error| format!("cannot be read: {error}"))?;
+    if envelope.claimed_payload().ok().as_deref() != Some(entry) {
+        return Err("is of other bytes".to_owned());
+    }
+    let mut found = Signed::ByOther;
+    for key in keys {
+        let id = key.key_id();
+        if envelope.signatures.iter().any(|signature| signature.keyid == id) {
+            let verified = envelope.verify(PAYLOAD_TYPE, key);
+            verified.map_err(|error| format!("by key {id} is wrong: {error}"))?;
+            found = Signed::ByKey;
+        }
+    }
+    Ok(found)
 }
 
 fn exhibits(seen: &Verified) -> Step {

@@ -124,10 +124,14 @@ async fn trust(
 ) -> String {
     let newest = state.rcs.values().max_by_key(|tagged| tagged.by.at).map(|newest| &newest.commit);
     let open = newest.filter(|commit| state.finals.values().all(|done| done.commit != **commit));
-    let root = TaggedTrust::new(context, Arc::clone(book), &config.release.tag_prefix);
+    let root = TaggedTrust::new(context, Arc::clone(book), config);
     match root.root_for(open).await {
-        Ok(root) if root.seen.differences.is_empty() => root.seen.told(),
-        Ok(root) => format!("{}; orca.yaml changes it", root.seen.told()),
+        Ok(root) => {
+            let changes = !root.seen.differences.is_empty();
+            let changed = changes.then(|| "orca.yaml changes it".to_owned());
+            let told = [root.seen.told()].into_iter().chain(changed).chain(root.doubts);
+            told.collect::<Vec<_>>().join("; ")
+        }
         Err(why) => why.to_string(),
     }
 }

@@ -31,7 +31,7 @@ impl TrustRoot for NoTrust {
     async fn root(&self, _: &CommitId) -> std::result::Result<Root, TrustUnknown> {
         let seen =
             TrustSeen { tag: None, keys: Vec::new(), required: false, differences: Vec::new() };
-        Ok(Root { trust: Trust::default(), seen })
+        Ok(Root { trust: Trust::default(), seen, doubts: Vec::new() })
     }
 }
 

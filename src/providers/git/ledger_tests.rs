@@ -145,6 +145,29 @@ fn what_another_orca_appends_meanwhile_is_its_own_to_push() {
     });
 }
 
+/// Who moves a decision onto another chain signs it only where that was their own word before.
+#[test]
+fn nobody_vouches_for_anothers_decision_by_moving_it() {
+    let folder = world(&["a", "b"]);
+    let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+    let (mine, foreign) = (SigningKey::from_seed(&[7; 32]), SigningKey::from_seed(&[9; 32]));
+    open(&b, "bo").append(Draft::new(None, rc("v1.4.0-rc.1", '4', "1.4.0"))).unwrap();
+    let said = |key: Option<&SigningKey>, name: &str, version: &str| {
+        let mut ledger = open_as(&a, name, key.cloned());
+        ledger.append(Draft::new(None, rc(name, '6', version))).unwrap().id
+    };
+    let own = said(Some(&mine), "v1.5.0-rc.1", "1.5.0");
+    said(None, "v1.6.0-rc.1", "1.6.0");
+    said(Some(&foreign), "v1.7.0-rc.1", "1.7.0");
+    open(&b, "bo").sync().unwrap();
+    let mut ana = open_as(&a, "ana", Some(mine));
+    assert_eq!(ana.sync().unwrap(), Standing::Synced);
+    let entries = ana.entries().unwrap();
+    assert_eq!(entries.len(), 4);
+    let signed = entries.iter().filter(|k| k.stored.dsse.is_some());
+    assert!(signed.map(|k| k.record.id()).eq([&own]), "{entries:?}");
+}
+
 #[test]
 fn two_clones_racing_end_in_one_history() {
     let folder = world(&["a", "b"]);

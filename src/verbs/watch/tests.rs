@@ -44,7 +44,7 @@ impl TrustRoot for NoTrust {
     async fn root(&self, _: &CommitId) -> Result<Root, TrustUnknown> {
         let seen =
             TrustSeen { tag: None, keys: Vec::new(), required: false, differences: Vec::new() };
-        Ok(Root { trust: Trust::default(), seen })
+        Ok(Root { trust: Trust::default(), seen, doubts: Vec::new() })
     }
 }
 
