@@ -27,10 +27,11 @@ fn a_waived_finding_opens_its_gate_up_to_the_worst_value() {
     let _quiet = quiet();
     let mut fleet = Fleet::start(&[ALL]);
     fleet.world.write("slo/slo_manifest.yaml", FEW);
-    let commit = fleet.world.commit("fix(cart): count twice");
+    fleet.world.commit("fix(cart): count twice");
     fleet.push();
     let tagged = fleet.orca(&["release", "tag", "--rc", "--json"]).expect_code(0).json();
-    let (release, url) = (fleet::text(&tagged, "release"), fleet.service(&commit));
+    let (release, commit) = (fleet::text(&tagged, "release"), fleet::text(&tagged, "commit"));
+    let url = fleet.service(&commit);
     let load = ["load", "--json", "--rc", &release, "--target", &url];
     fleet::fail(&url, &json!({"errors": 4000}));
     let closed = judged(&fleet, &load).expect_code(1).json();
