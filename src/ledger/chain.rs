@@ -68,6 +68,11 @@ impl Record {
         }
     }
 
+    /// The digest of what it says, wherever it stands in a chain.
+    pub(crate) fn content(&self) -> Digest {
+        self.entry().map_or(self.told, Entry::content)
+    }
+
     /// Exhibits that its commit holds, or that stand beside.
     pub(crate) fn exhibits(&self) -> &[ExhibitRef] {
         match &self.said {

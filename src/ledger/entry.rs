@@ -363,6 +363,11 @@ impl Body {
 }
 
 impl Entry {
+    /// The digest of everything but its place in a chain.
+    pub(crate) fn content(&self) -> Digest {
+        Digest::of(&Self { prev_sha256: None, ..self.clone() }.bytes())
+    }
+
     /// Canonical bytes of `entry.json`.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         canonical_json(self).expect("an entry is plain data")

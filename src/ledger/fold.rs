@@ -117,7 +117,7 @@ pub(crate) struct State {
     pub(crate) packs: Vec<Pack>,
     /// Entries of a newer orca: while there are any, this one raises nothing.
     pub(crate) unknown_entries: Vec<UnknownEntry>,
-    /// Every entry, and every fact inside a carrier, with the digest of its bytes.
+    /// Every entry, and every fact inside a carrier, with the digest of its content.
     entries: BTreeMap<OrcaId, Digest>,
 }
 
@@ -125,12 +125,12 @@ impl State {
     /// Goes on by one verified entry.
     pub(crate) fn apply(&mut self, record: &Record) {
         if let Said::Reconciled { carrier, .. } = &record.said {
-            self.entries.entry(carrier.id.clone()).or_insert(record.digest);
+            self.entries.entry(carrier.id.clone()).or_insert_with(|| carrier.content());
         }
         if self.contains(record.id()) {
             return;
         }
-        self.entries.insert(record.id().clone(), record.told);
+        self.entries.insert(record.id().clone(), record.content());
         match &record.said {
             Said::Known(entry) => self.apply_entry((entry, record.told), Arrival::OnTheHead),
             Said::Reconciled { original, .. } => {
@@ -146,13 +146,14 @@ impl State {
     }
 
     /// An id stands for one content, for ever: otherwise a signature over one of them would speak
-    /// for the other.
+    /// for the other. A decision that was moved to another head, because nobody knew that its push
+    /// had arrived, is the same content behind another entry.
     pub(super) fn refuse_twice(&self, record: &Record) -> Result<(), Corrupted> {
         let carrier = match &record.said {
-            Said::Reconciled { carrier, .. } => Some((&carrier.id, record.digest)),
+            Said::Reconciled { carrier, .. } => Some((&carrier.id, carrier.content())),
             _ => None,
         };
-        let told = (record.id(), record.told);
+        let told = (record.id(), record.content());
         for (id, digest) in carrier.into_iter().chain([told]) {
             let is_other = self.entries.get(id).is_some_and(|known| *known != digest);
             if is_other || carrier.is_some_and(|(own, _)| own == told.0) {
@@ -386,6 +387,12 @@ mod tests {
         // The same once more, or something new, is no fault.
         assert_eq!(fault(&carried(&told, &first)), None);
         assert_eq!(fault(&other), None);
+        // Moved behind another entry, as it stands or inside a carrier.
+        let moved = Entry { prev_sha256: other.prev_sha256, ..first.clone() };
+        assert_ne!(moved.bytes(), first.bytes());
+        assert_eq!(fault(&moved), None);
+        let apart = Entry { prev_sha256: other.prev_sha256, ..first.clone() };
+        assert_eq!(fault(&carried(&told, &apart)), None);
         let own = carried(&told, &other);
         let own = Entry { id: other.id.clone(), ..own };
         assert_eq!(fault(&own), Some(Fault::Twice(other.id)));

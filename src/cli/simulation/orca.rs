@@ -78,10 +78,17 @@ impl Orca {
         Arc::new(SimPlatform { orca: self.clone() })
     }
 
+    /// Every process has its own: no two give the same id.
+    fn entropy(&self, what: &str) -> Entropy {
+        let mut world = self.lock();
+        let place = world.place(&self.name, what);
+        Entropy::seeded(world.dice.number(&place))
+    }
+
     /// The real book over the false storage.
     pub(super) fn book(&self) -> Arc<dyn Book> {
         self.lock().audit.deeds(&self.name).has_book = true;
-        let entropy = Entropy::seeded(self.lock().dice.number(&format!("{}.ids", self.name)));
+        let entropy = self.entropy("ids");
         let ledger = self.ledger(entropy.clone());
         let own = self.clone();
         Arc::new(LedgerBook::beside(ledger, entropy, move || own.ledger_pace()))
@@ -114,7 +121,7 @@ impl Orca {
     }
 
     pub(super) fn fleet(&self) -> Fleet {
-        let entropy = Entropy::seeded(self.lock().dice.number(&format!("{}.entropy", self.name)));
+        let entropy = self.entropy("entropy");
         let story = self.clone();
         let ship = Ship {
             book: self.book(),
