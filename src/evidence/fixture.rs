@@ -25,6 +25,7 @@ use crate::ledger::entry::{
     self, Actor, Body, Entry, Promoted, RcTagged, RolledBack, RolloutStarted, StageDecided,
     TrafficProof,
 };
+use crate::ledger::sign::TrustedKey;
 
 /// A check whose limit is a latency.
 pub(crate) struct Latency;
@@ -102,6 +103,18 @@ impl Check for Latency {
 
 pub(crate) fn rules() -> Rules {
     Rules::default().with::<Latency>()
+}
+
+/// That key, trusted for what a CI job signs.
+pub(crate) fn trusted() -> TrustedKey {
+    TrustedKey {
+        id: "ci-2026".into(),
+        key: key().public(),
+        roles: vec![Role::Ci],
+        valid_from: None,
+        valid_until: None,
+        revoked_at: None,
+    }
 }
 
 pub(crate) fn key() -> SigningKey {

@@ -204,21 +204,13 @@ fn ranges(places: &[usize]) -> String {
 mod tests {
     use super::*;
     use crate::base::dsse::SigningKey;
-    use crate::evidence::fixture::{key, rules, small};
+    use crate::evidence::fixture::{key, rules, small, trusted};
     use crate::ledger::sign::sign;
 
     /// Entries by a trusted key, a foreign one and nobody, in one pack.
     #[test]
     fn every_entry_has_its_signer() {
-        let trusted = TrustedKey {
-            id: "ci-2026".into(),
-            key: key().public(),
-            roles: vec![Role::Ci],
-            valid_from: None,
-            valid_until: None,
-            revoked_at: None,
-        };
-        let trust = Trust { required: true, keys: vec![trusted] };
+        let trust = Trust { required: true, keys: vec![trusted()] };
         let mut bundle = small();
         let foreign = SigningKey::from_seed(&[9; 32]);
         for (index, entry) in bundle.ledger.iter_mut().enumerate() {

@@ -363,11 +363,11 @@ mod tests {
     use super::*;
     use crate::base::dsse::SigningKey;
     use crate::evidence::bundle::Bundle;
-    use crate::evidence::fixture::{Story, good, key, rules};
+    use crate::evidence::fixture::{Story, good, key, rules, trusted};
     use crate::evidence::pack::build;
     use crate::evidence::signers::{PATH, TrustList};
     use crate::evidence::verify::{Submission, verify};
-    use crate::ledger::sign::{Trust, TrustedKey, sign};
+    use crate::ledger::sign::{Trust, sign};
 
     /// What the pack says; it must verify, whatever that is.
     fn packed(bundle: &Bundle) -> (Verdict, String) {
@@ -404,14 +404,6 @@ mod tests {
     /// With `trust.required` a pack counts what a raise counts.
     #[test]
     fn a_ruling_that_opens_no_gate_passes_no_pack() {
-        let trusted = TrustedKey {
-            id: "ci-2026".into(),
-            key: key().public(),
-            roles: vec![Role::Ci],
-            valid_from: None,
-            valid_until: None,
-            revoked_at: None,
-        };
         let foreign = SigningKey::from_seed(&[9; 32]);
         for (required, by, wanted, said) in [
             (true, Some(&key()), Verdict::Pass, "6 of 6 gates passed"),
@@ -420,7 +412,7 @@ mod tests {
             (false, Some(&foreign), Verdict::Pass, "6 of 6 gates passed"),
         ] {
             let mut bundle = good();
-            let trust = Trust { required, keys: vec![trusted.clone()] };
+            let trust = Trust { required, keys: vec![trusted()] };
             bundle.files.insert(PATH.into(), TrustList::new(None, &trust).bytes());
             for (index, entry) in bundle.ledger.iter_mut().enumerate() {
                 let by = if index == 2 { by } else { Some(&key()) };

@@ -360,18 +360,10 @@ fn routing(state: &RouterState, before: Option<&Routing>) -> Result<Routing, Add
 #[cfg(test)]
 mod tests {
     use super::super::persist::{self, Origin};
+    use super::super::state::tests::upstream;
     use super::super::state::{Expected, Staging};
     use super::*;
     use crate::base::units::{Micros, Weight};
-
-    fn upstream(name: &str) -> Upstream {
-        Upstream {
-            deployment: name.into(),
-            url: format!("http://{name}:80"),
-            commit: None,
-            digest: None,
-        }
-    }
 
     fn seen(state: &RouterState) -> Expected {
         Expected { generation: state.generation, epoch: state.epoch }

@@ -58,20 +58,12 @@ impl RouterState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::{Audience, Expected, Staging, Upstream};
+    use super::super::state::tests::upstream;
+    use super::super::state::{Audience, Expected, Staging};
     use super::*;
     use crate::base::units::Micros;
 
     const GRANT: Micros = Micros(100);
-
-    fn upstream(name: &str) -> Upstream {
-        Upstream {
-            deployment: name.into(),
-            url: format!("http://{name}:80"),
-            commit: None,
-            digest: None,
-        }
-    }
 
     fn at(us: i64) -> Timestamp {
         Timestamp::from_us(us)

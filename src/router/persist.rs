@@ -119,17 +119,9 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use super::super::state::tests::upstream;
     use super::*;
     use crate::base::units::Weight;
-
-    fn upstream(name: &str) -> Upstream {
-        Upstream {
-            deployment: name.into(),
-            url: format!("http://{name}:80"),
-            commit: None,
-            digest: None,
-        }
-    }
 
     #[test]
     fn a_state_survives_until_its_grant_ends() {

@@ -368,12 +368,12 @@ fn end_of(grant: Micros, now: Timestamp) -> Result<Timestamp, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn upstream(name: &str) -> Upstream {
+    pub(in crate::router) fn upstream(name: &str) -> Upstream {
         Upstream {
             deployment: name.into(),
             url: format!("http://{name}:80"),

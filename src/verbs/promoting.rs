@@ -57,16 +57,7 @@ impl Promoting<'_> {
     ) -> Result<Recorded, PromoteError> {
         let ship = &self.fleet.ship;
         let Granted { clearance, at_hand, seen } = granted;
-        let step = ship.book.id("st");
-        let mut note = ship.note(Body::PromoteIntended {
-            step: step.clone(),
-            release: self.release.clone(),
-            clearance: clearance.record().id.clone(),
-            to: self.candidate.deployment.clone(),
-        });
-        note.epoch = Some(held.epoch);
-        ship.book.decide(note).await?;
-        hit(CrashPoint::StepAfterIntent);
+        let step = self.intend(&clearance, held).await?;
         // The last moment at which a signal is heard: what was sent is read back and recorded.
         if ship.bench.cancel.is_cancelled() {
             let stopped = "stopped before the call".to_owned();
@@ -81,9 +72,7 @@ impl Promoting<'_> {
         let order = match PromoteOrder::new(clearance, &at_hand, terms, ship.now()) {
             Ok((order, _)) => order,
             Err(refusal) => {
-                let detail = refusal.to_string();
-                self.say(self.ended(step, (Outcome::Failed, detail.clone())).await.err());
-                return Err(PromoteError::Denied(Denied::Expired { detail }));
+                return Err(self.refused(step, refusal.to_string()).await);
             }
         };
         let answer = lease::prolonged(ship, held, self.fleet.platform.promote(order)).await;
@@ -113,20 +102,9 @@ impl Promoting<'_> {
         fact: Option<Body>,
     ) -> Result<Recorded, PromoteError> {
         let ship = &self.fleet.ship;
-        let step = ship.book.id("st");
-        let mut note = ship.note(Body::PromoteIntended {
-            step: step.clone(),
-            release: self.release.clone(),
-            clearance: clearance.record().id.clone(),
-            to: self.candidate.deployment.clone(),
-        });
-        note.epoch = Some(held.epoch);
-        ship.book.decide(note).await?;
-        hit(CrashPoint::StepAfterIntent);
+        let step = self.intend(&clearance, held).await?;
         if let Err(refusal) = clearance.spend(&at_hand, ship.now()) {
-            let detail = refusal.to_string();
-            self.say(self.ended(step, (Outcome::Failed, detail.clone())).await.err());
-            return Err(PromoteError::Denied(Denied::Expired { detail }));
+            return Err(self.refused(step, refusal.to_string()).await);
         }
         let detail = "it served everybody already".to_owned();
         self.say(self.ended(step, (Outcome::Done, detail)).await.err());
@@ -137,6 +115,27 @@ impl Promoting<'_> {
         self.say(recorded.as_ref().err().cloned());
         hit(CrashPoint::StepAfterOutcome);
         Ok(recorded)
+    }
+
+    async fn intend(&self, clearance: &Clearance, held: &Held) -> Result<OrcaId, BookError> {
+        let ship = &self.fleet.ship;
+        let step = ship.book.id("st");
+        let mut note = ship.note(Body::PromoteIntended {
+            step: step.clone(),
+            release: self.release.clone(),
+            clearance: clearance.record().id.clone(),
+            to: self.candidate.deployment.clone(),
+        });
+        note.epoch = Some(held.epoch);
+        ship.book.decide(note).await?;
+        hit(CrashPoint::StepAfterIntent);
+        Ok(step)
+    }
+
+    /// The clearance does not hold any more.
+    async fn refused(&self, step: OrcaId, detail: String) -> PromoteError {
+        self.say(self.ended(step, (Outcome::Failed, detail.clone())).await.err());
+        PromoteError::Denied(Denied::Expired { detail })
     }
 
     /// Writes what became of the step, and what was said to the platform.

@@ -81,7 +81,8 @@ fn tests_start(code: &str) -> Option<usize> {
         let at_line_start = *at == 0 || code[..*at].ends_with('\n');
         let after = &code[at + "#[cfg(test)]\n".len()..];
         let item = after.lines().find(|line| !line.starts_with("#[")).unwrap_or_default();
-        at_line_start && item.starts_with("mod ") && item.ends_with('{')
+        let is_module = item.split_whitespace().any(|word| word == "mod");
+        at_line_start && is_module && item.ends_with('{')
     })
 }
 

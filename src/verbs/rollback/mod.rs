@@ -11,4 +11,6 @@ pub(crate) use run::{Back, Rollback};
 pub(crate) use target::{BackError, Target};
 
 #[cfg(test)]
+mod taken_back_tests;
+#[cfg(test)]
 mod tests;
