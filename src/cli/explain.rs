@@ -83,6 +83,8 @@ codes! {
     LoadProduction => "ORCA-1402",
     /// A target that cannot be reached at all.
     LoadTarget => "ORCA-1403",
+    /// The load target runs another commit than the candidate.
+    LoadElsewhere => "ORCA-1404",
     /// The platform does not answer.
     PlatformUnavailable => "ORCA-1501",
     /// The platform refused: another orca or a human was there first.

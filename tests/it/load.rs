@@ -420,7 +420,7 @@ fn the_gate_loads_no_other_version_than_the_candidate() {
     let load = ["load", "--rc", &candidate.release, "--target", &fleet.base];
     let run = fleet.orca(&load).expect_code(1);
     assert!(run.stderr.contains("runs commit"), "{}", run.stderr);
-    assert!(run.stderr.contains("ORCA-1403"), "{}", run.stderr);
+    assert!(run.stderr.contains("ORCA-1404"), "{}", run.stderr);
 }
 
 /// A file of an older orca has none of the newer fields.

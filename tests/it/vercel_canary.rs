@@ -98,6 +98,19 @@ fn the_tag_of_what_serves_already_needs_a_fresh_clearance() {
     assert_eq!(calls(&shop, "/promote/"), 0, "nothing was moved");
 }
 
+/// Where a version says nothing of itself, Vercel knows what it built it from.
+#[test]
+fn the_gate_loads_no_other_deployment_than_the_candidates() {
+    let shop = Shop::start(&RAMP);
+    let (release, _) = shop.tagged();
+    let nameless = Behaviour { nameless: true, ..Behaviour::default() };
+    shop.vercel.behave(&shop.base.id, nameless);
+    let run = shop.orca(&["load", "--rc", &release, "--target", &shop.base.url]).expect_code(1);
+    for part in ["ORCA-1404", "runs commit"] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+}
+
 /// A version that breaks once it has so much traffic goes back, whichever stage that is.
 #[expect(clippy::print_stdout, reason = "the script reads it")]
 fn breaks_at(weight: &str, percent: u32) {

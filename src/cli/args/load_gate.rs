@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::canary_start::candidate;
 use super::force::Force;
 use crate::base::digest::Digest;
-use crate::base::ids::{CommitId, ReleaseName};
+use crate::base::ids::{CommitId, DeploymentId, ReleaseName};
+use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::explain::Code;
@@ -14,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::render::gates::{self, GateDocument, WaiverDocument};
 use crate::cli::render::ledger;
 use crate::cli::report::Report;
-use crate::cli::{wire, wire_canary, wire_fleet, wire_gates, wire_smoke};
+use crate::cli::{wire, wire_canary, wire_fleet, wire_gates, wire_platform, wire_smoke};
 use crate::gate::ruling::Subject;
 use crate::gate::verdict::Verdict;
 
@@ -34,23 +35,42 @@ pub(crate) struct LoadGate {
 /// The digest that the target tells. What another version bears says nothing of this one.
 async fn on_candidate(
     context: &Context,
+    config: &Config,
     (release, commit): (&ReleaseName, &CommitId),
     target: &str,
 ) -> Result<Option<Digest>, Failure> {
     let told = wire_canary::told_by(context, target).await;
-    match &told.commit {
-        Some(serves) if serves != commit => {
+    let serves = match told.commit {
+        Some(serves) => Ok(serves),
+        None => by_platform(context, config, target).await,
+    };
+    match serves {
+        Ok(serves) if serves != *commit => {
             let (serves, wanted) = (serves.short(), commit.short());
             let text = format!("{target} runs commit {serves}, not {wanted} of {release}");
-            return Err(Failure::new(Code::LoadTarget, Exit::Closed, text)
+            return Err(Failure::new(Code::LoadElsewhere, Exit::Closed, text)
                 .hint(format!("deploy {release} there, or give --target where it runs")));
         }
-        Some(_) => {}
-        None => context.warn(format!(
-            "{target} does not say which commit it runs (GET /version): it is taken to be {release}"
+        Ok(_) => {}
+        Err(why) => context.warn(format!(
+            "{target} does not say which commit it runs (GET /version){why}: it is taken to be \
+             {release}"
         )),
     }
     Ok(told.digest)
+}
+
+/// The commit of the deployment at `target`, where the platform knows its deployments; else why not.
+async fn by_platform(context: &Context, config: &Config, target: &str) -> Result<CommitId, String> {
+    let named = DeploymentId::new(target).map_err(|_| String::new())?;
+    let asked = match wire_platform::platform(context, config) {
+        Ok(platform) => platform.resolve(&named).await.map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.message),
+    };
+    match asked {
+        Ok(known) => known.commit.ok_or_else(String::new),
+        Err(why) => Err(format!(", nor does the platform ({why})")),
+    }
 }
 
 pub(crate) async fn run(
@@ -68,7 +88,7 @@ pub(crate) async fn run(
     let ship = wire_fleet::ship(context, &config)?;
     let state = ship.book.state().await?;
     let (release, commit) = candidate(&state, rc)?;
-    let digest = on_candidate(context, (&release, &commit), target).await?;
+    let digest = on_candidate(context, &config, (&release, &commit), target).await?;
     let subject = Subject { commit: commit.clone(), digest, environment: ship.environment.clone() };
     force.write(&ship, &commit, context).await?;
     let load = wire_gates::load(context, &config, target)?;
