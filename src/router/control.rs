@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::clock::{Clock, SteadyClock, Timestamp};
 
-use super::metrics::{RouterMetrics, Shard, snapshot};
+use super::metrics::{Fault, RouterMetrics, Shard, snapshot};
+use super::patience::Patience;
 use super::persist::Store;
 use super::pool::{Address, AddressError};
-use super::split::Split;
+use super::split::{Source, Split};
 use super::state::{Refusal, RouterState, Upstream};
 
 /// How long a raise may wait for the disk.
@@ -131,6 +132,7 @@ pub(crate) struct Control {
     /// Of the machine, and of nobody who sets it: a grant lasts as long as it was given for.
     clock: SteadyClock,
     pub(crate) shards: Vec<Arc<Shard>>,
+    patience: Patience,
     pub(crate) draining: AtomicBool,
 }
 
@@ -152,6 +154,7 @@ impl Control {
             unstored: AtomicU64::new(0),
             clock: SteadyClock::new(clock),
             shards: (0..workers).map(|_| Arc::new(Shard::default())).collect(),
+            patience: Patience::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -180,6 +183,12 @@ impl Control {
     pub(crate) fn metrics(&self) -> RouterMetrics {
         let generation = self.routing().generation;
         snapshot(self.shards.iter().map(AsRef::as_ref), generation, self.clock.now())
+    }
+
+    /// What it is that a client left who had waited for an upstream so long.
+    pub(super) fn leaving(&self, waited: Duration, source: Source) -> Fault {
+        let is_over = self.patience.is_over(waited, &self.shards, source);
+        if is_over { Fault::GaveUp } else { Fault::Abandoned }
     }
 
     /// A change that may raise exposure: decided, stored, decided again on what the state is by

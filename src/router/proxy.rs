@@ -82,24 +82,33 @@ struct Open<'a> {
     worker: &'a Worker,
     started: Instant,
     sample: Sample,
+    upload: Option<&'a Progress>,
     counted: bool,
 }
 
 impl<'a> Open<'a> {
-    fn new(worker: &'a Worker, generation: u64, arm: Arm, decision: Decision) -> Self {
+    fn new(
+        worker: &'a Worker,
+        generation: u64,
+        (arm, decision): (Arm, Decision),
+        upload: Option<&'a Progress>,
+    ) -> Self {
         let sample = Sample {
             generation,
             arm,
             source: decision.source,
             bucket: decision.bucket,
             by_weight: decision.by_weight && arm == decision.arm,
-            latency_us: 0,
+            latency_us: None,
             outcome: Outcome::Fault(Fault::Abandoned),
         };
-        Self { worker, started: clock::monotonic(), sample, counted: false }
+        Self { worker, started: clock::monotonic(), sample, upload, counted: false }
     }
 
     fn end(mut self, outcome: Outcome) -> Sample {
+        // A client that owes the rest of its request is not kept waiting.
+        let waited = outcome != Outcome::Fault(Fault::Abandoned);
+        self.sample.latency_us = waited.then(|| clock::elapsed_us(self.started));
         self.count(outcome);
         self.sample
     }
@@ -107,16 +116,23 @@ impl<'a> Open<'a> {
     fn count(&mut self, outcome: Outcome) {
         self.counted = true;
         self.sample.outcome = outcome;
-        self.sample.latency_us = clock::elapsed_us(self.started);
         self.worker.shard.record(&self.sample);
     }
 }
 
 impl Drop for Open<'_> {
+    /// The client left.
     fn drop(&mut self) {
-        if !self.counted {
-            self.count(Outcome::Fault(Fault::Abandoned));
+        if self.counted {
+            return;
         }
+        let since = self.upload.map_or(Some(self.started), Progress::upstream_since);
+        let fault = since.map_or(Fault::Abandoned, |since| {
+            self.sample.latency_us = Some(clock::elapsed_us(self.started));
+            let waited = clock::monotonic().saturating_duration_since(since);
+            self.worker.control.leaving(waited, self.sample.source)
+        });
+        self.count(Outcome::Fault(fault));
     }
 }
 
@@ -243,7 +259,8 @@ impl Worker {
         request: Request<Upload>,
         upload: Option<&Arc<Progress>>,
     ) -> Result<Answer, Failed> {
-        let open = Open::new(self, view.routing.generation, arm, decision);
+        let watched = upload.map(AsRef::as_ref);
+        let open = Open::new(self, view.routing.generation, (arm, decision), watched);
         let (target, idle) = view.side(arm);
         let limit = self.settings.response_timeout;
         let overdue = async {

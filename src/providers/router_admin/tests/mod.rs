@@ -2,6 +2,7 @@
 
 mod changes;
 mod client;
+mod leaving;
 mod requests;
 mod support;
 mod uploads;
