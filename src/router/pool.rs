@@ -3,6 +3,7 @@
 //! A connection goes back only after its answer's body was read to the end; one that was cut
 //! short is closed. A request that an old connection refused unsent goes out on a fresh one.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,19 +29,17 @@ pub(crate) struct Address {
 
 /// An upstream URL that the router cannot use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("upstream '{0}' is not an address like http://127.0.0.1:3000")]
-pub(crate) struct AddressError(String);
-
-impl AddressError {
-    pub(crate) fn unusable(url: &str) -> Self {
-        Self(url.to_owned())
-    }
+pub(crate) enum AddressError {
+    #[error("upstream '{0}' is not an address like http://127.0.0.1:3000")]
+    Unusable(String),
+    #[error("upstream '{0}' is this router itself")]
+    Itself(String),
 }
 
 impl Address {
     /// Reads `http://host[:port]`, without path, query or credentials.
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let error = || AddressError(url.to_owned());
+        let error = || AddressError::Unusable(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
         let bare = uri.path() == "/" && uri.query().is_none();
@@ -57,6 +56,21 @@ impl Address {
             return Err(error());
         }
         Ok(Self { host, port })
+    }
+
+    /// Whether it leads to a listener at `own`, as far as that shows without asking anybody.
+    pub(crate) fn leads_to(&self, own: SocketAddr) -> bool {
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        let reaches = |ip: IpAddr| {
+            ip == own.ip()
+                || (own.ip().is_unspecified() && ip.is_loopback())
+                || (ip.is_unspecified() && is_here(own.ip()))
+        };
+        let is_reached = match self.host.parse::<IpAddr>() {
+            Ok(ip) => reaches(ip.to_canonical()),
+            Err(_) => self.host.eq_ignore_ascii_case("localhost") && is_here(own.ip()),
+        };
+        self.port == own.port() && is_reached
     }
 
     /// Opens a connection within `limit`.
@@ -157,6 +171,30 @@ mod tests {
             "http://app:99999",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_routers_own_address_is_known() {
+        for (own, url, expected) in [
+            ("127.0.0.1:80", "http://127.0.0.1", true),
+            ("127.0.0.1:80", "http://localhost", true),
+            ("127.0.0.1:80", "http://LOCALHOST:80", true),
+            ("127.0.0.1:80", "http://0.0.0.0", true),
+            ("127.0.0.1:80", "http://[::ffff:127.0.0.1]", true),
+            ("127.0.0.1:80", "http://127.0.0.1:81", false),
+            ("127.0.0.1:80", "http://127.0.0.2", false),
+            ("0.0.0.0:80", "http://127.0.0.2", true),
+            ("0.0.0.0:80", "http://localhost", true),
+            ("0.0.0.0:80", "http://10.0.0.5", false),
+            ("[::]:80", "http://127.0.0.1", true),
+            ("10.0.0.5:80", "http://10.0.0.5", true),
+            ("10.0.0.5:80", "http://localhost", false),
+            ("10.0.0.5:80", "http://0.0.0.0", false),
+            ("10.0.0.5:80", "http://app.internal", false),
+        ] {
+            let own = own.parse().unwrap();
+            assert_eq!(Address::parse(url).unwrap().leads_to(own), expected, "{own} {url}");
         }
     }
 }

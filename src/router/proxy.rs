@@ -21,6 +21,7 @@ use super::body::{AnswerBody, Passage};
 use super::connection::Client;
 use super::control::{Control, Routing, Target};
 use super::exchange::{self, Failed};
+use super::headers::Refused;
 use super::metrics::{Fault, Outcome, Sample, Shard};
 use super::pool::{Idle, Lease};
 use super::split::{self, Arm, Decision, SERVED_BY_HEADER, Source, SplitSettings};
@@ -213,7 +214,10 @@ impl Worker {
             headers::upgrade(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let (mut request, upload) = Upload::watched(request, client);
         let target = view.side(decision.arm).0;
-        clean(&mut request, (settings, decision.source), &client.peer, target);
+        let from = (&client.peer, &self.control.id);
+        if let Err(refused) = clean(&mut request, (settings, decision.source), from, target) {
+            return closing(own(refused.status, refused.message));
+        }
         let tunnel = upgrade.map(|(protocol, upgraded)| {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocol);
@@ -354,9 +358,9 @@ struct Tunnel {
 fn clean(
     request: &mut Request<Upload>,
     (settings, source): (&SplitSettings, Source),
-    peer: &HeaderValue,
+    (peer, id): (&HeaderValue, &HeaderValue),
     target: &Target,
-) {
+) -> Result<(), Refused> {
     if request.uri().scheme().is_some() {
         absolute_to_origin(request);
     }
@@ -372,7 +376,7 @@ fn clean(
     if !map.contains_key(HOST) {
         map.insert(HOST, target.authority.clone());
     }
-    headers::add_forwarded(map, peer);
+    headers::add_forwarded(map, peer, id)
 }
 
 /// `GET http://host/path` names the host twice; the one in the target counts (RFC 9112, 3.2.2).

@@ -21,7 +21,7 @@ use crate::base::redact::Secret;
 use super::control::Control;
 use super::health::{self, HealthSettings};
 use super::persist::{self, Origin, Store};
-use super::pool::AddressError;
+use super::pool::{Address, AddressError};
 use super::proxy::{ProxySettings, Worker};
 use super::sockets::{self, Budget, Places};
 use super::state::Upstream;
@@ -102,14 +102,19 @@ pub(crate) fn start(config: RouterConfig) -> Result<Running, RouterError> {
     if config.token.expose().is_empty() {
         return Err(RouterError::NoToken);
     }
-    super::pool::Address::parse(&config.base.url)?;
+    let base = Address::parse(&config.base.url)?;
+    let (public, public_address) = bind(config.listen)?;
+    let (admin_listener, admin) = bind(config.admin)?;
+    let own = vec![public_address, admin];
+    if own.iter().any(|own| base.leads_to(*own)) {
+        return Err(AddressError::Itself(config.base.url).into());
+    }
     let (state, origin) = persist::load(&config.state_file, config.base, config.clock.now());
     warn_about(&origin, &config.state_file);
     let workers = config.workers.max(1);
     let store = Store::new(config.state_file);
-    let control = Arc::new(Control::new(state, store, config.clock, workers)?);
-    let (public, public_address) = bind(config.listen)?;
-    let (admin_listener, admin) = bind(config.admin)?;
+    let control = Control::new(state, store, config.clock, workers)?.listening(own);
+    let control = Arc::new(control);
     let admin_listener = TcpListener::from_std(admin_listener)
         .map_err(|cause| RouterError::Listen { address: admin, cause })?;
     let stop = Arc::new(Stop::default());

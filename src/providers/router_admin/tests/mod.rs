@@ -3,6 +3,7 @@
 mod changes;
 mod client;
 mod leaving;
+mod loops;
 mod requests;
 mod support;
 mod uploads;
