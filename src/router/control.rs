@@ -33,7 +33,7 @@ const TUNNELS_LAST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) upstream: Upstream,
-    pub(crate) address: Address,
+    pub(crate) address: Arc<Address>,
     /// For clients that name no host.
     pub(crate) authority: HeaderValue,
     pub(crate) healthy: Health,
@@ -71,7 +71,7 @@ impl Target {
             authority: HeaderValue::from_str(authority)
                 .map_err(|_| AddressError::Unusable(upstream.url.clone()))?,
             upstream: upstream.clone(),
-            address,
+            address: Arc::new(address),
             healthy: Health::default(),
             tunnels: CancellationToken::new(),
         })
@@ -85,7 +85,7 @@ impl Target {
         }
         Self {
             upstream: self.upstream.clone(),
-            address: self.address.clone(),
+            address: Arc::clone(&self.address),
             authority: self.authority.clone(),
             healthy,
             tunnels: CancellationToken::new(),

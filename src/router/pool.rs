@@ -11,7 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::base::clock;
+use crate::base::{clock, dial};
 
 use super::sockets;
 use super::upload::Upload;
@@ -21,10 +21,12 @@ use super::upload::Upload;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
 
 /// Host and port of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    host: String,
+    port: u16,
+    /// Of the addresses behind that name the one that answered last.
+    answered: Mutex<Option<SocketAddr>>,
 }
 
 /// An upstream URL that the router cannot use.
@@ -55,7 +57,7 @@ impl Address {
         if host.is_empty() || port == 0 {
             return Err(error());
         }
-        Ok(Self { host, port })
+        Ok(Self { host, port, answered: Mutex::default() })
     }
 
     /// Whether it leads to a listener at `own`, as far as that shows without asking anybody.
@@ -75,12 +77,35 @@ impl Address {
 
     /// Opens a connection within `limit`.
     pub(crate) async fn connect(&self, limit: Duration) -> std::io::Result<TcpStream> {
-        let connect = TcpStream::connect((self.host.as_str(), self.port));
+        let connect = async {
+            let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+            self.first_of(found.collect()).await
+        };
         let stream = tokio::time::timeout(limit, connect)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         sockets::tune(&stream)?;
         Ok(stream)
+    }
+
+    async fn first_of(&self, found: Vec<SocketAddr>) -> std::io::Result<TcpStream> {
+        if found.len() < 2 {
+            return dial::first_to_answer(&found).await;
+        }
+        let stream = dial::first_to_answer(&self.in_order(found)).await?;
+        *self.answered() = stream.peer_addr().ok();
+        Ok(stream)
+    }
+
+    /// The one that answered last is asked first: one that swallows everything costs once.
+    fn in_order(&self, mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let last = *self.answered();
+        found.sort_by_key(|address| Some(*address) != last);
+        found
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens an HTTP/1.1 connection within `limit` and drives it in the background.
@@ -151,7 +176,23 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Of a name with several addresses the first may be one that swallows everything.
+    #[tokio::test]
+    async fn an_address_that_answers_is_found_and_remembered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let (hole, _hole) = dial::tests::black_hole().await;
+        let address = Address::parse("http://app.internal").unwrap();
+        assert_eq!(address.in_order(vec![hole, open]), [hole, open]);
+        let limit = Duration::from_secs(20);
+        let found = tokio::time::timeout(limit, address.first_of(vec![hole, open])).await;
+        assert_eq!(found.unwrap().unwrap().peer_addr().unwrap(), open);
+        assert_eq!(address.in_order(vec![hole, open]), [open, hole]);
+    }
 
     #[test]
     fn addresses_are_plain_http_origins() {
