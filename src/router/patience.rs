@@ -20,7 +20,13 @@ const KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// What was slow when somebody last asked, for users and probes apart.
 #[derive(Debug, Default)]
-pub(super) struct Patience([Mutex<Option<(Instant, Option<u64>)>>; 2]);
+pub(super) struct Patience([Mutex<Option<Known>>; 2]);
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    since: Instant,
+    slow_us: Option<u64>,
+}
 
 impl Patience {
     /// Whether whoever left after `waited` had reason to give up.
@@ -30,14 +36,12 @@ impl Patience {
         }
         let mut known = self.0[source as usize].lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock::monotonic();
-        let slow = match *known {
-            Some((since, slow)) if now.saturating_duration_since(since) < KNOWN_FOR => slow,
-            _ => {
-                let slow = slow_us(shards.iter().map(AsRef::as_ref), source);
-                *known = Some((now, slow));
-                slow
-            }
-        };
-        slow.is_some_and(|slow_us| waited > Duration::from_micros(slow_us))
+        let is_old = |known: &Known| now.saturating_duration_since(known.since) >= KNOWN_FOR;
+        if known.as_ref().is_none_or(is_old) {
+            let slow_us = slow_us(shards.iter().map(AsRef::as_ref), source);
+            *known = Some(Known { since: now, slow_us });
+        }
+        let slow_us = known.and_then(|known| known.slow_us);
+        slow_us.is_some_and(|slow_us| waited > Duration::from_micros(slow_us))
     }
 }

@@ -215,7 +215,7 @@ impl Worker {
         let (mut request, upload) = Upload::watched(request, client);
         let target = view.side(decision.arm).0;
         let from = (&client.peer, &self.control.id);
-        if let Err(refused) = clean(&mut request, (settings, decision.source), from, target) {
+        if let Err(refused) = clean(&mut request, (settings, decision), from, target) {
             return closing(own(refused.status, refused.message));
         }
         let tunnel = upgrade.map(|(protocol, upgraded)| {
@@ -357,7 +357,7 @@ struct Tunnel {
 /// Makes a client's head one for the upstream.
 fn clean(
     request: &mut Request<Upload>,
-    (settings, source): (&SplitSettings, Source),
+    (settings, decision): (&SplitSettings, Decision),
     (peer, id): (&HeaderValue, &HeaderValue),
     target: &Target,
 ) -> Result<(), Refused> {
@@ -372,7 +372,9 @@ fn clean(
         // Without it a GET or a HEAD is taken to have no body.
         map.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    testers::strip(settings, map, source == Source::Probes);
+    if decision.is_claim {
+        testers::strip(settings, map, decision.source == Source::Probes);
+    }
     if !map.contains_key(HOST) {
         map.insert(HOST, target.authority.clone());
     }
