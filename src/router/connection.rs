@@ -25,8 +25,6 @@ use super::proxy::Worker;
 use super::server::Stop;
 use super::sockets;
 
-/// Longest wait for a request's head, and so for the next request on an idle connection.
-const HEAD_READ: Duration = Duration::from_secs(75);
 /// At the end, how long a connection that has asked nothing yet may still ask.
 const FIRST_REQUEST: Duration = Duration::from_millis(100);
 /// And after that, how long the rest of a head may take of which something has come.
@@ -69,14 +67,14 @@ pub(super) async fn serve(
 ) {
     let _ = sockets::tune(&stream);
     let client = Arc::new(Client::new(peer, place));
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(worker.keep_alive());
     let context = Arc::new((worker, Arc::clone(&client)));
     let service = service_fn(move |request| {
         let context = Arc::clone(&context);
         context.1.has_asked.store(true, Ordering::Relaxed);
         async move { Ok::<_, Infallible>(context.0.handle(&context.1, request).await) }
     });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_READ);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = pin!(connection);
     let mut closing = pin!(stop.accept.cancelled());
@@ -103,15 +101,14 @@ pub(super) async fn serve(
         }
         Poll::Ready(None)
     });
-    let served = match ended.await {
-        Some(served) => served,
-        None => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                served = connection => served,
-                () = never_asks(&client) => Ok(()),
-            }
+    let served = if let Some(served) = ended.await {
+        served
+    } else {
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            served = connection => served,
+            () = never_asks(&client) => Ok(()),
         }
     };
     if let Err(error) = served {
@@ -125,6 +122,6 @@ pub(super) async fn serve(
 async fn never_asks(client: &Client) {
     tokio::time::sleep(REST_OF_HEAD).await;
     if client.has_asked() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

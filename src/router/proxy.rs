@@ -36,6 +36,8 @@ pub(crate) struct ProxySettings {
     /// Until the answer's head, and between its parts: a body that flows may take as long as it
     /// likes. The same between the parts of a request.
     pub(crate) response_timeout: Duration,
+    /// Longest wait for a client's next request, and for the head of one.
+    pub(crate) keep_alive: Duration,
     /// The router's own health on the public listener, for a balancer in front.
     pub(crate) health_path: String,
 }
@@ -160,6 +162,10 @@ impl Worker {
             idle_max,
             tracker: TaskTracker::new(),
         }
+    }
+
+    pub(super) fn keep_alive(&self) -> Duration {
+        self.settings.keep_alive
     }
 
     fn view(&self) -> Arc<View> {
