@@ -195,7 +195,7 @@ async fn half_a_head_does_not_hold_a_drain() {
         bench.router.ended().await;
     };
     let answered = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
         later.send("op\r\n\r\n").await
     };
     let both = async { tokio::join!(ended, answered).1 };

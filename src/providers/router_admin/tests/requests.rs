@@ -256,7 +256,7 @@ async fn an_answer_with_two_lengths_keeps_the_right_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_asks_no_more_is_left_when_it_was_said() {
     let bench = Bench::with(|mut config| {
-        config.proxy.keep_alive = Duration::from_millis(200);
+        config.proxy.keep_alive = Duration::from_secs(1);
         config
     });
     let bench = bench.await;
