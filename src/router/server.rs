@@ -1,12 +1,10 @@
 //! Listeners, worker threads and the end: health fails first, then the listener closes, then idle
 //! connections close at once and open requests finish, at most for the drain limit.
 
-use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -283,17 +281,9 @@ async fn work(listener: StdListener, door: Door, drain: DrainSettings) {
             },
         }
     }
-    // Clients that connected before the listener closed are still answered, as far as there is room.
-    poll_fn(|cx| {
-        while let Some(place) = door.places.try_take()
-            && let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx)
-        {
-            door.let_in(accepted, place);
-        }
-        Poll::Ready(())
-    })
-    .await;
-    drop(listener);
+    if let Err(error) = let_in_who_waits(listener, &door) {
+        tracing::warn!(%error, "clients that waited to be let in are turned away");
+    }
     let tracker = &door.worker.tracker;
     tracker.close();
     tokio::select! {
@@ -302,5 +292,53 @@ async fn work(listener: StdListener, door: Door, drain: DrainSettings) {
         () = tokio::time::sleep(drain.limit) => {
             tracing::warn!(open = tracker.len(), "the drain limit cuts open connections");
         }
+    }
+}
+
+/// Clients that connected before the listener closed are still answered, as far as there is room. The
+/// system is asked who they are: the runtime may not have heard of them yet.
+fn let_in_who_waits(listener: TcpListener, door: &Door) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    while let Some(place) = door.places.try_take() {
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        door.let_in((TcpStream::from_std(stream)?, peer), place);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::split::SplitSettings;
+    use super::super::state::RouterState;
+    use super::super::state::tests::upstream;
+    use super::*;
+
+    /// The runtime learns who waits when it next asks the system, which it has not done here.
+    #[tokio::test]
+    async fn who_connected_before_the_end_is_let_in_though_nobody_has_looked() {
+        let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("state.json"));
+        let state = RouterState::all_base(upstream("one"));
+        let control = Control::new(state, store, Clock::System, 1).unwrap();
+        let settings = ProxySettings {
+            split: SplitSettings::default(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(2),
+            health_path: "/.orca/health".into(),
+        };
+        let worker = Arc::new(Worker::new(Arc::new(control), 0, Arc::new(settings), 1));
+        let (stop, places) = (Arc::new(Stop::default()), Arc::new(Places::new(4)));
+        let door = Door { worker, stop, places };
+        let_in_who_waits(listener, &door).unwrap();
+        assert_eq!(door.worker.tracker.len(), 1);
     }
 }
