@@ -90,3 +90,5 @@ pub(crate) const LEASE: Duration = Duration::from_mins(2);
 pub(crate) const CHECK: Duration = Duration::from_mins(10);
 /// Shortest time between two health checks of an upstream.
 pub(crate) const ROUTER_HEALTH_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Shortest wait of the router for a client's next request.
+pub(crate) const ROUTER_KEEP_ALIVE_MIN: Duration = Duration::from_secs(1);

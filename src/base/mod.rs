@@ -6,6 +6,7 @@ pub(crate) mod bucket;
 pub(crate) mod call_made;
 pub(crate) mod clock;
 pub(crate) mod crash_point;
+pub(crate) mod dial;
 pub(crate) mod digest;
 pub(crate) mod dotenv;
 pub(crate) mod dsse;

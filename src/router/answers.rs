@@ -21,7 +21,9 @@ pub(super) fn of_fault(fault: Fault, upload: Option<Phase>) -> Response<AnswerBo
         (Fault::Abandoned, Some(Phase::Client)) => {
             own(StatusCode::REQUEST_TIMEOUT, "the request body did not come in time")
         }
-        (Fault::Abandoned, _) => own(StatusCode::BAD_REQUEST, "the request body broke off"),
+        (Fault::Abandoned | Fault::GaveUp, _) => {
+            own(StatusCode::BAD_REQUEST, "the request body broke off")
+        }
         (Fault::Reset | Fault::Body, _) => {
             own(StatusCode::BAD_GATEWAY, "the upstream closed the connection")
         }

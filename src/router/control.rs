@@ -4,6 +4,7 @@
 //! or full disk delays nothing, and what is served is stored again until the disk has it. Requests
 //! that are open keep the routing they started with.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -11,12 +12,13 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio_util::sync::CancellationToken;
 
-use crate::base::clock::{Clock, SteadyClock, Timestamp};
+use crate::base::clock::{Clock, Entropy, SteadyClock, Timestamp};
 
-use super::metrics::{RouterMetrics, Shard, snapshot};
+use super::metrics::{Fault, RouterMetrics, Shard, snapshot};
+use super::patience::Patience;
 use super::persist::Store;
 use super::pool::{Address, AddressError};
-use super::split::Split;
+use super::split::{Source, Split};
 use super::state::{Refusal, RouterState, Upstream};
 
 /// How long a raise may wait for the disk.
@@ -31,7 +33,7 @@ const TUNNELS_LAST: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) upstream: Upstream,
-    pub(crate) address: Address,
+    pub(crate) address: Arc<Address>,
     /// For clients that name no host.
     pub(crate) authority: HeaderValue,
     pub(crate) healthy: Health,
@@ -58,14 +60,18 @@ impl Health {
 }
 
 impl Target {
-    fn new(upstream: &Upstream) -> Result<Self, AddressError> {
+    /// One of a router that listens at `own`.
+    fn new(upstream: &Upstream, own: &[SocketAddr]) -> Result<Self, AddressError> {
         let address = Address::parse(&upstream.url)?;
+        if own.iter().any(|own| address.leads_to(*own)) {
+            return Err(AddressError::Itself(upstream.url.clone()));
+        }
         let authority = upstream.url.trim_start_matches("http://").trim_end_matches('/');
         Ok(Self {
             authority: HeaderValue::from_str(authority)
-                .map_err(|_| AddressError::unusable(&upstream.url))?,
+                .map_err(|_| AddressError::Unusable(upstream.url.clone()))?,
             upstream: upstream.clone(),
-            address,
+            address: Arc::new(address),
             healthy: Health::default(),
             tunnels: CancellationToken::new(),
         })
@@ -79,7 +85,7 @@ impl Target {
         }
         Self {
             upstream: self.upstream.clone(),
-            address: self.address.clone(),
+            address: Arc::clone(&self.address),
             authority: self.authority.clone(),
             healthy,
             tunnels: CancellationToken::new(),
@@ -131,6 +137,11 @@ pub(crate) struct Control {
     /// Of the machine, and of nobody who sets it: a grant lasts as long as it was given for.
     clock: SteadyClock,
     pub(crate) shards: Vec<Arc<Shard>>,
+    patience: Patience,
+    /// Where it listens: no upstream that it is told to use.
+    own: Vec<SocketAddr>,
+    /// Tells this router from all others, in what it sends to upstreams.
+    pub(super) id: HeaderValue,
     pub(crate) draining: AtomicBool,
 }
 
@@ -141,7 +152,8 @@ impl Control {
         clock: Clock,
         workers: usize,
     ) -> Result<Self, AddressError> {
-        let live = RwLock::new(Arc::new(routing(&state, None)?));
+        let live = RwLock::new(Arc::new(routing(&state, None, &[])?));
+        let id = format!("{:016x}", Entropy::from_system().next_u64());
         Ok(Self {
             state: Mutex::new(state),
             raising: tokio::sync::Mutex::new(()),
@@ -152,8 +164,16 @@ impl Control {
             unstored: AtomicU64::new(0),
             clock: SteadyClock::new(clock),
             shards: (0..workers).map(|_| Arc::new(Shard::default())).collect(),
+            patience: Patience::default(),
+            own: Vec::new(),
+            id: HeaderValue::from_str(&id).expect("digits are a header value"),
             draining: AtomicBool::new(false),
         })
+    }
+
+    /// The same, of a router that listens there.
+    pub(super) fn listening(self, own: Vec<SocketAddr>) -> Self {
+        Self { own, ..self }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -182,6 +202,12 @@ impl Control {
         snapshot(self.shards.iter().map(AsRef::as_ref), generation, self.clock.now())
     }
 
+    /// What it is that a client left who had waited for an upstream so long.
+    pub(super) fn leaving(&self, waited: Duration, source: Source) -> Fault {
+        let is_over = self.patience.is_over(waited, &self.shards, source);
+        if is_over { Fault::GaveUp } else { Fault::Abandoned }
+    }
+
     /// A change that may raise exposure: decided, stored, decided again on what the state is by
     /// then, served.
     pub(crate) async fn raise(
@@ -191,7 +217,7 @@ impl Control {
         let _one_at_a_time = self.raising.lock().await;
         let (state, order) = self.numbered();
         let intended = change(&state)?;
-        routing(&intended, None)?;
+        routing(&intended, None, &self.own)?;
         self.persist(intended.clone(), order).await.map_err(ChangeError::Persist)?;
         let served = self.serve(|state| {
             let next = change(state)?;
@@ -246,7 +272,7 @@ impl Control {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = change(&state)? else { return Ok(None) };
         let before = self.routing();
-        let swapped = Arc::new(routing(&next, Some(&before))?);
+        let swapped = Arc::new(routing(&next, Some(&before), &self.own)?);
         for target in left(&before, &swapped, &next) {
             tokio::spawn(async move {
                 tokio::time::sleep(TUNNELS_LAST).await;
@@ -334,13 +360,17 @@ fn left(before: &Routing, after: &Routing, next: &RouterState) -> Vec<Arc<Target
 
 /// The routing of a state. Targets that stay keep their connections and health; a canary that loses
 /// its users begins anew.
-fn routing(state: &RouterState, before: Option<&Routing>) -> Result<Routing, AddressError> {
+fn routing(
+    state: &RouterState,
+    before: Option<&Routing>,
+    own: &[SocketAddr],
+) -> Result<Routing, AddressError> {
     let target = |upstream: &Upstream| {
         let known = before
             .into_iter()
             .flat_map(|b| std::iter::once(&b.base).chain(b.canary.as_ref()))
             .find(|t| t.upstream == *upstream);
-        known.map_or_else(|| Target::new(upstream).map(Arc::new), |t| Ok(Arc::clone(t)))
+        known.map_or_else(|| Target::new(upstream, own).map(Arc::new), |t| Ok(Arc::clone(t)))
     };
     let split = Split::from(state);
     let loses = !split.has_weight() && before.is_some_and(|b| b.split.has_weight());
@@ -437,8 +467,8 @@ mod tests {
             (&at_zero, raise(1), &[]),
             (&full, full.with_closed(true), &[]),
         ] {
-            let old = routing(before, None).unwrap();
-            let new = routing(&after, Some(&old)).unwrap();
+            let old = routing(before, None, &[]).unwrap();
+            let new = routing(&after, Some(&old), &[]).unwrap();
             let gone = left(&old, &new, &after);
             let names: Vec<&str> =
                 gone.iter().map(|target| target.upstream.deployment.as_str()).collect();

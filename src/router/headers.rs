@@ -1,12 +1,14 @@
 //! Headers between client and upstream: what must not travel, what is added, what is refused.
 //! Pure over header maps.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, StatusCode, Version};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The routers that a request came through, each by its id.
+const ROUTERS: HeaderName = HeaderName::from_static("x-orca-router");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
@@ -122,26 +124,39 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Adds who asked, for which host and how. `peer` is the address the router saw; a terminator
-/// in front has written its own entries, which stay.
-pub(crate) fn add_forwarded(headers: &mut HeaderMap, peer: &HeaderValue) {
-    let chain = match headers.get(FORWARDED_FOR) {
-        None => peer.clone(),
-        Some(_) => joined(headers, peer),
-    };
-    headers.insert(FORWARDED_FOR, chain);
-    if !headers.contains_key(FORWARDED_PROTO) {
-        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("http"));
+/// in front has written its own entries, which stay. Refuses what has been at this router before.
+///
+/// Only what another proxy sent says that it was forwarded, and only that can have been here: it is
+/// given the id of this router, `id`, so that a loop ends the third time at the latest.
+pub(crate) fn add_forwarded(
+    headers: &mut HeaderMap,
+    peer: &HeaderValue,
+    id: &HeaderValue,
+) -> Result<(), Refused> {
+    match headers.entry(FORWARDED_FOR) {
+        Entry::Vacant(nobody) => {
+            nobody.insert(peer.clone());
+        }
+        Entry::Occupied(mut others) => {
+            let chain = joined(others.iter(), peer);
+            others.insert(chain);
+            if headers.get_all(ROUTERS).iter().any(|router| router == id) {
+                let message = "the upstream of this router leads back to it";
+                return Err(refused(StatusCode::LOOP_DETECTED, message));
+            }
+            headers.append(ROUTERS, id.clone());
+        }
     }
-    if !headers.contains_key(FORWARDED_HOST)
-        && let Some(host) = headers.get(header::HOST).cloned()
-    {
-        headers.insert(FORWARDED_HOST, host);
+    headers.entry(FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = headers.get(header::HOST).cloned() {
+        headers.entry(FORWARDED_HOST).or_insert(host);
     }
+    Ok(())
 }
 
-fn joined(headers: &HeaderMap, peer: &HeaderValue) -> HeaderValue {
+fn joined<'a>(others: impl Iterator<Item = &'a HeaderValue>, peer: &HeaderValue) -> HeaderValue {
     let mut bytes = Vec::new();
-    for value in headers.get_all(FORWARDED_FOR) {
+    for value in others {
         bytes.extend_from_slice(value.as_bytes());
         bytes.extend_from_slice(b", ");
     }
@@ -226,8 +241,9 @@ mod tests {
     #[test]
     fn forwarded_headers_are_added_or_kept() {
         let peer = HeaderValue::from_static("10.0.0.9");
+        let (id, other) = (HeaderValue::from_static("1a"), HeaderValue::from_static("2b"));
         let mut fresh = request(&[("host", "shop.example")]).headers().clone();
-        add_forwarded(&mut fresh, &peer);
+        add_forwarded(&mut fresh, &peer, &id).unwrap();
         assert_eq!(fresh["x-forwarded-for"], "10.0.0.9");
         assert_eq!(fresh["x-forwarded-proto"], "http");
         assert_eq!(fresh["x-forwarded-host"], "shop.example");
@@ -240,10 +256,16 @@ mod tests {
         ])
         .headers()
         .clone();
-        add_forwarded(&mut behind, &peer);
+        add_forwarded(&mut behind, &peer, &id).unwrap();
         assert_eq!(behind["x-forwarded-for"], "1.1.1.1, 2.2.2.2, 10.0.0.9");
         assert_eq!(behind.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(behind["x-forwarded-proto"], "https");
         assert_eq!(behind["x-forwarded-host"], "shop.example");
+        // Another router behind this one is no loop; what it sends here is.
+        add_forwarded(&mut behind, &peer, &other).unwrap();
+        let looped = add_forwarded(&mut behind, &peer, &id).unwrap_err();
+        assert_eq!(looped.status.as_u16(), 508);
+        assert!(add_forwarded(&mut fresh, &peer, &id).is_ok(), "the second time it is marked");
+        assert!(add_forwarded(&mut fresh, &peer, &id).is_err());
     }
 }

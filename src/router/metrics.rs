@@ -3,7 +3,8 @@
 //! Counts are cumulative, and once more for the window since traffic was last moved (since the
 //! current generation), so that a stage is judged on its own samples. A request counts for the
 //! window in which it was decided; one that ends after the next move counts in the total alone.
-//! Latency runs from the request's arrival to the upstream's answer head, or to the timeout.
+//! Latency runs from the request's arrival to the upstream's answer head, to the timeout, or until
+//! the client left that waited for it: the answer would have taken longer.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::bucket::BUCKETS;
 use crate::base::clock::Timestamp;
-use crate::base::histogram::{EncodedHistogram, Histogram};
+use crate::base::histogram::{EncodedHistogram, Histogram, VALUE_US_MAX};
 use crate::base::visits::Visits;
 
 use super::split::{Arm, Source};
@@ -26,6 +27,8 @@ pub(crate) const SCHEMA: &str = "orca.router-metrics/v1";
 const BITSET_WORDS: usize = 157;
 const _: () = assert!(BUCKETS.div_ceil(64) == 157, "the bitset covers all buckets");
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Fewer answers do not tell what is slow.
+const ANSWERS_MIN: u64 = 100;
 
 /// Why an upstream gave no whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +43,23 @@ pub(crate) enum Fault {
     Body,
     /// The client left, or its request broke off, before the answer head; counted, but not as failed.
     Abandoned,
+    /// The client left, and had waited longer than nearly all answers of the base take.
+    GaveUp,
     /// The router had no file or port left to send it with. Says nothing of the upstream, so it is
     /// no request of its arm: one that gets no others is judged on none.
     Router,
 }
 
 impl Fault {
-    const ALL: [Self; 6] =
-        [Self::Connect, Self::Timeout, Self::Reset, Self::Body, Self::Abandoned, Self::Router];
+    const ALL: [Self; 7] = [
+        Self::Connect,
+        Self::Timeout,
+        Self::Reset,
+        Self::Body,
+        Self::Abandoned,
+        Self::GaveUp,
+        Self::Router,
+    ];
     /// Those that no upstream answers for, by name.
     pub(crate) const NOT_FAILED: [&'static str; 2] = ["abandoned", "router"];
 
@@ -58,6 +70,7 @@ impl Fault {
             Self::Reset => "reset",
             Self::Body => "body",
             Self::Abandoned => "abandoned",
+            Self::GaveUp => "gave_up",
             Self::Router => "router",
         }
     }
@@ -72,7 +85,8 @@ pub(crate) struct Sample {
     pub(crate) bucket: Option<u16>,
     /// The weight alone sent it to this arm: no list, no tester, no second attempt.
     pub(crate) by_weight: bool,
-    pub(crate) latency_us: u64,
+    /// Nothing where no upstream was waited for.
+    pub(crate) latency_us: Option<u64>,
     pub(crate) outcome: Outcome,
 }
 
@@ -117,13 +131,26 @@ impl Tally {
         }
         self.requests += 1;
         let no_wait = matches!(sample.outcome, Outcome::Fault(Fault::Connect | Fault::Reset));
-        if !no_wait {
-            self.latency.get_or_insert_default().record(sample.latency_us);
+        if let Some(latency_us) = sample.latency_us.filter(|_| !no_wait) {
+            self.latency.get_or_insert_default().record(latency_us);
         }
         if let Some(bucket) = sample.bucket {
             let bits = self.buckets.get_or_insert_with(|| Box::new([0; BITSET_WORDS]));
             bits[usize::from(bucket) / 64] |= 1 << (bucket % 64);
         }
+    }
+
+    /// What one answer in a thousand took longer than; nothing while there are few.
+    fn slow_us(&self) -> Option<u64> {
+        let answers: u64 = self.status.iter().sum();
+        if answers < ANSWERS_MIN {
+            return None;
+        }
+        // Those that gave no answer waited for longer than that; no cancelled click has.
+        let waits = self.latency.as_ref()?;
+        let without = self.faults[Fault::Timeout as usize] + self.faults[Fault::GaveUp as usize];
+        let rank = waits.count().saturating_sub(without + answers / 1_000);
+        waits.edges_at_rank(rank).map(|(_, slow_us)| slow_us).filter(|us| *us < VALUE_US_MAX)
     }
 
     fn merge(&mut self, other: &Self) {
@@ -198,7 +225,7 @@ pub(crate) struct ArmMetrics {
     pub(crate) source: Source,
     /// Requests decided for this arm that ended.
     pub(crate) requests: u64,
-    /// Of those: 5xx, no connection, timeout, reset or broken body; each request once.
+    /// Of those: 5xx, no connection, timeout, reset, broken body or given up; each request once.
     pub(crate) failed: u64,
     /// Answers by class, `1xx` to `5xx`.
     pub(crate) status: BTreeMap<String, u64>,
@@ -229,6 +256,18 @@ impl RouterMetrics {
     pub(crate) fn in_window(&self, arm: Arm, source: Source) -> Option<&ArmMetrics> {
         self.window.iter().find(|row| row.arm == arm && row.source == source)
     }
+}
+
+/// What one answer of the base in a thousand took longer than, since the router started; nothing
+/// while it gave few to `source`.
+pub(super) fn slow_us<'a>(shards: impl Iterator<Item = &'a Shard>, source: Source) -> Option<u64> {
+    let mut base = Tally::default();
+    for shard in shards {
+        let windows = shard.lock();
+        base.merge(&windows.earlier.0[Arm::Base as usize][source as usize]);
+        base.merge(&windows.window.0[Arm::Base as usize][source as usize]);
+    }
+    base.slow_us()
 }
 
 /// Merges all shards.
@@ -304,7 +343,7 @@ mod tests {
             source: Source::Users,
             bucket: Some(7),
             by_weight: true,
-            latency_us: 500,
+            latency_us: Some(500),
             outcome,
         }
     }
@@ -334,6 +373,40 @@ mod tests {
         assert_eq!(latency.count(), 3);
     }
 
+    /// Neither those that leave at once nor those that hang say what an answer takes.
+    #[test]
+    fn what_is_slow_is_told_by_the_answers_of_the_base() {
+        let of = |answers: &[(u64, u64)], left: &[(Fault, u64, u64)]| {
+            let (one, two) = (Shard::default(), Shard::default());
+            let record = |us, count, arm, outcome| {
+                for number in 0..count {
+                    let shard = if number % 2 == 0 { &one } else { &two };
+                    shard.record(&Sample { latency_us: Some(us), ..sample(1, arm, outcome) });
+                }
+            };
+            for (us, count) in answers {
+                record(*us, *count, Arm::Base, Outcome::Status(200));
+            }
+            for (fault, us, count) in left {
+                record(*us, *count, Arm::Base, Outcome::Fault(*fault));
+            }
+            record(9_000_000, 500, Arm::Canary, Outcome::Status(200));
+            assert_eq!(slow_us([&one, &two].into_iter(), Source::Probes), None);
+            slow_us([&one, &two].into_iter(), Source::Users)
+        };
+        let about = |expected: u64, seen: Option<u64>| {
+            assert!(seen.is_some_and(|us| us.abs_diff(expected) <= expected / 500), "{seen:?}");
+        };
+        assert_eq!(of(&[(2_000, 99)], &[]), None);
+        about(2_000, of(&[(2_000, 100)], &[]));
+        about(2_000, of(&[(2_000, 999), (4_000_000, 1)], &[]));
+        about(4_000_000, of(&[(2_000, 997), (4_000_000, 3)], &[]));
+        about(4_000_000, of(&[(2_000, 997), (4_000_000, 3)], &[(Fault::Abandoned, 10, 900)]));
+        let hung = [(Fault::Timeout, 60_000_000, 400), (Fault::GaveUp, 5_000_000, 400)];
+        about(4_000_000, of(&[(2_000, 997), (4_000_000, 3)], &hung));
+        assert_eq!(of(&[(61_000_000, 100)], &[]), None, "longer than it can tell");
+    }
+
     #[test]
     fn a_request_fails_once_and_leaving_is_not_failing() {
         let shard = Shard::default();
@@ -343,6 +416,7 @@ mod tests {
             Outcome::Status(500),
             Outcome::BrokenBody(500),
             Outcome::Fault(Fault::Abandoned),
+            Outcome::Fault(Fault::GaveUp),
             Outcome::Fault(Fault::Connect),
             Outcome::Fault(Fault::Router),
         ] {
@@ -350,9 +424,10 @@ mod tests {
         }
         let seen = snapshot([&shard].into_iter(), 1, Timestamp::from_us(0));
         let row = seen.in_window(Arm::Base, Source::Users).unwrap();
-        assert_eq!((row.requests, row.failed, row.faults["body"]), (4, 3, 2));
+        assert_eq!((row.requests, row.failed, row.faults["body"]), (5, 4, 2));
+        assert_eq!((row.faults["abandoned"], row.faults["gave_up"]), (1, 1));
         assert_eq!(row.faults["router"], 1, "told, and no request of the arm");
-        assert_eq!(Histogram::try_from(&row.latency).unwrap().count(), 3);
+        assert_eq!(Histogram::try_from(&row.latency).unwrap().count(), 4);
         let text = serde_json::to_string(&seen).unwrap();
         assert_eq!(serde_json::from_str::<RouterMetrics>(&text).unwrap(), seen);
     }

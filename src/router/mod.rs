@@ -15,6 +15,7 @@ pub(crate) mod health;
 pub(crate) mod lowered;
 mod maintenance;
 pub(crate) mod metrics;
+mod patience;
 pub(crate) mod persist;
 pub(crate) mod pool;
 pub(crate) mod prometheus;

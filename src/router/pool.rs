@@ -3,6 +3,7 @@
 //! A connection goes back only after its answer's body was read to the end; one that was cut
 //! short is closed. A request that an old connection refused unsent goes out on a fresh one.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::base::clock;
+use crate::base::{clock, dial};
 
 use super::sockets;
 use super::upload::Upload;
@@ -20,27 +21,27 @@ use super::upload::Upload;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
 
 /// Host and port of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    host: String,
+    port: u16,
+    /// Of the addresses behind that name the one that answered last.
+    answered: Mutex<Option<SocketAddr>>,
 }
 
 /// An upstream URL that the router cannot use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("upstream '{0}' is not an address like http://127.0.0.1:3000")]
-pub(crate) struct AddressError(String);
-
-impl AddressError {
-    pub(crate) fn unusable(url: &str) -> Self {
-        Self(url.to_owned())
-    }
+pub(crate) enum AddressError {
+    #[error("upstream '{0}' is not an address like http://127.0.0.1:3000")]
+    Unusable(String),
+    #[error("upstream '{0}' is this router itself")]
+    Itself(String),
 }
 
 impl Address {
     /// Reads `http://host[:port]`, without path, query or credentials.
     pub(crate) fn parse(url: &str) -> Result<Self, AddressError> {
-        let error = || AddressError(url.to_owned());
+        let error = || AddressError::Unusable(url.to_owned());
         let uri: http::Uri = url.parse().map_err(|_| error())?;
         let authority = uri.authority().ok_or_else(error)?;
         let bare = uri.path() == "/" && uri.query().is_none();
@@ -56,17 +57,55 @@ impl Address {
         if host.is_empty() || port == 0 {
             return Err(error());
         }
-        Ok(Self { host, port })
+        Ok(Self { host, port, answered: Mutex::default() })
+    }
+
+    /// Whether it leads to a listener at `own`, as far as that shows without asking anybody.
+    pub(crate) fn leads_to(&self, own: SocketAddr) -> bool {
+        let is_here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+        let reaches = |ip: IpAddr| {
+            ip == own.ip()
+                || (own.ip().is_unspecified() && ip.is_loopback())
+                || (ip.is_unspecified() && is_here(own.ip()))
+        };
+        let is_reached = match self.host.parse::<IpAddr>() {
+            Ok(ip) => reaches(ip.to_canonical()),
+            Err(_) => self.host.eq_ignore_ascii_case("localhost") && is_here(own.ip()),
+        };
+        self.port == own.port() && is_reached
     }
 
     /// Opens a connection within `limit`.
     pub(crate) async fn connect(&self, limit: Duration) -> std::io::Result<TcpStream> {
-        let connect = TcpStream::connect((self.host.as_str(), self.port));
+        let connect = async {
+            let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await?;
+            self.first_of(found.collect()).await
+        };
         let stream = tokio::time::timeout(limit, connect)
             .await
             .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))??;
         sockets::tune(&stream)?;
         Ok(stream)
+    }
+
+    async fn first_of(&self, found: Vec<SocketAddr>) -> std::io::Result<TcpStream> {
+        if found.len() < 2 {
+            return dial::first_to_answer(&found).await;
+        }
+        let stream = dial::first_to_answer(&self.in_order(found)).await?;
+        *self.answered() = stream.peer_addr().ok();
+        Ok(stream)
+    }
+
+    /// The one that answered last is asked first: one that swallows everything costs once.
+    fn in_order(&self, mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let last = *self.answered();
+        found.sort_by_key(|address| Some(*address) != last);
+        found
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens an HTTP/1.1 connection within `limit` and drives it in the background.
@@ -137,7 +176,23 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+
+    /// Of a name with several addresses the first may be one that swallows everything.
+    #[tokio::test]
+    async fn an_address_that_answers_is_found_and_remembered() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let (hole, _hole) = dial::tests::black_hole().await;
+        let address = Address::parse("http://app.internal").unwrap();
+        assert_eq!(address.in_order(vec![hole, open]), [hole, open]);
+        let limit = Duration::from_secs(20);
+        let found = tokio::time::timeout(limit, address.first_of(vec![hole, open])).await;
+        assert_eq!(found.unwrap().unwrap().peer_addr().unwrap(), open);
+        assert_eq!(address.in_order(vec![hole, open]), [open, hole]);
+    }
 
     #[test]
     fn addresses_are_plain_http_origins() {
@@ -157,6 +212,30 @@ mod tests {
             "http://app:99999",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_routers_own_address_is_known() {
+        for (own, url, expected) in [
+            ("127.0.0.1:80", "http://127.0.0.1", true),
+            ("127.0.0.1:80", "http://localhost", true),
+            ("127.0.0.1:80", "http://LOCALHOST:80", true),
+            ("127.0.0.1:80", "http://0.0.0.0", true),
+            ("127.0.0.1:80", "http://[::ffff:127.0.0.1]", true),
+            ("127.0.0.1:80", "http://127.0.0.1:81", false),
+            ("127.0.0.1:80", "http://127.0.0.2", false),
+            ("0.0.0.0:80", "http://127.0.0.2", true),
+            ("0.0.0.0:80", "http://localhost", true),
+            ("0.0.0.0:80", "http://10.0.0.5", false),
+            ("[::]:80", "http://127.0.0.1", true),
+            ("10.0.0.5:80", "http://10.0.0.5", true),
+            ("10.0.0.5:80", "http://localhost", false),
+            ("10.0.0.5:80", "http://0.0.0.0", false),
+            ("10.0.0.5:80", "http://app.internal", false),
+        ] {
+            let own = own.parse().unwrap();
+            assert_eq!(Address::parse(url).unwrap().leads_to(own), expected, "{own} {url}");
         }
     }
 }

@@ -98,7 +98,7 @@ mod tests {
                 source: Source::Users,
                 bucket: None,
                 by_weight: false,
-                latency_us,
+                latency_us: Some(latency_us),
                 outcome: Outcome::Status(200),
             });
         }

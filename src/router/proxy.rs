@@ -21,6 +21,7 @@ use super::body::{AnswerBody, Passage};
 use super::connection::Client;
 use super::control::{Control, Routing, Target};
 use super::exchange::{self, Failed};
+use super::headers::Refused;
 use super::metrics::{Fault, Outcome, Sample, Shard};
 use super::pool::{Idle, Lease};
 use super::split::{self, Arm, Decision, SERVED_BY_HEADER, Source, SplitSettings};
@@ -35,6 +36,8 @@ pub(crate) struct ProxySettings {
     /// Until the answer's head, and between its parts: a body that flows may take as long as it
     /// likes. The same between the parts of a request.
     pub(crate) response_timeout: Duration,
+    /// Longest wait for a client's next request, and for the head of one.
+    pub(crate) keep_alive: Duration,
     /// The router's own health on the public listener, for a balancer in front.
     pub(crate) health_path: String,
 }
@@ -82,24 +85,33 @@ struct Open<'a> {
     worker: &'a Worker,
     started: Instant,
     sample: Sample,
+    upload: Option<&'a Progress>,
     counted: bool,
 }
 
 impl<'a> Open<'a> {
-    fn new(worker: &'a Worker, generation: u64, arm: Arm, decision: Decision) -> Self {
+    fn new(
+        worker: &'a Worker,
+        generation: u64,
+        (arm, decision): (Arm, Decision),
+        upload: Option<&'a Progress>,
+    ) -> Self {
         let sample = Sample {
             generation,
             arm,
             source: decision.source,
             bucket: decision.bucket,
             by_weight: decision.by_weight && arm == decision.arm,
-            latency_us: 0,
+            latency_us: None,
             outcome: Outcome::Fault(Fault::Abandoned),
         };
-        Self { worker, started: clock::monotonic(), sample, counted: false }
+        Self { worker, started: clock::monotonic(), sample, upload, counted: false }
     }
 
     fn end(mut self, outcome: Outcome) -> Sample {
+        // A client that owes the rest of its request is not kept waiting.
+        let waited = outcome != Outcome::Fault(Fault::Abandoned);
+        self.sample.latency_us = waited.then(|| clock::elapsed_us(self.started));
         self.count(outcome);
         self.sample
     }
@@ -107,16 +119,23 @@ impl<'a> Open<'a> {
     fn count(&mut self, outcome: Outcome) {
         self.counted = true;
         self.sample.outcome = outcome;
-        self.sample.latency_us = clock::elapsed_us(self.started);
         self.worker.shard.record(&self.sample);
     }
 }
 
 impl Drop for Open<'_> {
+    /// The client left.
     fn drop(&mut self) {
-        if !self.counted {
-            self.count(Outcome::Fault(Fault::Abandoned));
+        if self.counted {
+            return;
         }
+        let since = self.upload.map_or(Some(self.started), Progress::upstream_since);
+        let fault = since.map_or(Fault::Abandoned, |since| {
+            self.sample.latency_us = Some(clock::elapsed_us(self.started));
+            let waited = clock::monotonic().saturating_duration_since(since);
+            self.worker.control.leaving(waited, self.sample.source)
+        });
+        self.count(Outcome::Fault(fault));
     }
 }
 
@@ -143,6 +162,10 @@ impl Worker {
             idle_max,
             tracker: TaskTracker::new(),
         }
+    }
+
+    pub(super) fn keep_alive(&self) -> Duration {
+        self.settings.keep_alive
     }
 
     fn view(&self) -> Arc<View> {
@@ -197,7 +220,10 @@ impl Worker {
             headers::upgrade(&request).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         let (mut request, upload) = Upload::watched(request, client);
         let target = view.side(decision.arm).0;
-        clean(&mut request, (settings, decision.source), &client.peer, target);
+        let from = (&client.peer, &self.control.id);
+        if let Err(refused) = clean(&mut request, (settings, decision), from, target) {
+            return closing(own(refused.status, refused.message));
+        }
         let tunnel = upgrade.map(|(protocol, upgraded)| {
             request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(UPGRADE, protocol);
@@ -243,7 +269,8 @@ impl Worker {
         request: Request<Upload>,
         upload: Option<&Arc<Progress>>,
     ) -> Result<Answer, Failed> {
-        let open = Open::new(self, view.routing.generation, arm, decision);
+        let watched = upload.map(AsRef::as_ref);
+        let open = Open::new(self, view.routing.generation, (arm, decision), watched);
         let (target, idle) = view.side(arm);
         let limit = self.settings.response_timeout;
         let overdue = async {
@@ -336,10 +363,10 @@ struct Tunnel {
 /// Makes a client's head one for the upstream.
 fn clean(
     request: &mut Request<Upload>,
-    (settings, source): (&SplitSettings, Source),
-    peer: &HeaderValue,
+    (settings, decision): (&SplitSettings, Decision),
+    (peer, id): (&HeaderValue, &HeaderValue),
     target: &Target,
-) {
+) -> Result<(), Refused> {
     if request.uri().scheme().is_some() {
         absolute_to_origin(request);
     }
@@ -351,11 +378,13 @@ fn clean(
         // Without it a GET or a HEAD is taken to have no body.
         map.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-    testers::strip(settings, map, source == Source::Probes);
+    if decision.is_claim {
+        testers::strip(settings, map, decision.source == Source::Probes);
+    }
     if !map.contains_key(HOST) {
         map.insert(HOST, target.authority.clone());
     }
-    headers::add_forwarded(map, peer);
+    headers::add_forwarded(map, peer, id)
 }
 
 /// `GET http://host/path` names the host twice; the one in the target counts (RFC 9112, 3.2.2).

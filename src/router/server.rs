@@ -1,12 +1,10 @@
 //! Listeners, worker threads and the end: health fails first, then the listener closes, then idle
 //! connections close at once and open requests finish, at most for the drain limit.
 
-use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -21,7 +19,7 @@ use crate::base::redact::Secret;
 use super::control::Control;
 use super::health::{self, HealthSettings};
 use super::persist::{self, Origin, Store};
-use super::pool::AddressError;
+use super::pool::{Address, AddressError};
 use super::proxy::{ProxySettings, Worker};
 use super::sockets::{self, Budget, Places};
 use super::state::Upstream;
@@ -102,14 +100,19 @@ pub(crate) fn start(config: RouterConfig) -> Result<Running, RouterError> {
     if config.token.expose().is_empty() {
         return Err(RouterError::NoToken);
     }
-    super::pool::Address::parse(&config.base.url)?;
+    let base = Address::parse(&config.base.url)?;
+    let (public, public_address) = bind(config.listen)?;
+    let (admin_listener, admin) = bind(config.admin)?;
+    let own = vec![public_address, admin];
+    if own.iter().any(|own| base.leads_to(*own)) {
+        return Err(AddressError::Itself(config.base.url).into());
+    }
     let (state, origin) = persist::load(&config.state_file, config.base, config.clock.now());
     warn_about(&origin, &config.state_file);
     let workers = config.workers.max(1);
     let store = Store::new(config.state_file);
-    let control = Arc::new(Control::new(state, store, config.clock, workers)?);
-    let (public, public_address) = bind(config.listen)?;
-    let (admin_listener, admin) = bind(config.admin)?;
+    let control = Control::new(state, store, config.clock, workers)?.listening(own);
+    let control = Arc::new(control);
     let admin_listener = TcpListener::from_std(admin_listener)
         .map_err(|cause| RouterError::Listen { address: admin, cause })?;
     let stop = Arc::new(Stop::default());
@@ -278,17 +281,9 @@ async fn work(listener: StdListener, door: Door, drain: DrainSettings) {
             },
         }
     }
-    // Clients that connected before the listener closed are still answered, as far as there is room.
-    poll_fn(|cx| {
-        while let Some(place) = door.places.try_take()
-            && let Poll::Ready(Ok(accepted)) = listener.poll_accept(cx)
-        {
-            door.let_in(accepted, place);
-        }
-        Poll::Ready(())
-    })
-    .await;
-    drop(listener);
+    if let Err(error) = let_in_who_waits(listener, &door) {
+        tracing::warn!(%error, "clients that waited to be let in are turned away");
+    }
     let tracker = &door.worker.tracker;
     tracker.close();
     tokio::select! {
@@ -297,5 +292,53 @@ async fn work(listener: StdListener, door: Door, drain: DrainSettings) {
         () = tokio::time::sleep(drain.limit) => {
             tracing::warn!(open = tracker.len(), "the drain limit cuts open connections");
         }
+    }
+}
+
+/// Clients that connected before the listener closed are still answered, as far as there is room. The
+/// system is asked who they are: the runtime may not have heard of them yet.
+fn let_in_who_waits(listener: TcpListener, door: &Door) -> std::io::Result<()> {
+    let listener = listener.into_std()?;
+    while let Some(place) = door.places.try_take() {
+        let (stream, peer) = match listener.accept() {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        };
+        stream.set_nonblocking(true)?;
+        door.let_in((TcpStream::from_std(stream)?, peer), place);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::split::SplitSettings;
+    use super::super::state::RouterState;
+    use super::super::state::tests::upstream;
+    use super::*;
+
+    /// The runtime learns who waits when it next asks the system, which it has not done here.
+    #[tokio::test]
+    async fn who_connected_before_the_end_is_let_in_though_nobody_has_looked() {
+        let (listener, address) = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path().join("state.json"));
+        let state = RouterState::all_base(upstream("one"));
+        let control = Control::new(state, store, Clock::System, 1).unwrap();
+        let settings = ProxySettings {
+            split: SplitSettings::default(),
+            connect_timeout: Duration::from_secs(2),
+            response_timeout: Duration::from_secs(2),
+            keep_alive: Duration::from_secs(2),
+            health_path: "/.orca/health".into(),
+        };
+        let worker = Arc::new(Worker::new(Arc::new(control), 0, Arc::new(settings), 1));
+        let (stop, places) = (Arc::new(Stop::default()), Arc::new(Places::new(4)));
+        let door = Door { worker, stop, places };
+        let_in_who_waits(listener, &door).unwrap();
+        assert_eq!(door.worker.tracker.len(), 1);
     }
 }

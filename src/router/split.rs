@@ -131,6 +131,8 @@ impl From<&RouterState> for Split {
 pub(crate) struct Decision {
     pub(crate) arm: Arm,
     pub(crate) source: Source,
+    /// Whether headers for testers came along, with a right secret or not. They stay here.
+    pub(crate) is_claim: bool,
     /// The sticky bucket, when the request has one.
     pub(crate) bucket: Option<u16>,
     /// Whether the weight alone decided: no list, no tester, no race of answers and no other release.
@@ -175,16 +177,18 @@ pub(crate) fn decide(
     headers: &HeaderMap,
     random: impl FnOnce() -> u64,
 ) -> Decision {
-    let tester = testers::of(settings, headers);
+    let testers::Claim { tester, is_made: is_claim } = testers::of(settings, headers);
     let source = if tester.is_some() { Source::Probes } else { Source::Users };
     if !split.staged {
-        return Decision { arm: Arm::Base, source, bucket: None, by_weight: false, cookie: None };
+        let (arm, bucket, by_weight, cookie) = (Arm::Base, None, false, None);
+        return Decision { arm, source, is_claim, bucket, by_weight, cookie };
     }
     let user = text(headers, settings.user_header.as_ref());
-    let tenant = text(headers, settings.tenant_header.as_ref());
+    let tenant = || text(headers, settings.tenant_header.as_ref());
+    let allow = &split.audience.allow;
     let allowed =
-        || [user, tenant].into_iter().flatten().any(|id| split.audience.allow.contains(id));
-    let key = user.or(tenant).or_else(|| session(settings, headers));
+        || !allow.is_empty() && [user, tenant()].into_iter().flatten().any(|id| allow.contains(id));
+    let key = user.or_else(tenant).or_else(|| session(settings, headers));
     let sticky = match key {
         Some(id) => Sticky { bucket: bucket_of(&split.release, id), by_weight: true, cookie: None },
         None => own_bucket(split, headers, random),
@@ -202,6 +206,7 @@ pub(crate) fn decide(
     Decision {
         arm: by_name.unwrap_or(drawn),
         source,
+        is_claim,
         bucket: Some(sticky.bucket),
         by_weight: by_name.is_none() && sticky.by_weight,
         cookie: sticky.cookie.filter(|_| tester.is_none()),

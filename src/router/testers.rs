@@ -36,14 +36,28 @@ pub(super) struct Tester {
     pub(super) arm: Option<Arm>,
 }
 
-/// The tester whom these headers prove.
-pub(super) fn of<'a>(settings: &SplitSettings, headers: &'a HeaderMap) -> Option<Tester> {
-    let said = |value: Option<&'a HeaderValue>| value.and_then(|value| what(settings, value));
-    let arm = said(headers.get(&settings.tester_header)).or_else(|| said(headers.get(ARM_HEADER)));
-    match arm {
+/// What a request says of its maker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// Whoever it proves to be.
+    pub(super) tester: Option<Tester>,
+    /// Whether it says anything, proven or not.
+    pub(super) is_made: bool,
+}
+
+/// What these headers claim and prove.
+pub(super) fn of(settings: &SplitSettings, headers: &HeaderMap) -> Claim {
+    let named = headers.get(&settings.tester_header);
+    // A look costs more than to see that it would be the same one.
+    let is_usual = settings.tester_header == ARM_HEADER;
+    let usual = if is_usual { None } else { headers.get(ARM_HEADER) };
+    let probe = headers.get(PROBE_HEADER);
+    let arm = [named, usual].into_iter().flatten().find_map(|value| what(settings, value));
+    let tester = match arm {
         Some(name) => Some(Tester { arm: Arm::ALL.into_iter().find(|arm| arm.name() == name) }),
-        None => said(headers.get(PROBE_HEADER)).map(|_| Tester { arm: None }),
-    }
+        None => probe.and_then(|value| what(settings, value)).map(|_| Tester { arm: None }),
+    };
+    Claim { tester, is_made: named.or(usual).or(probe).is_some() }
 }
 
 /// What stands before a right secret.
@@ -114,11 +128,14 @@ mod tests {
             (&[("x-team", "base"), ("x-orca-arm", "canary:s3cret")], Some(Some(Arm::Canary))),
             (&[("x-orca-probe", "a:b:s3cret")], Some(None)),
         ] {
-            let seen = of(&settings(), &headers(pairs)).map(|tester| tester.arm);
-            assert_eq!(seen, expected, "{pairs:?}");
+            let claim = of(&settings(), &headers(pairs));
+            assert_eq!(claim.tester.map(|tester| tester.arm), expected, "{pairs:?}");
+            assert_eq!(claim.is_made, !pairs.is_empty(), "{pairs:?}");
         }
+        assert!(!of(&settings(), &headers(&[("x-other", "canary:s3cret")])).is_made);
         let nobody = SplitSettings::default();
-        assert_eq!(of(&nobody, &headers(&[("x-orca-arm", &mine)])), None, "closed by default");
+        let closed = of(&nobody, &headers(&[("x-orca-arm", &mine)]));
+        assert_eq!(closed, Claim { tester: None, is_made: true }, "closed by default");
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl Progress {
         self.lock().0
     }
 
+    /// Since when the upstream must move, where it is the one who must.
+    pub(super) fn upstream_since(&self) -> Option<Instant> {
+        let (phase, since) = *self.lock();
+        matches!(phase, Phase::Taking | Phase::Sent).then_some(since)
+    }
+
     /// Another upstream begins to take it; whoever must move next has the whole time.
     pub(super) fn again(&self) {
         let phase = self.phase();

@@ -58,7 +58,7 @@ mod tests {
             source: Source::Users,
             bucket: Some(9_999),
             by_weight: true,
-            latency_us: 1,
+            latency_us: Some(1),
             outcome: Outcome::Status(200),
         };
         let (mut one, mut two) = (Arrived::default(), Arrived::default());

@@ -92,6 +92,11 @@ pub(crate) struct Args {
     #[arg(long, default_value = "60s", value_name = "TIME")]
     response_timeout: Micros,
 
+    /// How long a client's connection may wait for its next request, and a request for its whole head;
+    /// longer than what is in front of the router keeps idle connections
+    #[arg(long, default_value = "75s", value_name = "TIME")]
+    keep_alive: Micros,
+
     /// Path of the router's own health, not passed on
     #[arg(long, default_value = "/.orca/health", value_name = "PATH")]
     own_health_path: String,
@@ -222,6 +227,7 @@ fn config(args: Args, context: &Context) -> Result<RouterConfig, Failure> {
             },
             connect_timeout: args.connect_timeout.duration(),
             response_timeout: args.response_timeout.duration(),
+            keep_alive: args.keep_alive.duration().max(limits::ROUTER_KEEP_ALIVE_MIN),
             health_path: args.own_health_path,
         },
         health: HealthSettings {

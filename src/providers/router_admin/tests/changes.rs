@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::support::{Bench, Client, config};
@@ -175,6 +176,32 @@ async fn a_drain_fails_health_finishes_what_is_open_and_closes_the_rest() {
     bench.slow.go.notify_one();
     assert!(ended.await, "the listener is closed");
     assert_eq!(answer.await.unwrap().status, 200);
+}
+
+/// Whoever sends half a head keeps the router from its end for a moment, not for the drain limit; who
+/// then sends the other half is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_does_not_hold_a_drain() {
+    let mut bench = Bench::start().await;
+    let mut halves = [bench.client().await, bench.client().await, bench.client().await];
+    let [silent, later, kept] = &mut halves;
+    assert_eq!(kept.get("/", "").await.status, 200);
+    for client in [&mut *silent, &mut *later, kept] {
+        client.0.write_all(b"GET / HTTP/1.1\r\nhost: sh").await.unwrap();
+    }
+    let drain = bench.router.drain();
+    let ended = async {
+        drain.await;
+        bench.router.ended().await;
+    };
+    let answered = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        later.send("op\r\n\r\n").await
+    };
+    let both = async { tokio::join!(ended, answered).1 };
+    let seen = tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends soon");
+    assert_eq!(seen.status, 200);
+    assert!(seen.head.contains("connection: close"), "{}", seen.head);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,8 @@
 
 mod changes;
 mod client;
+mod leaving;
+mod loops;
 mod requests;
 mod support;
 mod uploads;

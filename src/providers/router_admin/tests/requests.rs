@@ -252,6 +252,23 @@ async fn an_answer_with_two_lengths_keeps_the_right_one() {
     bench.stop().await;
 }
 
+/// Balancers want to be the ones who close, so how long the router waits is theirs to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_no_more_is_left_when_it_was_said() {
+    let bench = Bench::with(|mut config| {
+        config.proxy.keep_alive = Duration::from_secs(1);
+        config
+    });
+    let bench = bench.await;
+    let mut client = bench.client().await;
+    assert_eq!(client.get("/", "").await.status, 200);
+    let mut rest = Vec::new();
+    let ended = client.0.read_to_end(&mut rest);
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it is left").unwrap();
+    assert!(rest.is_empty());
+    bench.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_protocol_passes() {
     let bench = Bench::start().await;

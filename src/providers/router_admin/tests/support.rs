@@ -185,7 +185,7 @@ impl Bench {
         .await
     }
 
-    async fn with(change: impl FnOnce(RouterConfig) -> RouterConfig) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(RouterConfig) -> RouterConfig) -> Self {
         let slow = Arc::new(Slow::default());
         let one = app("one", Arc::clone(&slow)).await;
         let two = app("two", Arc::clone(&slow)).await;
@@ -269,6 +269,7 @@ pub(crate) fn config(base: SocketAddr, state_file: PathBuf) -> RouterConfig {
             split: SplitSettings::default(),
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_millis(300),
+            keep_alive: Duration::from_secs(75),
             health_path: "/.orca/health".into(),
         },
         health: HealthSettings {

@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::support::{Bench, Client, read_head, scripted};
+use crate::base::histogram::Histogram;
 use crate::router::split::Arm;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
@@ -47,6 +48,8 @@ async fn a_client_that_breaks_its_own_request_fails_no_arm() {
     assert_eq!(bad.status, 400, "{}", bad.body);
     let row = bench.users_of(Arm::Canary, |row| row.requests == 3).await;
     assert_eq!((row.failed, row.faults["abandoned"]), (0, 3));
+    let waits = Histogram::try_from(&row.latency).unwrap();
+    assert_eq!(waits.count(), 0, "how long a client took says nothing of the canary");
     bench.stop().await;
 }
 
