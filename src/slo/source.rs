@@ -127,7 +127,8 @@ impl Queries {
         };
         let (answers, faults) = ("orca_router_responses_total", "orca_router_faults_total");
         Self {
-            // A body that broke has been counted as an answer; the client that left is no failure.
+            // A body that broke has been counted as an answer; the client that left is no failure. What
+            // the router itself could not send failed its users, though no version.
             total: Some(format!("{} + {}", users(answers, ""), users(faults, ",kind!=\"body\""))),
             errors: Some(format!(
                 "{} + {}",
