@@ -76,7 +76,7 @@ impl Promotion<'_> {
         standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
-        if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
+        if let Some(text) = standing::condemned(&state, self.fleet, &self.candidate.commit).await? {
             return Err(PromoteError::Condemned(text));
         }
         if let Some(detail) = self.breached(&state) {
@@ -275,7 +275,13 @@ pub(crate) fn final_name(release: &ReleaseName) -> Option<ReleaseName> {
 }
 
 /// Why this candidate's commit may not ship here any more, where it was rolled back.
-pub(crate) fn condemned(state: &State, fleet: &Fleet, release: &ReleaseName) -> Option<String> {
-    let commit = &state.rcs.get(release)?.commit;
-    standing::condemned(state, &fleet.ship.environment, commit)
+pub(crate) async fn condemned(
+    state: &State,
+    fleet: &Fleet,
+    release: &ReleaseName,
+) -> Result<Option<String>, PlatformError> {
+    match state.rcs.get(release) {
+        Some(tagged) => standing::condemned(state, fleet, &tagged.commit).await,
+        None => Ok(None),
+    }
 }

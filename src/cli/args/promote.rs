@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         let environment = fleet.ship.environment.to_string();
         Failure::from(PromoteError::NotComplete(args.rc.clone(), environment))
     });
-    let candidate = match (candidate, promote::condemned(&state, &fleet, &args.rc)) {
+    let candidate = match (candidate, promote::condemned(&state, &fleet, &args.rc).await?) {
         (_, Some(text)) => return Err(PromoteError::Condemned(text).into()),
         (candidate, None) => candidate?,
     };
