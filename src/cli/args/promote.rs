@@ -84,6 +84,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         remote: wire_gates::remote(&config),
     };
     if args.dry_run {
+        promotion.refuse_taken(&state).await?;
         return Ok(planned(args, &promotion));
     }
     let done = promotion.run().await?;
