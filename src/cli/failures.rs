@@ -157,6 +157,8 @@ impl From<PromoteError> for Failure {
             }
             PromoteError::NotComplete(..) => Self::new(Code::NotCleared, Exit::Closed, text)
                 .hint("orca canary start --deployment-url URL"),
+            PromoteError::TagTaken(_) => Self::new(Code::TagElsewhere, Exit::Closed, text)
+                .hint("a tag is never moved; orca release tag --rc names the next version"),
             PromoteError::OffCandidate { .. } => Self::new(Code::NotCleared, Exit::Closed, text)
                 .hint("a commit that was rolled back stays back: orca release tag --rc of its fix")
                 .hint("otherwise end this canary and begin anew: orca canary abort --reason R"),

@@ -42,7 +42,7 @@ pub(super) struct Ask<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Last(Last),
-    /// A final has to be signed: ask again with the ledger's signatures.
+    /// A final has to be signed: ask again with the signatures of all.
     WantsSignatures,
 }
 

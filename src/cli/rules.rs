@@ -18,7 +18,7 @@ use crate::rollout::criteria::CriteriaCheck;
 use crate::rollout::health::HealthCheck;
 use crate::rollout::identity::IdentityCheck;
 use crate::rollout::probes::ProbesCheck;
-use crate::rollout::ready::ReadyCheck;
+use crate::rollout::ready::{FirstReadyCheck, ReadyCheck};
 use crate::rollout::users::UsersCheck;
 use crate::rollout::watched::WatchedCheck;
 use crate::slo::budget::BudgetCheck;
@@ -31,6 +31,7 @@ pub(crate) fn all() -> Rules {
         .with::<CalendarCheck>()
         .with::<IdentityCheck>()
         .with::<ReadyCheck>()
+        .with::<FirstReadyCheck>()
         .with::<BypassCheck>()
         .with::<CriteriaCheck>()
         .with::<UsersCheck>()

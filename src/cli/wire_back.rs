@@ -72,6 +72,16 @@ impl Known {
         })
     }
 
+    /// What is wrong in the file and was left out; nothing where all is well.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.mended.faults.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether nobody can read which environment this is.
+    pub(crate) fn lost_environment(&self) -> bool {
+        self.mended.lost_environment
+    }
+
     /// The ledger, where it is known which part of it is meant.
     pub(crate) fn book(&self, context: &Context) -> Option<Arc<dyn Book>> {
         if self.mended.lost_environment {

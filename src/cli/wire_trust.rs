@@ -123,8 +123,11 @@ impl TaggedTrust {
         if let Found::Last(last) = found.await.map_err(unknown)?? {
             return Ok(last);
         }
-        let signatures = Signatures::read(self.book.as_ref()).await.map_err(|error| {
-            TrustUnknown { detail: error.to_string(), next: "orca ledger verify".to_owned() }
+        let finals = question.finals.iter().map(|tagged| &tagged.by);
+        let signatures = Signatures::read(self.book.as_ref(), finals).await;
+        let signatures = signatures.map_err(|error| TrustUnknown {
+            detail: error.to_string(),
+            next: "orca ledger verify".to_owned(),
         })?;
         let found = on_repository(repository, move |found| question.ask(found, Some(&signatures)));
         match found.await.map_err(unknown)?? {

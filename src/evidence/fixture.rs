@@ -229,7 +229,12 @@ impl Story {
         let serving = DeploymentId::new("http://127.0.0.1:4001").unwrap();
         let clearance = ClearanceRecord {
             id: self.id("cl"),
-            subject: RaiseSubject { subject, gate_set: Digest::of(b"gates"), serving },
+            subject: RaiseSubject {
+                subject,
+                gate_set: Digest::of(b"gates"),
+                serving,
+                platform: None,
+            },
             rulings: Vec::new(),
             issued_at: self.at,
             expires_at: self.at.plus_us(3_600_000_000),

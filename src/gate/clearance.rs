@@ -17,6 +17,9 @@ pub(crate) struct RaiseSubject {
     pub(crate) gate_set: Digest,
     /// The deployment serving now.
     pub(crate) serving: DeploymentId,
+    /// The platform's own name: what the environment is called says nothing of where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) platform: Option<String>,
 }
 
 /// Permission for exactly one raise. Not Clone, not Deserialize: it is used up by value.

@@ -570,6 +570,7 @@ mod tests {
             subject: subject(),
             gate_set: gate_set_digest(&[requirement("a"), requirement("b")]),
             serving: DeploymentId::new("base").unwrap(),
+            platform: None,
         };
         let now = Timestamp::from_us(AT + 1);
         let entropy = Entropy::seeded(1);

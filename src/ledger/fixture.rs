@@ -98,6 +98,7 @@ pub(crate) fn cleared(name: &str, digit: char, expires: i64) -> Body {
             subject,
             gate_set: Digest::of(b"gates"),
             serving: deployment("d0"),
+            platform: None,
         },
         rulings: Vec::new(),
         issued_at: at(0),

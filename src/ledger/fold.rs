@@ -58,6 +58,8 @@ pub(crate) struct Tagged {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Freeze {
     pub(crate) release: ReleaseName,
+    /// Where it was declared.
+    pub(crate) environment: Option<Environment>,
     pub(crate) until: Timestamp,
     pub(crate) reason: String,
     pub(crate) by: Author,
@@ -210,7 +212,8 @@ impl State {
             Body::Frozen { release, until, reason } => {
                 let (release, reason) = (release.clone(), reason.clone());
                 self.thaw(&release);
-                self.freezes.push(Freeze { release, until: *until, reason, by });
+                let (environment, until) = (entry.environment.clone(), *until);
+                self.freezes.push(Freeze { release, environment, until, reason, by });
             }
             Body::Unfrozen { release, .. } => self.thaw(&release.clone()),
             Body::Waived { waiver } => self.waivers.push((waiver.clone(), by)),
@@ -305,7 +308,8 @@ impl State {
         self.rulings.insert(key, KeptRuling { phase, record, exhibits, by });
     }
 
-    /// A rollback voids every clearance of its environment; it and a promotion lift their freeze.
+    /// A rollback voids every clearance of its environment; it and a promotion lift their freeze, as
+    /// far as it was declared there: what becomes of a release in staging frees nobody in production.
     fn void_and_thaw(&mut self, entry: &Entry, by: &Author) {
         use super::entry::RolloutEnd;
         let environment = entry.environment.as_ref().and_then(|e| self.environments.get(e));
@@ -323,7 +327,11 @@ impl State {
             _ => return,
         };
         if let Some(release) = release.cloned() {
-            self.thaw(&release);
+            self.freezes.retain(|freeze| {
+                let is_here =
+                    freeze.environment.is_none() || freeze.environment == entry.environment;
+                !(is_here && is_same_line(&freeze.release, &release))
+            });
         }
         if is_rollback {
             for kept in self.clearances.values_mut() {
@@ -350,6 +358,7 @@ pub(crate) fn is_same_line(a: &ReleaseName, b: &ReleaseName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::chain::{Link, verify};
+    use super::super::entry::TrafficProof;
     use super::super::fixture::*;
     use super::*;
 
@@ -407,6 +416,14 @@ mod tests {
         told.live(promoted("v1.3.1-rc.1", '3', "d0"));
         assert_eq!(told.state().freezes.len(), 1, "another release does not lift it");
         told.live(promoted("v1.4.0-rc.2", '4', "d3"));
+        assert!(told.state().freezes.is_empty());
+        // What becomes of it in staging lifts no freeze of production; the final tag does.
+        told.live(Told::frozen("v1.4.0-rc.3", "x"));
+        told.tell(Some("staging"), promoted("v1.4.0-rc.3", '5', "d4"));
+        told.tell(Some("staging"), rolled_back('5', "d4", TrafficProof::Verified));
+        assert_eq!(told.state().freezes.len(), 1, "declared elsewhere");
+        let (name, rc) = (release("v1.4.0"), release("v1.4.0-rc.3"));
+        told.tell(Some("live"), Body::FinalTagged { release: name, rc, commit: commit('5') });
         assert!(told.state().freezes.is_empty());
         // A person stops also what is on its way; lifting that leaves the candidate's own freeze.
         told.tell(None, Told::frozen("v1.5.0-rc.1", "x"));

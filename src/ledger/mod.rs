@@ -12,6 +12,7 @@ mod leasing;
 mod pause;
 pub(crate) mod ports;
 pub(crate) mod reconcile;
+mod same_platform;
 pub(crate) mod sign;
 pub(crate) mod restore;
 mod rollout_entry;

@@ -106,6 +106,13 @@ pub(crate) trait Storage: Send {
     fn tip(&self) -> Result<Option<Tip>>;
     /// Entries up to `tip`, oldest first, without those up to `after`.
     fn read(&self, tip: &Tip, after: Option<&Tip>) -> Result<Vec<Stored>>;
+    /// The newest entry of the chain at `tip`.
+    fn entry(&self, tip: &Tip) -> Result<Stored> {
+        self.read(tip, None)?.pop().ok_or_else(|| StorageError::Damaged {
+            what: format!("entry {}", tip.0),
+            detail: "there is none".to_owned(),
+        })
+    }
     /// The whole chain at `tip`, oldest first. What is not new may come from where it was kept to be
     /// read faster: only for whoever verifies the chain, and reads it again if it does not hold.
     fn recall(&self, tip: &Tip) -> Result<Vec<Stored>> {

@@ -111,7 +111,7 @@ impl Ledger {
     pub(crate) fn refuse_rewound(&mut self) -> Result<(), LedgerError> {
         self.refresh()?;
         for (tag, head) in self.storage.tagged_heads()? {
-            if !self.fold.digests.contains(&head) {
+            if !self.fold.digests.contains_key(&head) {
                 let seen = format!("entry {} that tag {tag} names", head.short());
                 return Err(LedgerError::Rewound { seen, found: self.found() });
             }

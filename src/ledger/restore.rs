@@ -87,7 +87,7 @@ impl Ledger {
         let best = found.chains.iter().max_by_key(|c| (c.proof, c.fold.link.count));
         let best = best.ok_or(NotRestored::NoChain)?;
         let (place, mut fold) = (best.place.clone(), best.fold.clone());
-        if let Some((tag, head)) = heads.iter().find(|(_, head)| !fold.digests.contains(head)) {
+        if let Some((tag, head)) = heads.iter().find(|(_, head)| !fold.digests.contains_key(head)) {
             return Err(NotRestored::Missing { tag: tag.clone(), head: *head });
         }
         let _held = if dry_run { None } else { Some(self.storage.lock(limits::LEDGER_LOCK)?) };
@@ -135,7 +135,7 @@ impl Ledger {
                     continue;
                 }
             };
-            let named = heads.iter().filter(|(_, head)| fold.digests.contains(head)).count();
+            let named = heads.iter().filter(|(_, head)| fold.digests.contains_key(head)).count();
             let goes_on = match &seen {
                 Some(seen) => self.storage.descends(&tip, seen).unwrap_or(false),
                 None => false,
@@ -268,7 +268,7 @@ impl Ledger {
             .storage
             .tagged_heads()?
             .into_iter()
-            .partition(|(_, head)| self.fold.digests.contains(head));
+            .partition(|(_, head)| self.fold.digests.contains_key(head));
         let mut seen = Verified {
             entries: self.fold.link.count,
             head: self.fold.link.newest,

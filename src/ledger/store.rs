@@ -5,7 +5,7 @@
 //! while the lock is held; facts are always taken. Blocking and not shared: async callers keep it
 //! on one thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,8 +75,9 @@ pub(super) struct Fold {
     pub(super) tip: Option<Tip>,
     pub(super) link: Link,
     pub(super) state: Arc<State>,
-    /// Digests of every entry, and of every fact inside a carrier: what a tag may name.
-    pub(super) digests: BTreeSet<Digest>,
+    /// Every entry, and every fact inside a carrier, by digest, as a tag or a signature names it; of
+    /// the same bytes stored twice the first.
+    pub(super) digests: BTreeMap<Digest, Tip>,
     /// Where each exhibit is.
     exhibits: BTreeMap<Digest, (Tip, ExhibitRef)>,
 }
@@ -129,6 +130,13 @@ impl Ledger {
                 Ok(Kin { record, stored })
             })
             .collect()
+    }
+
+    /// What is stored of the entry of this digest, unverified: its reader asks for the digest again.
+    pub(crate) fn stored(&mut self, digest: &Digest) -> Result<Option<Stored>, LedgerError> {
+        self.refresh()?;
+        let Some(tip) = self.fold.digests.get(digest) else { return Ok(None) };
+        Ok(Some(self.storage.entry(tip)?))
     }
 
     /// The bytes of an exhibit; nothing when they are missing or not those that were recorded.
@@ -351,7 +359,9 @@ impl Fold {
         let record = chain::verify_next(&mut self.link, &stored.entry)?;
         self.state.refuse_twice(&record)?;
         Arc::make_mut(&mut self.state).apply(&record);
-        self.digests.extend([record.digest, record.told]);
+        for digest in [record.digest, record.told] {
+            self.digests.entry(digest).or_insert_with(|| stored.tip.clone());
+        }
         for exhibit in record.exhibits() {
             self.exhibits.insert(exhibit.sha256, (stored.tip.clone(), exhibit.clone()));
         }

@@ -13,8 +13,15 @@ use crate::gate::waiver::WaiverError;
 /// Why a decision is not, or no longer, right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
-    #[error("commit {} is condemned in {environment}: rolled back by {by}: {reason}", commit.short())]
-    Condemned { commit: CommitId, environment: Environment, reason: String, by: Box<Author> },
+    #[error("commit {} is condemned in {environment}{}: rolled back by {by}: {reason}", commit.short(), also(*.by_platform))]
+    Condemned {
+        commit: CommitId,
+        environment: Environment,
+        /// The environment at hand is another one, on the same platform.
+        by_platform: bool,
+        reason: String,
+        by: Box<Author>,
+    },
     #[error("{release} froze releases until {}, by {by}", until.rfc3339())]
     Frozen { release: ReleaseName, until: Timestamp, by: Box<Author> },
     #[error("rollout {rollout} of {release} runs in {environment}, started by {by}")]
@@ -56,6 +63,10 @@ pub(crate) enum Refused {
     Waiver(WaiverError),
     #[error("a {0} entry needs an environment")]
     NoEnvironment(&'static str),
+}
+
+fn also(by_platform: bool) -> &'static str {
+    if by_platform { ", on the same platform" } else { "" }
 }
 
 #[cfg(test)]
@@ -127,30 +138,31 @@ impl State {
         place.epoch(proposal.epoch)?;
         match proposal.body {
             Body::RcTagged(RcTagged { commit, .. }) | Body::FinalTagged { commit, .. } => {
-                place.sound(commit)?;
+                self.sound(place.name, commit)?;
             }
-            Body::Cleared { clearance, .. } => clear(place, clearance, now)?,
+            Body::Cleared { clearance, .. } => self.clear(place, clearance, now)?,
             Body::RolloutStarted(started) => self.start(place, started, now)?,
             Body::RaiseIntended { rollout, clearance, .. } => {
                 let commit = place.running(rollout)?;
-                place.sound(&commit)?;
+                self.sound(place.name, &commit)?;
                 place.unpaused(now)?;
                 self.thawed_for_rollout(place, now)?;
                 let kept = self.unspent(clearance, now)?;
                 is_for(&kept.record, &commit, place.name)?;
+                self.sound_on(place.name, &kept.record)?;
             }
             Body::Paused(said) => place.pausable(&said.rollout)?,
             Body::Unpaused { rollout, .. } => place.resumable(rollout, now)?,
             Body::Advanced(said) => {
                 let commit = place.running(&said.rollout)?;
-                place.sound(&commit)?;
+                self.sound(place.name, &commit)?;
                 place.unpaused(now)?;
                 self.advance(place, said)?;
             }
             Body::PromoteIntended { release, clearance, .. } => {
                 let kept = self.unspent(clearance, now)?;
                 let commit = &kept.record.subject.subject.commit;
-                place.sound(commit)?;
+                self.sound_on(place.name, &kept.record)?;
                 is_for(&kept.record, commit, place.name)?;
                 place.free_for(release)?;
                 self.thawed_for(release, now)?;
@@ -188,7 +200,7 @@ impl State {
         started: &RolloutStarted,
         now: Timestamp,
     ) -> Result<(), Refused> {
-        place.sound(&started.commit)?;
+        self.sound(place.name, &started.commit)?;
         self.thawed_for(&started.release, now)?;
         match place.state.and_then(|s| s.rollout.as_ref()) {
             Some(running) => Err(Refused::RolloutRunning {
@@ -238,6 +250,21 @@ impl State {
         }
     }
 
+    fn clear(
+        &self,
+        place: Place<'_>,
+        record: &ClearanceRecord,
+        now: Timestamp,
+    ) -> Result<(), Refused> {
+        self.sound_on(place.name, record)?;
+        is_for(record, &record.subject.subject.commit, place.name)?;
+        if now >= record.expires_at {
+            let clearance = record.id.clone();
+            return Err(Refused::ClearanceExpired { clearance, at: record.expires_at });
+        }
+        Ok(())
+    }
+
     fn unspent(&self, clearance: &OrcaId, now: Timestamp) -> Result<&KeptClearance, Refused> {
         let kept = self.clearances.get(clearance);
         let kept = kept.ok_or_else(|| Refused::ClearanceUnknown(clearance.clone()))?;
@@ -253,16 +280,6 @@ impl State {
         }
         Ok(kept)
     }
-}
-
-fn clear(place: Place<'_>, record: &ClearanceRecord, now: Timestamp) -> Result<(), Refused> {
-    place.sound(&record.subject.subject.commit)?;
-    is_for(record, &record.subject.subject.commit, place.name)?;
-    if now >= record.expires_at {
-        let clearance = record.id.clone();
-        return Err(Refused::ClearanceExpired { clearance, at: record.expires_at });
-    }
-    Ok(())
 }
 
 fn is_for(
@@ -310,18 +327,6 @@ impl<'a> Place<'a> {
                 Err(Refused::StaleEpoch { mine, newest: *newest, by: Box::new(by.clone()) })
             }
             _ => Ok(()),
-        }
-    }
-
-    fn sound(self, commit: &CommitId) -> Result<(), Refused> {
-        match self.state.and_then(|s| s.condemned.get(commit)) {
-            Some(condemned) => Err(Refused::Condemned {
-                commit: commit.clone(),
-                environment: self.name.clone(),
-                reason: condemned.reason.clone(),
-                by: Box::new(condemned.by.clone()),
-            }),
-            None => Ok(()),
         }
     }
 

@@ -30,6 +30,11 @@ use crate::gate::clearance::{Clearance, ClearanceRecord, RaiseSubject, Refusal, 
 pub(crate) trait Platform: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
+    /// What this platform and no other is called, whatever the environment is called.
+    async fn own_name(&self) -> Result<Option<String>, PlatformError> {
+        Ok(None)
+    }
+
     /// The deployment that people mean: a platform may know it by an id of its own, and its commit.
     async fn resolve(&self, named: &DeploymentId) -> Result<Known, PlatformError> {
         Ok(Known { deployment: named.clone(), commit: None })
@@ -400,6 +405,7 @@ mod tests {
             subject: subject.clone(),
             gate_set: Digest::of(b"gates"),
             serving: DeploymentId::new("base").unwrap(),
+            platform: None,
         };
         let now = Timestamp::from_us(1);
         let ruling = PhaseRuling::assemble(

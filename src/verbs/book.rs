@@ -131,6 +131,9 @@ pub(crate) struct Held {
     pub(crate) expires_at: Timestamp,
 }
 
+/// The bytes of an entry, and of its signature.
+pub(crate) type RawEntry = (Vec<u8>, Option<Vec<u8>>);
+
 /// The ledger as verbs use it.
 #[async_trait]
 pub(crate) trait Book: Send + std::marker::Sync {
@@ -156,7 +159,11 @@ pub(crate) trait Book: Send + std::marker::Sync {
     async fn exhibits(&self, wanted: Vec<Digest>) -> BTreeMap<Digest, Vec<u8>>;
 
     /// Every entry's raw bytes with its signature's, oldest first.
-    async fn raw_entries(&self) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, BookError>;
+    async fn raw_entries(&self) -> Result<Vec<RawEntry>, BookError>;
+
+    /// The same of the entries of these digests, as far as they are here. A fact that a carrier
+    /// brought comes inside it.
+    async fn raw_entries_of(&self, wanted: Vec<Digest>) -> Result<Vec<RawEntry>, BookError>;
 
     /// Takes the lease of an environment, with a higher epoch than any before.
     async fn take_lease(&self, environment: &Environment) -> Result<Held, BookError>;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
-use super::book::{Book, BookError, Held, Note, Sync, Unsound, Unwritten};
+use super::book::{Book, BookError, Held, Note, RawEntry, Sync, Unsound, Unwritten};
 use crate::base::clock::Entropy;
 use crate::base::digest::Digest;
 use crate::base::ids::{Environment, OrcaId};
@@ -247,7 +247,18 @@ impl Book for LedgerBook {
         found.await.unwrap_or_default()
     }
 
-    async fn raw_entries(&self) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, BookError> {
+    async fn raw_entries_of(&self, wanted: Vec<Digest>) -> Result<Vec<RawEntry>, BookError> {
+        self.on_thread(move |ledger| {
+            let mut found = Vec::new();
+            for digest in wanted {
+                found.extend(ledger.stored(&digest)?.map(|stored| (stored.entry, stored.dsse)));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn raw_entries(&self) -> Result<Vec<RawEntry>, BookError> {
         self.on_thread(|ledger| {
             Ok(ledger
                 .entries()?

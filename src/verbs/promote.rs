@@ -16,7 +16,7 @@ use crate::base::units::Weight;
 use crate::gate::phase::{GateRequirement, Phase};
 use crate::ledger::entry::{Body, TrafficProof};
 use crate::ledger::fold::State;
-use crate::release::ports::{Pushed, RepositoryError};
+use crate::release::ports::{Pushed, RepositoryError, Tag};
 use crate::rollout::machine::Denied;
 use crate::rollout::ports::{Arm, PlatformError, PlatformState};
 
@@ -53,6 +53,8 @@ pub(crate) enum PromoteError {
     Condemned(String),
     #[error("{0} has not been through a canary in {1}: no rollout of it is complete")]
     NotComplete(ReleaseName, String),
+    #[error("{0}")]
+    TagTaken(String),
     #[error("traffic is not on {release} any more: {found}")]
     OffCandidate { release: ReleaseName, found: String },
     #[error("{}", denied_text(.0))]
@@ -76,7 +78,7 @@ impl Promotion<'_> {
         standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
-        if let Some(text) = standing::condemned(&state, &ship.environment, &self.candidate.commit) {
+        if let Some(text) = standing::condemned(&state, self.fleet, &self.candidate.commit).await? {
             return Err(PromoteError::Condemned(text));
         }
         if let Some(detail) = self.breached(&state) {
@@ -85,6 +87,7 @@ impl Promotion<'_> {
         let seen = self.fleet.platform.look().await?;
         let moved = seen.base != self.candidate.deployment;
         let recorded = if moved {
+            self.refuse_taken(&state).await?;
             self.move_traffic(&state).await?
         } else {
             self.found_moved(&state, &seen).await?
@@ -101,6 +104,39 @@ impl Promotion<'_> {
         };
         ship.book.share().await;
         Ok(Done { seen: read, tagged, moved })
+    }
+
+    /// A version is one commit: known before anybody is moved, its name is not found taken after.
+    pub(crate) async fn refuse_taken(&self, state: &State) -> Result<(), PromoteError> {
+        if let Some(text) = self.taken(state) {
+            return Err(PromoteError::TagTaken(text));
+        }
+        let (tag, remote) = (self.tag.clone(), self.remote.clone());
+        let commit = self.candidate.commit.clone();
+        let named = on_repository(&self.repository, move |repository| {
+            // A remote that does not answer now says so when the tag is pushed.
+            let there = repository.remote_tags(&remote).unwrap_or_default();
+            let mut all = repository.tags()?.into_iter().chain(there);
+            let is_other = |known: &Tag| known.name == tag.as_str() && known.commit != commit;
+            Ok::<_, RepositoryError>(all.find(is_other))
+        });
+        // What cannot be read now is compared again before the tag is made.
+        let Ok(Some(known)) = named.await else { return Ok(()) };
+        let (at, commit) = (known.commit.short(), self.candidate.commit.short());
+        let text = format!("tag {} stands at commit {at}, not at {commit}", self.tag);
+        Err(PromoteError::TagTaken(text))
+    }
+
+    /// Whose the final's name is in the ledger, where it is another commit's.
+    fn taken(&self, state: &State) -> Option<String> {
+        let tagged = state.finals.get(&self.tag)?;
+        (tagged.commit != self.candidate.commit).then(|| {
+            let (at, commit) = (tagged.commit.short(), self.candidate.commit.short());
+            format!(
+                "{} is the final of commit {at}, not of {commit}: tagged by {}",
+                self.tag, tagged.by
+            )
+        })
     }
 
     /// A breach seen since every stage was judged; it holds for a person, and its way is back.
@@ -204,7 +240,10 @@ impl Promotion<'_> {
     async fn tag(&self) -> Result<(), String> {
         let ship = &self.fleet.ship;
         // Only a head that is shared stays in the chain whatever others write.
-        ship.book.synced().await.map_err(|error| error.to_string())?;
+        let state = ship.book.synced().await.map_err(|error| error.to_string())?;
+        if let Some(text) = self.taken(&state) {
+            return Err(text);
+        }
         let head = ship.book.head().await.map_err(|error| error.to_string())?;
         let ledger = head.map(|d| format!("\nOrca-Ledger: {d}\n")).unwrap_or_default();
         let message = format!("{}\n\n{}\n{ledger}", self.tag, self.notes.trim());
@@ -236,7 +275,7 @@ impl Promotion<'_> {
             Err(error) => return Err(error.to_string()),
         }
         let state = ship.book.state().await.map_err(|error| error.to_string())?;
-        if state.finals.contains_key(&self.tag) {
+        if self.is_tagged(&state) {
             return Ok(());
         }
         let body = Body::FinalTagged {
@@ -275,7 +314,13 @@ pub(crate) fn final_name(release: &ReleaseName) -> Option<ReleaseName> {
 }
 
 /// Why this candidate's commit may not ship here any more, where it was rolled back.
-pub(crate) fn condemned(state: &State, fleet: &Fleet, release: &ReleaseName) -> Option<String> {
-    let commit = &state.rcs.get(release)?.commit;
-    standing::condemned(state, &fleet.ship.environment, commit)
+pub(crate) async fn condemned(
+    state: &State,
+    fleet: &Fleet,
+    release: &ReleaseName,
+) -> Result<Option<String>, PlatformError> {
+    match state.rcs.get(release) {
+        Some(tagged) => standing::condemned(state, fleet, &tagged.commit).await,
+        None => Ok(None),
+    }
 }

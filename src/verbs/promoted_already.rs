@@ -70,7 +70,7 @@ impl Promotion<'_> {
     }
 
     /// A tag that stands is only pushed again.
-    fn is_tagged(&self, state: &State) -> bool {
+    pub(super) fn is_tagged(&self, state: &State) -> bool {
         state.finals.get(&self.tag).is_some_and(|tagged| tagged.commit == self.candidate.commit)
     }
 

@@ -20,7 +20,7 @@ use crate::rollout::ports::{
     Arm, Capabilities, Door, Identity, Known, Lowering, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
-use crate::verbs::book::{Book, BookError, Held, Note, Sync, Unwritten};
+use crate::verbs::book::{Book, BookError, Held, Note, RawEntry, Sync, Unwritten};
 
 /// Keeps what it is told, in memory, unless that is full.
 pub(crate) struct Memory {
@@ -68,7 +68,11 @@ impl Book for Memory {
         BTreeMap::new()
     }
 
-    async fn raw_entries(&self) -> Result<Vec<(Vec<u8>, Option<Vec<u8>>)>, BookError> {
+    async fn raw_entries_of(&self, _: Vec<Digest>) -> Result<Vec<RawEntry>, BookError> {
+        Ok(Vec::new())
+    }
+
+    async fn raw_entries(&self) -> Result<Vec<RawEntry>, BookError> {
         Ok(Vec::new())
     }
 

@@ -1,11 +1,11 @@
 //! Which entries count as proof: those signed by a key that the last final tag trusts for it. This is
 //! asked where rulings and waivers are recalled, and nowhere on the way back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 
-use super::book::{Book, BookError};
+use super::book::{Book, BookError, RawEntry};
 use super::ship::Ship;
 use crate::base::clock::Timestamp;
 use crate::base::digest::Digest;
@@ -42,16 +42,20 @@ pub(crate) const RULES: [Role; 1] = [Role::Ci];
 
 /// Stored entries with their signatures, by the digest of the entry. An id would not do: whoever can
 /// write can write an id again.
-pub(crate) struct Signatures(BTreeMap<Digest, (Vec<u8>, Option<Vec<u8>>)>);
+pub(crate) struct Signatures(BTreeMap<Digest, RawEntry>);
 
 impl Signatures {
-    /// Every entry of the ledger. A fact that lost a race stands for itself, inside its carrier. Of
-    /// the same bytes stored twice the first signature is the one.
-    pub(crate) async fn read(book: &dyn Book) -> Result<Self, BookError> {
-        Ok(Self::of(book.raw_entries().await?))
+    /// Of the entries that these wrote. A fact that lost a race stands for itself, inside its carrier.
+    /// Of the same bytes stored twice the first signature is the one.
+    pub(crate) async fn read(
+        book: &dyn Book,
+        authors: impl Iterator<Item = &Author> + Send,
+    ) -> Result<Self, BookError> {
+        let wanted: BTreeSet<Digest> = authors.map(|by| *by.digest).collect();
+        Ok(Self::of(book.raw_entries_of(wanted.into_iter().collect()).await?))
     }
 
-    pub(crate) fn of(stored: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Self {
+    pub(crate) fn of(stored: Vec<RawEntry>) -> Self {
         let mut known = BTreeMap::new();
         for (entry, dsse) in stored {
             let (entry, dsse) = speaks_for(&entry, dsse.as_deref());
@@ -94,16 +98,10 @@ pub(crate) async fn waivers(
     let is_signed_for = |waiver: &Waiver| {
         trust.required || (waiver.check.as_str() == trust_change::ID && !trust.keys.is_empty())
     };
-    let signatures = if holding.iter().any(|(waiver, _)| is_signed_for(waiver)) {
-        Some(Signatures::read(ship.book.as_ref()).await?)
-    } else {
-        None
-    };
-    let counts = |(waiver, by): &&&(Waiver, Author)| match &signatures {
-        Some(signatures) if is_signed_for(waiver) => {
-            signatures.counts((&trust, by), &[waiver.role], now).is_ok()
-        }
-        _ => true,
+    let wanted = holding.iter().filter(|(waiver, _)| is_signed_for(waiver)).map(|(_, by)| by);
+    let signatures = Signatures::read(ship.book.as_ref(), wanted).await?;
+    let counts = |(waiver, by): &&&(Waiver, Author)| {
+        !is_signed_for(waiver) || signatures.counts((&trust, by), &[waiver.role], now).is_ok()
     };
     Ok(holding.iter().filter(counts).map(|(waiver, _)| waiver.clone()).collect())
 }
@@ -128,11 +126,10 @@ pub(crate) async fn advances(
     let Ok(Root { trust, .. }) = ship.trust.root(&subject.commit).await else {
         return Ok(Vec::new());
     };
-    let signatures =
-        if trust.required { Some(Signatures::read(ship.book.as_ref()).await?) } else { None };
+    let wanted = running.advanced.iter().filter(|_| trust.required).map(|let_go| &let_go.by);
+    let signatures = Signatures::read(ship.book.as_ref(), wanted).await?;
     let counts = |by: &Author| {
-        let signed = |s: &Signatures| s.counts((&trust, by), &PEOPLE, ship.now()).is_ok();
-        signatures.as_ref().is_none_or(signed)
+        !trust.required || signatures.counts((&trust, by), &PEOPLE, ship.now()).is_ok()
     };
     Ok(running.advanced.iter().filter(|let_go| counts(&let_go.by)).cloned().collect())
 }
@@ -150,7 +147,8 @@ pub(crate) async fn rulings(
     if !root.trust.required {
         return replayed.into_iter().map(|(ruling, _)| ruling).collect();
     }
-    let signatures = match Signatures::read(ship.book.as_ref()).await {
+    let authors = replayed.iter().map(|(_, by)| by);
+    let signatures = match Signatures::read(ship.book.as_ref(), authors).await {
         Ok(signatures) => signatures,
         Err(error) => return all_distrusted(replayed, &error.to_string()),
     };

@@ -53,6 +53,14 @@ fn what_is_wrong_elsewhere_in_the_file_is_told_and_stops_no_way_back() {
     bare(&fleet, &OPEN).expect_code(0);
     let aborted = bare(&fleet, &ABORT).expect_code(0);
     says(&aborted, &[&places[0]]);
+    let status = bare(&fleet, &["release", "status", "--json"]).expect_code(0);
+    says(&status, &[&places[0], &places[1], "nothing is raised until"]);
+    let status = status.json();
+    assert_eq!(status["faults"].as_array().map(Vec::len), Some(2), "{status}");
+    assert_eq!(status["base"]["deployment"], status["platform"]["base"], "{status}");
+    let shown = bare(&fleet, &["release", "status"]).expect_code(0);
+    assert!(shown.stdout.contains("broken, nothing is raised: orca.yaml:"), "{}", shown.stdout);
+    says(&bare(&fleet, &["ledger", "sync"]).expect_code(0), &[&places[0]]);
 
     let mut unreadable = fleet.command(&["rollback", "--json", "--reason"]);
     unreadable.env_remove("ORCA_ROUTER_ADMIN").env_remove("ORCA_ROUTER_URL");
@@ -123,6 +131,11 @@ fn a_file_that_nobody_can_read_leaves_flags_and_environment() {
     let entries = fleet.ledger().len();
     let blind = fleet.orca(&ABORT).expect_code(0);
     says(&blind, &["the ledger is left alone"]);
+    let status = fleet.orca(&["release", "status", "--json"]).expect_code(0);
+    says(&status, &["the ledger is left alone"]);
+    let status = status.json();
+    assert_eq!((&status["environment"], &status["base"]), (&"unknown".into(), &().into()));
+    assert_eq!(status["platform"]["base"], fleet.base.as_str(), "{status}");
     assert_eq!(fleet.ledger().len(), entries);
 }
 

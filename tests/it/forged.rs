@@ -146,3 +146,29 @@ fn a_final_that_nobody_trusted_signed_is_no_root_of_trust() {
         assert!(trust.starts_with("trust: v1.1.0") && trust.contains(said), "{trust}");
     }
 }
+
+/// A pack tells whose signatures it bears. Where that cannot be read there is none, rather than one
+/// that takes everybody's word.
+#[test]
+fn no_pack_is_made_where_trust_cannot_be_read() {
+    let world = World::repository();
+    configure(&world, CI, "");
+    let tagged = signed(&world, &["release", "tag", "--rc", "--json"]).expect_code(0).json();
+    let generate = ["evidence", "generate", "--json", "--tag", tagged["release"].as_str().unwrap()];
+    let made = signed(&world, &generate).expect_code(0).json();
+    assert!(made["trust"].as_str().unwrap().ends_with("1 key, required"), "{made}");
+    assert_eq!(made["trust_doubts"], serde_json::json!([]));
+    let pack = world.folder().join(made["pack"].as_str().unwrap());
+    std::fs::remove_file(&pack).expect("a file of the world");
+
+    world.write("orca.yaml", "version: 1\ntrust: {required: true}\n");
+    world.git(&["add", "orca.yaml"]);
+    world.commit("fix(deploy): trust nobody");
+    world.git(&["tag", "v9.0.0"]);
+    configure(&world, CI, "");
+    let refused = signed(&world, &generate).expect_code(3);
+    for part in ["ORCA-1211", "no pack is made", "no key has the role ci", "correct trust in"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert!(!pack.exists());
+}

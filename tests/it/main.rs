@@ -34,6 +34,7 @@ mod load;
 mod maintenance;
 mod platform_kubernetes;
 mod platform_nginx;
+mod promote;
 mod release;
 mod rollback;
 mod router;

@@ -34,4 +34,16 @@ fn story_c_a_condemned_candidate_moves_nothing() {
         assert!(back.iter().any(|id| again.stderr.contains(id)), "{back:?}: {}", again.stderr);
         assert_eq!(fleet.platform(), before, "{args:?} wrote to the router");
     }
+
+    // The same router under another name of the environment is the same place.
+    let file = fleet.world.folder().join("orca.yaml");
+    let config = std::fs::read_to_string(file).expect("a file of the world");
+    let renamed = config.replace("environment: production", "environment: live");
+    assert_ne!(renamed, config);
+    fleet.world.write("orca.yaml", &renamed);
+    let again = fleet.orca(&Fleet::canary(&candidate)).expect_code(1);
+    for part in ["ORCA-1304", "rolled back in production (it and live are both the router at"] {
+        assert!(again.stderr.contains(part), "{part}: {}", again.stderr);
+    }
+    assert_eq!(fleet.platform(), before, "nothing was written to the router");
 }

@@ -27,7 +27,7 @@ use crate::ledger::entry::Body;
 use crate::verbs::book::{Book, Note};
 use crate::verbs::evidence_generate::{GatherError, commit_of, gather};
 use crate::verbs::tag_rc::on_repository;
-use crate::verbs::trusted::TrustRoot as _;
+use crate::verbs::trusted::{Root, TrustRoot as _};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -51,6 +51,10 @@ pub(crate) struct Generated {
     sha256: String,
     verdict: Verdict,
     headline: String,
+    /// Where trust was read from, and whether signatures are required.
+    trust: String,
+    /// Finals of the ledger that do not count as its root, and why.
+    trust_doubts: Vec<String>,
     /// Artifact classes that are not in the pack.
     missing: Vec<String>,
 }
@@ -65,7 +69,9 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     })?;
     let book = wire_fleet::book(context, &config)?;
     let mut files = release_files(context, &config).await?;
-    files.extend(trust_list(args, context, (&config, &book)).await?);
+    let root = trusted(args, context, (&config, &book)).await?;
+    let list = TrustList::new(root.seen.tag.clone(), &root.trust);
+    files.insert(signers::PATH.to_owned(), list.bytes());
     let manifest = evidence_manifest(context)?;
     let bundle = gather(book.as_ref(), &args.tag, files, manifest).await.map_err(failure)?;
     let pack = pack::build(&bundle, &key, &rules::all()).map_err(|error| {
@@ -106,23 +112,31 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         sha256: sha256.to_string(),
         verdict: pack.verdict,
         headline: pack.headline.clone(),
-        missing: missing.clone(),
+        trust: root.seen.told(),
+        trust_doubts: root.doubts,
+        missing,
     };
-    let mut human = format!(
-        "{}: {}\npack:      {}\nsignature: {}\nreport:    {}\nsha256:    {}\n",
-        pack.verdict.label(),
-        pack.headline,
-        document.pack,
-        document.signature,
-        document.report,
-        sha256.hex()
-    );
-    if !missing.is_empty() {
-        human.push_str(&format!("missing:   {}\n", missing.join(", ")));
-    }
+    let human = human(&document, &sha256);
     Ok(Report::new(Exit::Done, "orca.evidence-generate/v1", &document, human)
         .output("pack", document.pack.clone())
         .next(format!("orca evidence verify {} --key {}", document.pack, document.public_key)))
+}
+
+fn human(document: &Generated, sha256: &Digest) -> String {
+    let mut text = format!(
+        "{}: {}\npack:      {}\nsignature: {}\nreport:    {}\nsha256:    {}\n{}\n",
+        document.verdict.label(),
+        document.headline,
+        document.pack,
+        document.signature,
+        document.report,
+        sha256.hex(),
+        document.trust
+    );
+    if !document.missing.is_empty() {
+        text.push_str(&format!("missing:   {}\n", document.missing.join(", ")));
+    }
+    text
 }
 
 /// Files of the repository that belong to a release.
@@ -141,19 +155,21 @@ async fn release_files(
     Ok(bytes.map(named).into_iter().collect())
 }
 
-/// The trust list that counts for the release, so that a reader knows whose signatures it bears.
-async fn trust_list(
+/// The root of trust of the release: a reader learns from its list whose signatures the pack bears.
+/// A pack without it would count everybody's word, so none is made where it cannot be read.
+async fn trusted(
     args: &Args,
     context: &Context,
     (config, book): (&Config, &Arc<dyn Book>),
-) -> Result<Option<(String, Vec<u8>)>, Failure> {
+) -> Result<Root, Failure> {
     let state = book.state().await?;
-    let Some(commit) = commit_of(&state, &args.tag) else { return Ok(None) };
+    let unknown = || failure(GatherError::Unknown(args.tag.clone()));
+    let commit = commit_of(&state, &args.tag).ok_or_else(unknown)?;
     let source = TaggedTrust::new(context, Arc::clone(book), config);
-    // Without one the pack still proves what it proves; who signed is then not said.
-    let Ok(root) = source.root(&commit).await else { return Ok(None) };
-    let list = TrustList::new(root.seen.tag, &root.trust);
-    Ok(Some((signers::PATH.to_owned(), list.bytes())))
+    source.root(&commit).await.map_err(|why| {
+        let text = format!("whose signatures count cannot be known, so no pack is made: {why}");
+        Failure::new(Code::TrustChanged, Exit::Inconclusive, text).hint(why.next)
+    })
 }
 
 /// The repository's own artifact classes, else the ones that orca ships.

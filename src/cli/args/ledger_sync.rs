@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::place::Place;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
-use crate::cli::{wire, wire_fleet};
+use crate::cli::{wire_back, wire_fleet};
 use crate::ledger::reconcile::Standing;
 use crate::verbs::book::BookError;
 
@@ -35,8 +36,9 @@ pub(crate) struct Synced {
 }
 
 pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire::load_config_or_default(context)?;
-    let book = wire_fleet::ledger(context, &config)?;
+    // What a rollback left behind is shared whatever became of the file since.
+    let file = wire_back::known(&Place::default(), context)?;
+    let book = wire_fleet::ledger(context, file.config())?;
     let dry_run = args.dry_run;
     let done = book.on_thread(move |ledger| {
         let (waiting, pending_files) = ledger.waiting()?;

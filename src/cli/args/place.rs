@@ -5,7 +5,7 @@ use crate::cli::config::raw::RawPlatformKind;
 use crate::cli::config::resolve::Config;
 
 /// Flags that come before environment and file.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Place {
     /// Admin address of the router, where there is no orca.yaml
     #[arg(long, value_name = "URL")]

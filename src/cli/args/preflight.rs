@@ -21,7 +21,6 @@ use crate::gate::ruling::{Ruling, Subject};
 use crate::gate::verdict::Verdict;
 use crate::verbs::gates as gates_of_verbs;
 use crate::verbs::ship::PhaseGate;
-use crate::verbs::standing;
 use crate::verbs::tag_rc::on_repository;
 
 #[derive(Debug, clap::Args)]
@@ -80,7 +79,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
     chosen.push(gates_of_verbs::trust(&ship, &subject.commit));
     let ruled = ship.judge(&chosen, &subject).await?;
     let state = ship.book.state().await?;
-    let before = standing::applied_before(&state, &ship.environment);
+    let before = state.applied_before(&ship.environment, None);
     // Unchanged trust opens nothing by itself; a change closes the phase.
     let counts = |(gate, item): &(&PhaseGate, &Ruled)| {
         gate.gate.name != "trust" || !item.ruling.verdict().opens()

@@ -68,7 +68,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         let environment = fleet.ship.environment.to_string();
         Failure::from(PromoteError::NotComplete(args.rc.clone(), environment))
     });
-    let candidate = match (candidate, promote::condemned(&state, &fleet, &args.rc)) {
+    let candidate = match (candidate, promote::condemned(&state, &fleet, &args.rc).await?) {
         (_, Some(text)) => return Err(PromoteError::Condemned(text).into()),
         (candidate, None) => candidate?,
     };
@@ -84,6 +84,7 @@ pub(crate) async fn run(args: &Args, context: &Context) -> Result<Report, Failur
         remote: wire_gates::remote(&config),
     };
     if args.dry_run {
+        promotion.refuse_taken(&state).await?;
         return Ok(planned(args, &promotion));
     }
     let done = promotion.run().await?;

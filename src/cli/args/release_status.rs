@@ -6,14 +6,16 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::place::Place;
 use super::release_served::{self, ServedBefore};
 use crate::cli::config::resolve::Config;
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::report::Report;
+use crate::cli::wire_back::{self, Known};
+use crate::cli::wire_fleet;
 use crate::cli::wire_trust::TaggedTrust;
-use crate::cli::{wire, wire_fleet, wire_platform};
 use crate::ledger::environment::{EnvironmentState, Reached};
 use crate::ledger::fold::State;
 use crate::rollout::ports::PlatformState;
@@ -26,6 +28,10 @@ pub(crate) struct Args {}
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Status {
     environment: String,
+    /// What is wrong in orca.yaml: it was left out, and nothing is raised until it is corrected.
+    faults: Vec<String>,
+    #[serde(skip)]
+    is_unread: bool,
     /// What the ledger says is the base.
     base: Option<Served>,
     /// The last ten versions that served everybody, newest first: what `orca rollback --to` takes.
@@ -81,24 +87,24 @@ struct Live {
 }
 
 pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failure> {
-    let config = wire::load_config_or_default(context)?;
-    let book = wire_fleet::book(context, &config)?;
-    let state = book.state().await?;
-    let live = match wire_platform::platform(context, &config) {
-        Ok(platform) => match platform.look().await {
-            Ok(live) => Some((live, platform.capabilities().holds_grant)),
-            Err(error) => {
-                context.warn(error.to_string());
-                None
-            }
-        },
-        Err(_) => None,
+    let file = wire_back::known(&Place::default(), context)?;
+    let (config, faults) = (file.config(), file.faults());
+    let book = if faults.is_empty() {
+        wire_fleet::book(context, config)?
+    } else {
+        let Some(book) = file.book(context) else {
+            return Ok(platform_alone(&file, context).await);
+        };
+        book
     };
+    let state = book.state().await?;
+    let live = looked(&file, context).await;
     let environment = &config.environment.value;
     let known = state.environment(environment).cloned().unwrap_or_default();
     let mut status = of_ledger(&state, &known, context);
     status.environment = environment.to_string();
-    status.trust = trust(&state, context, (&config, &book)).await;
+    status.faults = faults;
+    status.trust = trust(&state, context, (config, &book)).await;
     if let Some((live, granted)) = &live {
         status.drift = drift(&known, live, *granted);
         status.unattended.extend(ungranted(&known, live).filter(|_| *granted));
@@ -109,11 +115,54 @@ pub(crate) async fn run(_args: &Args, context: &Context) -> Result<Report, Failu
         let promoted = state.finals.values().any(|done| done.commit == tagged.commit);
         promoted || known.condemned.contains_key(&tagged.commit)
     });
-    status.next = next(&status, is_spent);
+    status.next = if status.faults.is_empty() { next(&status, is_spent) } else { mend() };
     let human = human(&status) + &release_served::human(&status.served, context.columns);
     let next = status.next.clone();
     let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human);
     Ok(next.into_iter().fold(report, Report::next))
+}
+
+/// What serves, and whether the platform takes a weight back by itself.
+async fn looked(file: &Known, context: &Context) -> Option<(PlatformState, bool)> {
+    let platform = match file.platform(context) {
+        Ok(platform) => platform,
+        Err(failure) => {
+            if !file.faults().is_empty() {
+                context.warn(failure.message);
+            }
+            return None;
+        }
+    };
+    match platform.look().await {
+        Ok(live) => Some((live, platform.capabilities().holds_grant)),
+        Err(error) => {
+            context.warn(error.to_string());
+            None
+        }
+    }
+}
+
+/// Of a broken file and no ledger: where nobody can read which environment this is, no part of it is
+/// taken for its own.
+async fn platform_alone(file: &Known, context: &Context) -> Report {
+    let live = looked(file, context).await;
+    let environment =
+        (!file.lost_environment()).then(|| file.config().environment.value.to_string());
+    let status = Status {
+        environment: environment.unwrap_or_else(|| "unknown".to_owned()),
+        is_unread: true,
+        faults: file.faults(),
+        platform: live.as_ref().map(|(live, _)| of_platform(live)),
+        next: mend(),
+        ..Status::default()
+    };
+    let report = Report::new(Exit::Done, "orca.release-status/v1", &status, human(&status));
+    status.next.iter().cloned().fold(report, Report::next)
+}
+
+/// Nothing is raised before.
+fn mend() -> Vec<String> {
+    vec!["git diff HEAD -- orca.yaml".to_owned()]
 }
 
 /// Trust as it counts for the newest candidate, or for the next where that one is final.
@@ -240,7 +289,11 @@ fn next(status: &Status, is_spent: bool) -> Vec<String> {
 
 fn human(status: &Status) -> String {
     let mut text = format!("environment: {}\n", status.environment);
+    for fault in &status.faults {
+        text.push_str(&format!("orca.yaml:   broken, nothing is raised: {fault}\n"));
+    }
     match &status.base {
+        None if status.is_unread => text.push_str("base:        the ledger was not read\n"),
         Some(base) => text.push_str(&format!(
             "base:        {} {} since {}\n",
             base.release.as_deref().unwrap_or("(release unknown)"),
@@ -268,7 +321,10 @@ fn human(status: &Status) -> String {
             text.push_str(&format!("{:<12} {value}\n", format!("{label}:")));
         }
     }
-    text.push_str(&format!("{:<12} {}\n", "trust:", status.trust.trim_start_matches("trust: ")));
+    if !status.trust.is_empty() {
+        let trust = status.trust.trim_start_matches("trust: ");
+        text.push_str(&format!("{:<12} {trust}\n", "trust:"));
+    }
     for condemned in &status.condemned {
         text.push_str(&format!("condemned:   {condemned}\n"));
     }

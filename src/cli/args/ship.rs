@@ -120,7 +120,7 @@ async fn plan(args: &Args, context: &Context) -> Result<Plan, Failure> {
         let text = format!("{rc} is not a release candidate");
         Failure::new(Code::UnknownRelease, Exit::Usage, text).hint("name one like v1.4.0-rc.1")
     })?;
-    if let Some(text) = standing::condemned(&state, &fleet.ship.environment, &commit) {
+    if let Some(text) = standing::condemned(&state, &fleet, &commit).await? {
         return Err(Failure::new(Code::Condemned, Exit::Closed, text).hint("orca release tag --rc"));
     }
     let shipment = Shipment { rc, commit, tag, deployment: args.deployment_url.clone() };
@@ -208,7 +208,7 @@ async fn open(
         environment: ship.environment.clone(),
     };
     let rulings = ship.recall(state, &subject).await?;
-    let before = standing::applied_before(state, &ship.environment);
+    let before = state.applied_before(&ship.environment, None);
     let requirements: Vec<_> =
         gates.iter().map(crate::verbs::ship::PhaseGate::requirement).collect();
     let is_open = |phase: &Phase| {

@@ -162,7 +162,7 @@ async fn promoted(orca: &Orca, letter: char, tag: ReleaseName) -> Result<Exit, P
     let (fleet, gates) = (orca.fleet(), orca.gates());
     let state = fleet.ship.book.synced().await?;
     let rc = release(letter);
-    if let Some(text) = promote::condemned(&state, &fleet, &rc) {
+    if let Some(text) = promote::condemned(&state, &fleet, &rc).await? {
         return Err(PromoteError::Condemned(text));
     }
     let candidate = promote::rolled_out(&state, &fleet, &rc)

@@ -18,6 +18,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
+use crate::providers::own_name;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Lowering, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,
@@ -187,6 +188,18 @@ impl Platform for ExecPlatform {
             state_holder: format!("what {} moves", rollback.map_or("exec", String::as_str)),
             abort_cost: format!("one command, at most {} s", self.commands.deadline.as_secs()),
         }
+    }
+
+    /// Commands may be written anew: who is served tells. Where no other machine can tell that, the
+    /// commands do, by their digest, since they may hold anything.
+    async fn own_name(&self) -> Result<Option<String>, PlatformError> {
+        let url = own_name::of_address(self.front.url());
+        if !own_name::is_loopback(&url) {
+            return Ok(Some(format!("what serves {url}")));
+        }
+        let argv = self.commands.argv.values().map(|argv| argv.join("\0")).collect::<Vec<_>>();
+        let commands = Digest::of(argv.join("\n").as_bytes());
+        Ok(Some(format!("what the commands {} serve at {url}", commands.short())))
     }
 
     async fn look(&self) -> Result<PlatformState, PlatformError> {

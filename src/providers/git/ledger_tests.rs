@@ -121,6 +121,26 @@ fn signed_entries_verify_against_their_key() {
     assert_eq!(dsse.verify(PAYLOAD_TYPE, &key.public()).unwrap(), kin.stored.entry);
 }
 
+/// Whose signature one entry bears is asked of that entry: the chain is not read again for it.
+#[test]
+fn one_entry_is_read_by_its_digest() {
+    let folder = repository();
+    let key = SigningKey::from_seed(&[7; 32]);
+    let mut ledger = open_as(folder.path(), "ci", Some(key));
+    for reason in ["x", "y"] {
+        ledger.append(Draft::new(None, Told::frozen("v1.4.0-rc.1", reason))).unwrap();
+    }
+    let kin = ledger.entries().unwrap();
+    let blob = git(folder.path(), &["rev-parse", "refs/orca/ledger~1:entry.json"]);
+    let file = folder.path().join(format!(".git/objects/{}/{}", &blob[..2], &blob[2..]));
+    std::fs::remove_file(&file).unwrap();
+    assert!(ledger.entries().is_err());
+    let newest = &kin[1].stored;
+    assert_eq!(ledger.stored(&Digest::of(&newest.entry)).unwrap().as_ref(), Some(newest));
+    assert!(ledger.stored(&Digest::of(&kin[0].stored.entry)).is_err());
+    assert_eq!(ledger.stored(&Digest::of(b"nothing")).unwrap(), None);
+}
+
 /// A driver that appends all the time keeps nobody else in its clone from being in step with the remote.
 #[test]
 fn what_another_orca_appends_meanwhile_is_its_own_to_push() {

@@ -115,6 +115,10 @@ impl Storage for GitStorage {
         Ok(entries)
     }
 
+    fn entry(&self, tip: &Tip) -> Result<Stored> {
+        Ok(self.read_one(oid_of(tip)?)?.0)
+    }
+
     fn recall(&self, tip: &Tip) -> Result<Vec<Stored>> {
         self.recall_chain(oid_of(tip)?)
     }

@@ -12,6 +12,7 @@ use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
 use crate::providers::http::{HttpClient, HttpError};
+use crate::providers::own_name;
 use crate::rollout::closing::{Closing, Manner};
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Known, Lowered, Lowering, Measures, Platform,
@@ -33,6 +34,7 @@ const OLDER_ROUTER: &str = "the router is older than this orca and does not know
 #[derive(Debug, Clone)]
 pub(crate) struct RouterPlatform {
     admin: RouterAdmin,
+    admin_url: String,
     front: FrontDoor,
     name: String,
 }
@@ -46,7 +48,8 @@ impl RouterPlatform {
     ) -> Result<Self, HttpError> {
         let front = FrontDoor::new(front, HttpClient::direct(entropy.clone())?, entropy)
             .proving(admin.tester_secret());
-        Ok(Self { admin, front, name: format!("the router at {admin_url}") })
+        let name = format!("the router at {admin_url}");
+        Ok(Self { admin, admin_url: admin_url.to_owned(), front, name })
     }
 
     fn state_of(&self, answer: Answered) -> Result<PlatformState, PlatformError> {
@@ -156,6 +159,15 @@ impl Platform for RouterPlatform {
             state_holder: self.name.clone(),
             abort_cost: "one call, at once for new requests".to_owned(),
         }
+    }
+
+    async fn own_name(&self) -> Result<Option<String>, PlatformError> {
+        let admin = own_name::of_address(&self.admin_url);
+        Ok(Some(if own_name::is_loopback(&admin) {
+            format!("the router at {admin} for {}", own_name::of_address(self.front.url()))
+        } else {
+            format!("the router at {admin}")
+        }))
     }
 
     async fn look(&self) -> Result<PlatformState, PlatformError> {

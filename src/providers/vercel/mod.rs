@@ -11,6 +11,7 @@ mod change;
 mod checks;
 mod client;
 mod closing;
+mod failed;
 mod front;
 mod go_back;
 mod metrics;

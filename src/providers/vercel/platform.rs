@@ -27,8 +27,7 @@ use crate::rollout::closing::Closing;
 use crate::rollout::deployer::Deployer;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Change, Door, Identity, Known, Lowering, Measures, Platform,
-    PlatformError, PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, StageOrder,
-    Weights,
+    PlatformError, PlatformState, ProbeAnswer, PromoteOrder, Raise, Samples, StageOrder, Weights,
 };
 
 /// How often Vercel is asked while a canary is watched: its limits count calls by the minute.
@@ -65,6 +64,8 @@ pub(crate) struct VercelPlatform {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) staged: Option<Staged>,
+    /// Its id.
+    project: Option<String>,
     /// Deployments never change their commit or address.
     deployments: BTreeMap<String, Deployment>,
     /// What served before a deployment, once it was found.
@@ -100,6 +101,7 @@ impl VercelPlatform {
         let is_paused = project.paused.unwrap_or(false);
         let seen = Seen { rolling, domain, last: project.last_alias_request, is_paused };
         let mut memory = self.memory();
+        memory.project = Some(project.id);
         memory.last_requested = memory.last_requested.max(Some(seen.last_requested()));
         drop(memory);
         Ok(seen)
@@ -183,50 +185,6 @@ impl VercelPlatform {
             Arm::Canary => split.canary,
         })
     }
-
-    pub(super) fn refused(&self, refused: Refused) -> PlatformError {
-        PlatformError::Refused { platform: self.name.clone(), refused }
-    }
-
-    pub(super) fn unavailable(&self, detail: impl Into<String>) -> PlatformError {
-        PlatformError::Unavailable { platform: self.name.clone(), detail: detail.into() }
-    }
-
-    pub(super) fn uncertain(&self, detail: impl Into<String>) -> PlatformError {
-        PlatformError::Uncertain { platform: self.name.clone(), detail: detail.into() }
-    }
-
-    /// Some of the project's domains lead where others do not.
-    pub(super) fn in_part(&self, detail: impl Into<String>) -> PlatformError {
-        PlatformError::InPart { platform: self.name.clone(), detail: detail.into() }
-    }
-
-    /// Reading failed, so nothing changed.
-    pub(super) fn unread(&self, error: &VercelError) -> PlatformError {
-        let text = error.to_string();
-        match error {
-            VercelError::NoAccess { .. } | VercelError::NotFound { .. } => {
-                self.refused(Refused::NoAccess(text))
-            }
-            VercelError::NotInPlan { .. } => self.refused(Refused::NotInPlan(text)),
-            _ => self.unavailable(text),
-        }
-    }
-
-    /// A change failed: without effect, or nobody knows.
-    pub(super) fn unchanged(&self, error: &VercelError) -> PlatformError {
-        let text = error.to_string();
-        match error {
-            error if !error.is_without_effect() => self.uncertain(text),
-            VercelError::NoAccess { .. } => self.refused(Refused::NoAccess(text)),
-            VercelError::NotInPlan { .. } => self.refused(Refused::NotInPlan(text)),
-            VercelError::Conflict { .. } => self.refused(Refused::Busy(text)),
-            VercelError::NotFound { .. } | VercelError::Refused { .. } => {
-                self.refused(Refused::Unsupported(text))
-            }
-            _ => self.unavailable(text),
-        }
-    }
 }
 
 pub(super) fn commit_of(deployment: &Deployment) -> Option<CommitId> {
@@ -270,6 +228,17 @@ impl Platform for VercelPlatform {
 
     fn closing(&self) -> Option<&dyn Closing> {
         Some(self)
+    }
+
+    /// A project may be meant by its id or by its name: the id counts.
+    async fn own_name(&self) -> Result<Option<String>, PlatformError> {
+        let known = self.memory().project.clone();
+        let id = match known {
+            Some(id) => id,
+            None => self.client.project().await.map_err(|error| self.unread(&error))?.id,
+        };
+        self.memory().project = Some(id.clone());
+        Ok(Some(format!("Vercel project {id}")))
     }
 
     async fn resolve(&self, named: &DeploymentId) -> Result<Known, PlatformError> {

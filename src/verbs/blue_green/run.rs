@@ -211,7 +211,7 @@ impl BlueGreen<'_> {
         standing::understood(&*ship.book.synced().await?)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
-        if let Some(text) = standing::condemned(&state, &ship.environment, &self.commit) {
+        if let Some(text) = standing::condemned(&state, self.fleet, &self.commit).await? {
             return Err(BlueGreenError::Condemned(text));
         }
         let thawed = state.thawed_for(&self.release, ship.now());
@@ -236,7 +236,7 @@ impl BlueGreen<'_> {
         let requirements: Vec<GateRequirement> =
             self.preflight.iter().map(PhaseGate::requirement).collect();
         let rulings = ship.recall(state, &subject).await?;
-        let before = standing::applied_before(state, &ship.environment);
+        let before = state.applied_before(&ship.environment, None);
         let phase = ship.phase((Phase::Preflight, &subject), &requirements, &rulings, &before);
         let detail = format!("phase preflight is {}: {}", phase.verdict(), phase.headline());
         let denied = match (phase.verdict(), phase.cause()) {

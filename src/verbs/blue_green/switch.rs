@@ -244,7 +244,7 @@ pub(super) fn at_once() -> RolloutPlan {
 fn of_promotion(error: PromoteError) -> BlueGreenError {
     let text = error.to_string();
     match error {
-        PromoteError::OffCandidate { .. } => {
+        PromoteError::OffCandidate { .. } | PromoteError::TagTaken(_) => {
             BlueGreenError::Denied(Denied::Closed { detail: text })
         }
         PromoteError::Book(error) => BlueGreenError::Book(error),

@@ -8,7 +8,7 @@ use crate::gate::ruling::{Ruling, Subject};
 use crate::gate::verdict::{Cause, Verdict};
 use crate::ledger::entry::Body;
 use crate::rollout::machine::Denied;
-use crate::rollout::ports::PlatformState;
+use crate::rollout::ports::{PlatformError, PlatformState};
 use crate::verbs::book::BookError;
 use crate::verbs::ship::{Fleet, PhaseGate};
 use crate::verbs::standing;
@@ -43,12 +43,14 @@ impl Proof<'_> {
         let subject = self.candidate.subject(&ship.environment);
         let ready =
             ship.judge_at_hand(self.ready, &subject).await.map_err(|e| denied_by_book(&e))?;
-        let seen = self.fleet.platform.look().await.map_err(|error| Denied::Expired {
+        let unread = |error: PlatformError| Denied::Expired {
             detail: format!("{error}; the canary waits for it"),
-        })?;
+        };
+        let seen = self.fleet.platform.look().await.map_err(unread)?;
         // The ledger last: what others judged meanwhile counts.
         let state = ship.book.synced().await.map_err(|error| denied_by_book(&error))?;
-        if let Some(detail) = standing::condemned(&state, &ship.environment, &subject.commit) {
+        let condemned = standing::condemned(&state, self.fleet, &subject.commit).await;
+        if let Some(detail) = condemned.map_err(unread)? {
             return Err(Denied::Closed { detail });
         }
         let recalled = ship.recall(&state, &subject).await;
@@ -62,6 +64,7 @@ impl Proof<'_> {
             subject: subject.clone(),
             gate_set: gate_set_digest(&requirements),
             serving: seen.base.clone(),
+            platform: self.fleet.platform.own_name().await.map_err(unread)?,
         };
         let clearance = self.clear(&subject, &requirements, &rulings, &state, &at_hand)?;
         let cleared = Body::Cleared { clearance: clearance.record().clone(), phase: self.phase };
@@ -78,7 +81,8 @@ impl Proof<'_> {
         at_hand: &RaiseSubject,
     ) -> Result<Clearance, Denied> {
         let ship = &self.fleet.ship;
-        let before = standing::applied_before(state, &ship.environment);
+        let platform = at_hand.platform.as_deref();
+        let before = state.applied_before(&ship.environment, platform);
         let phase = |p| ship.phase((p, subject), requirements, rulings, &before);
         let mut standing = phase(self.phase);
         for earlier in [Phase::Canary, Phase::Load, Phase::Preflight] {

@@ -142,7 +142,7 @@ impl Canary<'_> {
         standing::understood(&state)?;
         settle::rollbacks(&*ship.book, &*self.fleet.platform, &ship.environment).await?;
         let state = ship.book.state().await?;
-        self.refuse_condemned(&state)?;
+        self.refuse_condemned(&state).await?;
         trusted::may_rule(ship, &self.candidate.commit, &trusted::RULES)
             .await
             .map_err(|(_, why)| StartError::Untrusted(why))?;
@@ -206,9 +206,8 @@ impl Canary<'_> {
         Ok(lowered)
     }
 
-    fn refuse_condemned(&self, state: &State) -> Result<(), StartError> {
-        let environment = &self.fleet.ship.environment;
-        match standing::condemned(state, environment, &self.candidate.commit) {
+    async fn refuse_condemned(&self, state: &State) -> Result<(), StartError> {
+        match standing::condemned(state, self.fleet, &self.candidate.commit).await? {
             None => Ok(()),
             Some(text) => Err(StartError::Condemned(text)),
         }

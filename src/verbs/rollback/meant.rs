@@ -17,7 +17,7 @@
 use crate::base::clock::Timestamp;
 use crate::base::units::{Micros, Weight};
 use crate::ledger::entry::{RolloutEnd, RolloutStarted};
-use crate::ledger::environment::{Base, EnvironmentState};
+use crate::ledger::environment::{Base, EnvironmentState, Rollout};
 use crate::rollout::ports::{Lowering, PlatformState};
 
 /// How long after an abort a rollback may still mean the canary that it took back: as long as
@@ -126,6 +126,18 @@ pub(super) fn beside(canary: &RolloutStarted) -> String {
     format!(
         "{} itself is left; the canary {} beside it is taken back with it, and is not condemned",
         canary.base, canary.release
+    )
+}
+
+/// The same where an older release was named: who has users is left, and condemned.
+pub(super) fn past(canary: &Rollout) -> String {
+    let Rollout { started, .. } = canary;
+    if !canary.is_raised() {
+        return beside(started);
+    }
+    format!(
+        "{} itself is left, and with it the canary {}: both are condemned",
+        started.base, started.release
     )
 }
 

@@ -79,7 +79,7 @@ impl Target {
     pub(super) fn taking_back(self, seen: &PlatformState) -> Self {
         let live = seen.canary.as_ref().filter(|_| seen.weight != Weight::ZERO);
         let stays = seen.base == self.deployment;
-        let (condemned, from) = match live {
+        let (condemned, from) = match live.filter(|_| stays || seen.weight == Weight::FULL) {
             Some(known) => (known.commit.clone(), Some(known.deployment.clone())),
             None if stays => (None, None),
             None => (seen.base_commit.clone(), Some(seen.base.clone())),

@@ -190,11 +190,13 @@ impl Rollback {
         }
     }
 
-    /// A canary beside the release that users left ends with it: it failed nothing.
+    /// A canary beside the release that users left ends with it: it failed nothing, unless a person
+    /// left it too.
     async fn end_beside(&self, book: &dyn Book, back: &Back) {
         let Ok(state) = book.state().await else { return };
         let known = state.environment(&self.environment);
-        let running = known.and_then(|e| e.rollout.as_ref()).map(|r| &r.started);
+        let running = known.and_then(|e| e.rollout.as_ref());
+        let running = running.filter(|r| self.to.is_none() || !r.is_raised()).map(|r| &r.started);
         let left = back.target.from.as_ref().filter(|_| back.proof != TrafficProof::Failed);
         let beside = running.filter(|started| Some(&started.base) == left);
         let Some(started) = beside else { return };

@@ -2,9 +2,11 @@
 //! breach, known to the platform, to the ledger, or to both.
 
 use super::tests::{history, scene};
-use crate::base::units::Micros;
-use crate::ledger::entry::{Body, RolloutEnd, TrafficProof};
-use crate::ledger::fixture::{at, commit, deployment, ended, environment, rollout};
+use crate::base::units::{Micros, Weight};
+use crate::ledger::entry::{Body, Outcome, RolloutEnd, TrafficProof};
+use crate::ledger::fixture::{
+    at, cleared, commit, deployment, ended, environment, id, rollout, step_ended,
+};
 use crate::rollout::ports::{Known, Lowered, Lowering};
 use crate::verbs::stand_in::Scripted;
 
@@ -155,5 +157,48 @@ async fn after_a_judged_breach_the_command_that_leaves_the_base_is_named() {
         assert_eq!(target.or_to, Some(deployment("d1")));
         let why = target.because.unwrap();
         assert!(why.contains("the canary v1.4.0-rc.1 was rolled back at"), "{why}");
+    }
+}
+
+/// d2 serves and d4 is its canary. Somebody names d1: whoever has users is left and condemned, so a
+/// job that runs again ships neither, and no way back leads to d2.
+#[tokio::test]
+async fn a_name_past_the_base_of_a_canary_leaves_both() {
+    let (nobody, some) = (Weight::ZERO, Weight::from_basis_points(2_500).unwrap());
+    for (weight, is_open, condemns, end) in [
+        (nobody, false, &['2'][..], RolloutEnd::Aborted),
+        (some, false, &['2', '4'], RolloutEnd::RolledBack),
+        (nobody, true, &['2', '4'], RolloutEnd::RolledBack),
+        (Weight::FULL, false, &['4'], RolloutEnd::RolledBack),
+    ] {
+        let mut bodies = aborted()[..4].to_vec();
+        bodies.push(cleared("cl_1", '4', 1_000));
+        let to = if is_open { Weight::FULL } else { weight };
+        if to != Weight::ZERO {
+            let (step, rollout, clearance) = (id("st_1"), id("ro_4"), id("cl_1"));
+            let from = Weight::ZERO;
+            bodies.push(Body::RaiseIntended { step, rollout, clearance, from, to });
+        }
+        if weight != Weight::ZERO {
+            bodies.push(step_ended("st_1", Outcome::Done));
+        }
+        let platform = Scripted::at("d2", Some("d1"), false);
+        let canary = Known { deployment: deployment("d4"), commit: Some(commit('4')) };
+        platform.state.lock().unwrap().canary = Some(canary);
+        platform.state.lock().unwrap().weight = weight;
+        let scene = scene(bodies, platform, Some("d1"));
+        let target = scene.rollback.target().await.unwrap();
+        assert_eq!(target.condemned, Some(commit(condemns[0])), "{:?}", target.because);
+        let back = scene.rollback.run(target).await.unwrap();
+        assert_eq!(
+            (back.proof, scene.platform.calls()),
+            (TrafficProof::Verified, vec!["revert to d1".to_owned()])
+        );
+        let state = scene.state();
+        let known = &state.environments[&environment("production")];
+        let condemned: Vec<_> = known.condemned.keys().cloned().collect();
+        assert_eq!(condemned, condemns.iter().map(|c| commit(*c)).collect::<Vec<_>>(), "{weight}");
+        assert_eq!(known.ended.last().unwrap().end, end, "{weight}");
+        assert_eq!(known.base.as_ref().unwrap().deployment, deployment("d1"));
     }
 }

@@ -10,7 +10,7 @@ use crate::base::ids::{CommitId, DeploymentId, Environment, ReleaseName};
 use crate::base::units::Weight;
 use crate::gate::clearance::SeenLive;
 use crate::ledger::back::{Because, WayBack};
-use crate::ledger::environment::Base;
+use crate::ledger::environment::{Base, EnvironmentState};
 use crate::ledger::fold::State;
 use crate::rollout::ports::{Known, Lowering, PlatformError, PlatformState};
 
@@ -223,7 +223,8 @@ impl Rollback {
             seen: base.by.entry.clone(),
             because: Because::NewestStable,
         };
-        Ok(Target::of_ledger(state, &self.environment, &way))
+        let known = state.environment(&self.environment);
+        Ok(Target::of_ledger(state, &self.environment, &way).past_base(known))
     }
 }
 
@@ -255,6 +256,21 @@ impl Target {
             is_reached: false,
             because: known.zip(base).filter(|_| already).map(|(e, base)| meant::already(e, base)),
             or_to: already.then(|| state.other_way(environment, &way.deployment)).flatten(),
+        }
+    }
+
+    /// Named past the base of a canary: as long as the base has users, it is what is left.
+    fn past_base(self, known: Option<&EnvironmentState>) -> Self {
+        let running = known.and_then(|e| Some((e.base.as_ref()?, e.rollout.as_ref()?)));
+        let Some((base, rollout)) = running.filter(|(_, r)| r.weight != Weight::FULL) else {
+            return self;
+        };
+        Self {
+            release: base.release.clone(),
+            condemned: base.commit.clone(),
+            from: Some(base.deployment.clone()),
+            because: Some(meant::past(rollout)),
+            ..self
         }
     }
 
