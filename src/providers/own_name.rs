@@ -1,28 +1,28 @@
 //! What a platform is called by its address, however that is written.
 
-/// The address as all write it: without user, default port, and slash at its end; one name for
-/// this machine.
-pub(super) fn of_address(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-    let scheme = scheme.to_ascii_lowercase();
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let authority = authority.rsplit('@').next().unwrap_or(authority).to_ascii_lowercase();
-    let default = if scheme == "https" { ":443" } else { ":80" };
-    let authority = authority.strip_suffix(default).unwrap_or(&authority);
-    let end_of_name = authority.rfind(':').filter(|at| !authority[*at..].contains(']'));
-    let (name, port) = authority.split_at(end_of_name.unwrap_or(authority.len()));
-    let name = name.trim_end_matches('.');
-    let is_here = matches!(name, "localhost" | "[::1]") || name.starts_with("127.");
-    format!("{scheme}://{}{port}{path}", if is_here { LOOPBACK } else { name })
-}
+use reqwest::Url;
 
 const LOOPBACK: &str = "127.0.0.1";
 
+/// The address as all write it: without user, default port, and slash at its end; one name for
+/// this machine.
+pub(super) fn of_address(written: &str) -> String {
+    let Ok(mut url) = Url::parse(written) else { return written.to_owned() };
+    let host = url.host_str().unwrap_or_default().trim_end_matches('.');
+    let host = if is_here(host) { LOOPBACK } else { host }.to_owned();
+    // Addresses of http have a host, so neither is refused.
+    let _ = (url.set_host(Some(&host)), url.set_username(""), url.set_password(None));
+    url.as_str().trim_end_matches('/').to_owned()
+}
+
 /// Whether another machine has the same address.
 pub(super) fn is_loopback(address: &str) -> bool {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split([':', '/']).next() == Some(LOOPBACK)
+    Url::parse(address).is_ok_and(|url| url.host_str().is_some_and(is_here))
+}
+
+fn is_here(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -37,9 +37,11 @@ mod tests {
             ("http://router.example:80/admin/", "http://router.example/admin"),
             ("http://router.example:8081", "http://router.example:8081"),
             ("http://localhost:8081", "http://127.0.0.1:8081"),
+            ("http://127.0.0.2:8081", "http://127.0.0.1:8081"),
             ("http://[::1]:8081/", "http://127.0.0.1:8081"),
             ("http://[fd00::2]:8081", "http://[fd00::2]:8081"),
-            ("http://[fd00::2]", "http://[fd00::2]"),
+            ("http://[fd00:0::2]", "http://[fd00::2]"),
+            ("no address", "no address"),
         ] {
             assert_eq!(of_address(written), is, "{written}");
             assert_eq!(is_loopback(is), is.contains("127.0.0.1"), "{written}");
