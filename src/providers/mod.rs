@@ -4,7 +4,6 @@ pub(crate) mod exec;
 pub(crate) mod front;
 pub(crate) mod git;
 pub(crate) mod http;
-mod own_name;
 pub(crate) mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod router_admin;

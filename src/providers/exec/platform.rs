@@ -18,7 +18,7 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::units::{Micros, Weight};
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
-use crate::providers::own_name;
+use crate::providers::http::own_name;
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Lowering, Measures, Platform, PlatformError,
     PlatformState, ProbeAnswer, PromoteOrder, Raise, Refused, Samples, SourceSamples, StageOrder,

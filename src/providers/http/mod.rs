@@ -8,6 +8,7 @@ mod again;
 mod call;
 mod circuit;
 mod client;
+pub(super) mod own_name;
 mod trace;
 
 pub(crate) use again::asked_wait;

@@ -11,8 +11,8 @@ use crate::base::ids::{CommitId, DeploymentId};
 use crate::base::units::Micros;
 use crate::gate::clearance::Warrant;
 use crate::providers::front::FrontDoor;
+use crate::providers::http::own_name;
 use crate::providers::http::{HttpClient, HttpError};
-use crate::providers::own_name;
 use crate::rollout::closing::{Closing, Manner};
 use crate::rollout::ports::{
     Arm, ArmSamples, Capabilities, Door, Identity, Known, Lowered, Lowering, Measures, Platform,

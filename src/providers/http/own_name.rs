@@ -6,7 +6,7 @@ const LOOPBACK: &str = "127.0.0.1";
 
 /// The address as all write it: without user, default port, and slash at its end; one name for
 /// this machine.
-pub(super) fn of_address(written: &str) -> String {
+pub(in crate::providers) fn of_address(written: &str) -> String {
     let Ok(mut url) = Url::parse(written) else { return written.to_owned() };
     let host = url.host_str().unwrap_or_default().trim_end_matches('.');
     let host = if is_here(host) { LOOPBACK } else { host }.to_owned();
@@ -16,7 +16,7 @@ pub(super) fn of_address(written: &str) -> String {
 }
 
 /// Whether another machine has the same address.
-pub(super) fn is_loopback(address: &str) -> bool {
+pub(in crate::providers) fn is_loopback(address: &str) -> bool {
     Url::parse(address).is_ok_and(|url| url.host_str().is_some_and(is_here))
 }
 
