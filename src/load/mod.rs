@@ -27,6 +27,7 @@ pub(crate) mod result;
 pub(crate) mod rows;
 pub(crate) mod sample_service;
 pub(crate) mod schedule;
+mod secured;
 pub(crate) mod shard;
 pub(crate) mod slo_check;
 pub(crate) mod template;

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rustls::pki_types::ServerName;
-use rustls::{CertificateError, HandshakeKind};
+use rustls::{CertificateError, ClientConfig, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::plan::Draft;
 use super::recorder::Failure;
+use super::secured::Secured;
 use crate::base::{clock, tls};
 
 /// How long the phases of one request took, in microseconds; nothing where there was none.
@@ -33,7 +32,7 @@ pub(crate) struct Marks {
 #[derive(Clone)]
 pub(crate) struct Way {
     address: SocketAddr,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     http2: bool,
 }
 
@@ -49,8 +48,7 @@ impl Way {
         let protocol: &[u8] = if plan.http2 { b"h2" } else { b"http/1.1" };
         let tls = plan.target.server_name().filter(|_| plan.target.is_tls).map(|name| {
             let trust = if plan.insecure { tls::Trust::Anyone } else { tls::Trust::Roots };
-            let config = tls::client_config_for(&[protocol], trust);
-            (TlsConnector::from(Arc::new(config)), name)
+            (Arc::new(tls::client_config_for(&[protocol], trust)), name)
         });
         Self { address, tls, http2: plan.http2 }
     }
@@ -61,11 +59,12 @@ impl Way {
         // Without it a request in two segments waits for an acknowledgement.
         tcp.set_nodelay(true).map_err(|_| Failure::Connect)?;
         marks.connect_us = Some(clock::elapsed_us(begun));
-        let Some((connector, name)) = &self.tls else { return Ok(Stream::Plain(tcp)) };
+        let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(tcp)) };
         let begun = clock::monotonic();
-        let stream = connector.connect(name.clone(), tcp).await.map_err(|e| tls_failure(&e))?;
+        let secured = Secured::open(tcp, Arc::clone(config), name.clone());
+        let stream = secured.await.map_err(|error| tls_failure(&error))?;
         marks.tls_us = Some(clock::elapsed_us(begun));
-        let (_, session) = stream.get_ref();
+        let session = stream.session();
         marks.is_resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
         if self.http2 && session.alpn_protocol() != Some(b"h2") {
             return Err(Failure::NoHttp2);
@@ -109,23 +108,18 @@ fn tls_failure(error: &io::Error) -> Failure {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Secured>),
 }
 
 impl Stream {
     /// Whether a kept connection is still open and silent. Costs no system call while it is.
     pub(crate) fn is_idle(&mut self) -> bool {
-        let mut byte = [0];
         match self {
             Self::Plain(stream) => {
-                let seen = stream.try_read(&mut byte);
+                let seen = stream.try_read(&mut [0]);
                 matches!(seen, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
-            Self::Tls(stream) => {
-                let mut context = Context::from_waker(std::task::Waker::noop());
-                let mut room = ReadBuf::new(&mut byte);
-                Pin::new(stream).poll_read(&mut context, &mut room).is_pending()
-            }
+            Self::Tls(stream) => stream.is_idle(),
         }
     }
 }
@@ -176,7 +170,7 @@ mod tests {
         BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
     };
     use rustls::pki_types::PrivateKeyDer;
-    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use rustls::{RootCertStore, ServerConfig};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
@@ -245,7 +239,7 @@ mod tests {
 
     fn way(address: SocketAddr, config: ClientConfig, http2: bool) -> Way {
         let name = ServerName::try_from("shop.example").unwrap();
-        Way { address, tls: Some((TlsConnector::from(Arc::new(config)), name)), http2 }
+        Way { address, tls: Some((Arc::new(config), name)), http2 }
     }
 
     async fn failure(way: Way) -> Option<Failure> {
