@@ -19,14 +19,16 @@ use super::upload::Upload;
 /// An older connection is not used again: common servers close theirs after 5 s without a
 /// request, and a request sent into that moment would be lost.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(4);
+/// How long an address that hesitated is asked after the others of its name.
+const OUTRUN_FOR: Duration = Duration::from_secs(30);
 
 /// Host and port of an upstream.
 #[derive(Debug)]
 pub(crate) struct Address {
     host: String,
     port: u16,
-    /// Of the addresses behind that name the one that answered last.
-    answered: Mutex<Option<SocketAddr>>,
+    /// Of the addresses behind that name those that were outrun lately, and when.
+    outrun: Mutex<Vec<(SocketAddr, Instant)>>,
 }
 
 /// An upstream URL that the router cannot use.
@@ -57,7 +59,7 @@ impl Address {
         if host.is_empty() || port == 0 {
             return Err(error());
         }
-        Ok(Self { host, port, answered: Mutex::default() })
+        Ok(Self { host, port, outrun: Mutex::default() })
     }
 
     /// Whether it leads to a listener at `own`, as far as that shows without asking anybody.
@@ -92,20 +94,29 @@ impl Address {
         if found.len() < 2 {
             return dial::first_to_answer(&found).await;
         }
-        let stream = dial::first_to_answer(&self.in_order(found)).await?;
-        *self.answered() = stream.peer_addr().ok();
+        let order = self.in_order(found);
+        let stream = dial::first_to_answer(&order).await?;
+        let answered = stream.peer_addr().ok();
+        let tried = order.iter().position(|address| Some(*address) == answered).unwrap_or_default();
+        let now = clock::monotonic();
+        let mut outrun = self.outrun();
+        outrun.retain(|(address, _)| !order[..=tried].contains(address));
+        outrun.extend(order[..tried].iter().map(|address| (*address, now)));
+        drop(outrun);
         Ok(stream)
     }
 
-    /// The one that answered last is asked first: one that swallows everything costs once.
+    /// As the name is resolved, so that those behind it share the load; but one that refused or
+    /// swallowed everything is asked last for a while.
     fn in_order(&self, mut found: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        let last = *self.answered();
-        found.sort_by_key(|address| Some(*address) != last);
+        let mut outrun = self.outrun();
+        outrun.retain(|(_, since)| clock::monotonic().duration_since(*since) < OUTRUN_FOR);
+        found.sort_by_key(|address| outrun.iter().any(|(slow, _)| slow == address));
         found
     }
 
-    fn answered(&self) -> MutexGuard<'_, Option<SocketAddr>> {
-        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outrun(&self) -> MutexGuard<'_, Vec<(SocketAddr, Instant)>> {
+        self.outrun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens an HTTP/1.1 connection within `limit` and drives it in the background.
@@ -192,6 +203,9 @@ mod tests {
         let found = tokio::time::timeout(limit, address.first_of(vec![hole, open])).await;
         assert_eq!(found.unwrap().unwrap().peer_addr().unwrap(), open);
         assert_eq!(address.in_order(vec![hole, open]), [open, hole]);
+        // Whoever answered goes before nobody else: those behind a name share the load.
+        let other = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(address.in_order(vec![hole, other, open]), [other, open, hole]);
     }
 
     #[test]

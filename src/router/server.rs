@@ -303,6 +303,8 @@ fn let_in_who_waits(listener: TcpListener, door: &Door) -> std::io::Result<()> {
         let (stream, peer) = match listener.accept() {
             Ok(accepted) => accepted,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            // That one left before anybody looked.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
             Err(error) => return Err(error),
         };
         stream.set_nonblocking(true)?;
