@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use super::collector::Watch;
@@ -175,7 +175,10 @@ fn work(job: &Arc<Job>, worker: u32, sender: &UnboundedSender<FromWorker>) {
         let mut cancelled_at = None;
         tokio::select! {
             () = job.stop.cancelled() => cancelled_at = Some(clock::monotonic()),
-            () = async { while senders.join_next().await.is_some() {} } => {}
+            ended = all(&mut senders) => if let Err(error) = ended {
+                let _ = sender.send(FromWorker::Broken(error.to_string()));
+                return;
+            },
             () = tell(job, &lane, sender) => {}
             () = lane.watch_the_clock() => {}
             Err(error) = lane.timer.drive() => {
@@ -189,6 +192,14 @@ fn work(job: &Arc<Job>, worker: u32, sender: &UnboundedSender<FromWorker>) {
         let Left { late_starts, stood_still_us, .. } = left;
         let _ = sender.send(FromWorker::Done { late_starts, stood_still_us, cancelled_at });
     });
+}
+
+/// Waits for all. One that breaks leaves requests that nobody counts.
+async fn all(senders: &mut JoinSet<()>) -> Result<(), JoinError> {
+    while let Some(ended) = senders.join_next().await {
+        ended?;
+    }
+    Ok(())
 }
 
 /// Sends what ended in each second as the second ends. Never returns.

@@ -142,10 +142,13 @@ impl Secured {
 
     /// The alert that tells the other side why no handshake came of it, if it can still be sent.
     async fn say_why(&mut self) {
-        self.received = 0;
-        if let Ok(Turn::Again) = self.turn(Wish::Nothing) {
-            let _ = poll_fn(|context| self.poll_drain(context)).await;
+        // Only to fetch what waits: what was received may be half a message.
+        while self.session.wants_write() {
+            if self.turn(Wish::Nothing).is_err() {
+                return;
+            }
         }
+        let _ = poll_fn(|context| self.poll_drain(context)).await;
     }
 
     /// One step of the session through what was received.
@@ -179,9 +182,13 @@ impl Secured {
                 data.done();
                 Turn::Again
             }
-            ConnectionState::PeerClosed | ConnectionState::Closed => {
+            ConnectionState::PeerClosed => {
                 self.is_ended = true;
                 Turn::Again
+            }
+            ConnectionState::Closed => {
+                self.is_ended = true;
+                Turn::Waits
             }
             ConnectionState::BlockedHandshake => Turn::Waits,
             ConnectionState::WriteTraffic(mut traffic) => {
@@ -244,10 +251,13 @@ impl Secured {
     ) -> Poll<io::Result<()>> {
         ready!(self.poll_drain(context))?;
         loop {
-            match self.turn(bytes.map_or(Wish::Close, Wish::Encrypt))? {
+            let turn = self.turn(bytes.map_or(Wish::Close, Wish::Encrypt));
+            // The keys are used up: the connection is of no use to anybody.
+            self.is_ended |= turn.is_err();
+            match turn? {
                 Turn::Again => {}
                 Turn::Open => break,
-                // This side has said that nothing more comes.
+                // One side has said that nothing more comes.
                 Turn::Waits => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             }
         }
@@ -323,12 +333,11 @@ impl AsyncRead for Secured {
         own.read = 0;
         let before = room.filled().len();
         loop {
-            while own.received > 0 && own.turn(Wish::Read(room))? == Turn::Again {
+            let mut turn = if own.received > 0 { Turn::Again } else { Turn::Open };
+            while turn == Turn::Again && !own.is_ended {
+                turn = own.turn(Wish::Read(room))?;
                 if room.filled().len() > before {
                     return Poll::Ready(Ok(()));
-                }
-                if own.is_ended {
-                    break;
                 }
             }
             if own.queued > 0 {
@@ -506,6 +515,25 @@ mod tests {
             assert_eq!(secured.read_u8().await.unwrap(), 8);
             assert_eq!(secured.read_u8().await.unwrap_err().kind(), expected);
             assert!(!secured.is_idle());
+        }
+    }
+
+    /// Half a message of the handshake, and one longer than any may be.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_handshake_that_breaks_off_is_an_error() {
+        for half in [
+            b"\x16\x03\x03\x00\x06\x02\x00\x40\x00\x03\x03",
+            b"\x16\x03\x03\x00\x06\x02\xff\x00\x00\x03\x03",
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = tokio::spawn(async move {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                assert!(tcp.read(&mut [0; 4_096]).await.unwrap() > 0);
+                tcp.write_all(half).await.unwrap();
+            });
+            assert!(secured(address, tls::Trust::Anyone).await.is_err());
+            server.await.unwrap();
         }
     }
 
