@@ -273,10 +273,6 @@ impl EnvironmentState {
             return;
         }
         if let Some(rollout) = self.rollout.take() {
-            // Whatever it took users from: the base, where it was left too, and the canary.
-            if rollout.is_raised() {
-                self.condemn(&rollout.started.commit, &back.reason, by);
-            }
             let (reason, by) = (back.reason.clone(), by.clone());
             self.ended.push(EndedRollout { rollout, end: RolloutEnd::RolledBack, reason, by });
         }

@@ -10,15 +10,17 @@ use crate::base::ids::{CommitId, Environment};
 use crate::gate::clearance::ClearanceRecord;
 
 impl State {
-    /// The others whose clearances named this platform.
+    /// The others whose clearances named this platform, and the commit.
     fn others_on<'a>(
         &'a self,
         environment: &'a Environment,
         platform: Option<&'a str>,
+        commit: Option<&CommitId>,
     ) -> impl Iterator<Item = (&'a Environment, &'a EnvironmentState)> {
         let subjects = self.clearances.values().map(|kept| &kept.record.subject);
-        let named =
-            subjects.filter(move |s| platform.is_some() && s.platform.as_deref() == platform);
+        let named = subjects
+            .filter(|s| platform.is_some() && s.platform.as_deref() == platform)
+            .filter(|s| commit.is_none_or(|commit| s.subject.commit == *commit));
         let names: BTreeSet<&Environment> = named.map(|s| &s.subject.environment).collect();
         let others = names.into_iter().filter(move |name| *name != environment);
         others.filter_map(|name| self.environments.get_key_value(name))
@@ -33,7 +35,7 @@ impl State {
     ) -> Option<(&'a Environment, &'a Condemned)> {
         let own = self.environments.get_key_value(environment);
         own.into_iter()
-            .chain(self.others_on(environment, platform))
+            .chain(self.others_on(environment, platform, Some(commit)))
             .find_map(|(name, state)| Some((name, state.condemned.get(commit)?)))
     }
 
@@ -82,7 +84,7 @@ impl State {
         match self.environment(environment) {
             Some(own) if !own.applied_gates.is_empty() => own.applied_gates.clone(),
             _ => {
-                let others = self.others_on(environment, platform);
+                let others = self.others_on(environment, platform, None);
                 others.flat_map(|(_, state)| state.applied_gates.iter().cloned()).collect()
             }
         }
@@ -140,6 +142,21 @@ mod tests {
                 assert!(text.contains("condemned in production, on the same platform"), "{text}");
             }
         }
+    }
+
+    /// Production moved here from a platform on which the commit was rolled back.
+    #[test]
+    fn what_was_condemned_elsewhere_is_not_condemned_here() {
+        let mut told = rolled_back_on(Some("there"));
+        let Body::Cleared { clearance, phase } = cleared_on("cl_5", "production", Some("here"))
+        else {
+            panic!("it is one")
+        };
+        let mut other = clearance;
+        other.subject.subject.commit = commit('5');
+        told.live(Body::Cleared { clearance: other, phase });
+        let entry = told.next(Some("live"), cleared_on("cl_2", "live", Some("here")));
+        assert_eq!(told.state().validate(Proposal::from(&entry), at(50)), Ok(()));
     }
 
     /// Cleared under another name before somebody went back: nothing is raised with it.

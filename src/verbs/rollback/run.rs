@@ -196,17 +196,22 @@ impl Rollback {
         let Ok(state) = book.state().await else { return };
         let known = state.environment(&self.environment);
         let running = known.and_then(|e| e.rollout.as_ref());
-        let running = running.filter(|r| self.to.is_none() || !r.is_raised()).map(|r| &r.started);
         let left = back.target.from.as_ref().filter(|_| back.proof != TrafficProof::Failed);
-        let beside = running.filter(|started| Some(&started.base) == left);
-        let Some(started) = beside else { return };
+        let beside = running.filter(|running| Some(&running.started.base) == left);
+        let Some(running) = beside else { return };
+        let is_left = self.to.is_some() && running.is_raised();
+        let (end, said) = if is_left {
+            (RolloutEnd::RolledBack, meant::past(running))
+        } else {
+            (RolloutEnd::Aborted, meant::beside(&running.started))
+        };
         let ended = Body::RolloutEnded {
-            rollout: started.rollout.clone(),
-            end: RolloutEnd::Aborted,
+            rollout: running.started.rollout.clone(),
+            end,
             reason: format!("its base was left: {}", self.reason),
         };
         match book.keep(Note::of(&self.environment, ended)).await {
-            Ok(_) => (self.tell)(&meant::beside(started)),
+            Ok(_) => (self.tell)(&said),
             Err(error) => (self.tell)(&format!("ledger: {error}")),
         }
     }
