@@ -26,7 +26,7 @@ fn a_wrong_file_is_named_with_its_line() {
         ("version: 1\ncanary:\n  stages:\n    - {weight: 5%, bake: 5}\n", "orca.yaml:4:26: '5'"),
     ] {
         world.write("orca.yaml", text);
-        refused(&world, &["release", "status"], 2, "ORCA-1002", &[place]);
+        refused(&world, &canary, 2, "ORCA-1002", &[place]);
     }
     world.write("orca.yaml", "version: 1\n");
     let load = ["load", "--target", "http://127.0.0.1:1", "--manifest", "m.yaml"];

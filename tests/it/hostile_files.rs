@@ -96,9 +96,12 @@ fn hostile_manifests_are_refused_with_their_place() {
 fn a_hostile_configuration_stops_every_verb_alike() {
     let world = World::repository();
     world.write("orca.yaml", &"# x\n".repeat(2_500_000));
-    for verb in [&["release", "status"][..], &["preflight"], &["release", "tag", "--rc"]] {
-        let refused = world.orca(verb).expect_code(2);
-        assert!(refused.stderr.contains("larger than 1048576 bytes"), "{}", refused.stderr);
+    // What only tells answers all the same, and says it.
+    for (verb, code) in
+        [(&["release", "status"][..], 0), (&["preflight"], 2), (&["release", "tag", "--rc"], 2)]
+    {
+        let run = world.orca(verb).expect_code(code);
+        assert!(run.stderr.contains("larger than 1048576 bytes"), "{}", run.stderr);
     }
 }
 
